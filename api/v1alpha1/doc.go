@@ -1,0 +1,46 @@
+// Package v1alpha1 holds the versioned contracts between the parts of Joinery:
+// NodeConfig (what an instance is launched with), JoinBundle (what the masters
+// publish in SSM), ControllerConfig (what a master's controller runs with) and
+// NodeReport (what an agent says about its own node).
+//
+// Decoding is strict: an unknown field, a duplicate key, a wrong type or an
+// unknown version is an error, and an InvalidError lists every problem found,
+// each with the path of its field. The package is a leaf: it imports no client.
+package v1alpha1
+
+// GroupVersion is the apiVersion that every document of this package carries.
+const GroupVersion = "joinery.dev/v1alpha1"
+
+// TypeMeta says which document this is and which version of it.
+type TypeMeta struct {
+	// APIVersion is always GroupVersion.
+	APIVersion string `json:"apiVersion"`
+	// Kind is NodeConfig, JoinBundle, ControllerConfig or NodeReport.
+	Kind string `json:"kind"`
+}
+
+// Names that the parts agree on.
+const (
+	// BootstrapGroup is the only extra group of the tokens that Joinery makes.
+	// It may create and read certificate signing requests and nothing else.
+	BootstrapGroup = "system:bootstrappers:joinery:node"
+	// ClusterLabel marks the objects that Joinery made for a cluster, such as
+	// bootstrap token Secrets; its value is the cluster's name.
+	ClusterLabel = "joinery.dev/cluster"
+	// ClusterTag is the tag on EC2 instances and Auto Scaling groups whose
+	// value names the cluster that they belong to.
+	ClusterTag = "joinery:cluster"
+	// ScaleDownReady is the type of the Node condition by which an agent says
+	// whether its own node may go away.
+	ScaleDownReady = "joinery.dev/ScaleDownReady"
+	// NodeReportAnnotation is the Node annotation that holds a NodeReport.
+	NodeReportAnnotation = "joinery.dev/node-report"
+	// UnneededSinceAnnotation is the Node annotation in which the controller
+	// keeps since when a node has been unneeded (RFC 3339), so that a restart
+	// forgets nothing.
+	UnneededSinceAnnotation = "joinery.dev/unneeded-since"
+)
+
+// ParameterName returns the SSM parameter in which the masters of cluster
+// publish the join bundle unless they are configured otherwise.
+func ParameterName(cluster string) string { return "/joinery/" + cluster + "/join" }

@@ -1,0 +1,125 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+var (
+	clusterName   = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?$`)
+	parameterName = regexp.MustCompile(`^/[a-zA-Z0-9_.-]+(/[a-zA-Z0-9_.-]+)*$`)
+	preflightName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+)
+
+func (c *NodeConfig) validate() problems {
+	var p problems
+	p.cluster("spec.cluster", c.Spec.Cluster)
+	if c.Spec.Cluster != "" || c.Spec.Parameter != "" {
+		p.parameter("spec.parameter", c.Spec.Parameter)
+	}
+	p.nameMode("spec.nodeName.mode", c.Spec.NodeName.Mode)
+	for _, k := range slices.Sorted(maps.Keys(c.Spec.Labels)) {
+		p.label("spec.labels", k, c.Spec.Labels[k])
+	}
+	p.taints("spec.taints", c.Spec.Taints)
+	p.kubelet("spec.kubelet", c.Spec.Kubelet)
+	for i, e := range c.Spec.Kubeadm.IgnorePreflightErrors {
+		if strings.EqualFold(e, "all") || !preflightName.MatchString(e) {
+			p.add(fmt.Sprintf("spec.kubeadm.ignorePreflightErrors[%d]", i), e, "expected the name of one kubeadm preflight check")
+		}
+	}
+	return p
+}
+
+// cluster names become part of an SSM parameter name, a label value and a tag.
+func (p *problems) cluster(field, v string) {
+	switch {
+	case v == "":
+		p.add(field, "", "required: expected the name of the cluster")
+	case !clusterName.MatchString(v):
+		p.add(field, v, "expected at most 63 letters, digits, '.', '_' or '-', a letter or digit first and last")
+	}
+}
+
+func (p *problems) parameter(field, v string) {
+	if !parameterName.MatchString(v) || len(v) > 1011 {
+		p.add(field, v, "expected a full SSM parameter name such as /joinery/<cluster>/join")
+	}
+}
+
+func (p *problems) nameMode(field string, v NodeNameMode) {
+	if v != IPName && v != ResourceName && v != InstanceIDName {
+		p.add(field, string(v), "expected %s, %s or %s", IPName, ResourceName, InstanceIDName)
+	}
+}
+
+func (p *problems) label(field, key, value string) {
+	path := fmt.Sprintf("%s[%s]", field, key)
+	for _, e := range validation.IsQualifiedName(key) {
+		p.add(path, key, "expected a label key: %s", e)
+	}
+	for _, e := range validation.IsValidLabelValue(value) {
+		p.add(path, value, "expected a label value: %s", e)
+	}
+	if !kubeletMayLabel(key) {
+		p.add(path, key, "a kubelet may not set this label on its own Node (NodeRestriction)")
+	}
+}
+
+// kubeletLabels are the labels of reserved domains that a kubelet may set on
+// its own Node, after KEP-279 (limited node access).
+var kubeletLabels = map[string]bool{
+	corev1.LabelHostname: true, corev1.LabelInstanceTypeStable: true, corev1.LabelOSStable: true, corev1.LabelArchStable: true,
+	corev1.LabelTopologyZone: true, corev1.LabelTopologyRegion: true,
+}
+
+func kubeletMayLabel(key string) bool {
+	domain, _, qualified := strings.Cut(key, "/")
+	if !qualified {
+		return true
+	}
+	under := func(d string) bool { return domain == d || strings.HasSuffix(domain, "."+d) }
+	if under("node-restriction.kubernetes.io") {
+		return false
+	}
+	if !under("kubernetes.io") && !under("k8s.io") {
+		return true
+	}
+	return kubeletLabels[key] || under("kubelet.kubernetes.io") || under("node.kubernetes.io")
+}
+
+func (p *problems) taints(field string, taints []corev1.Taint) {
+	type identity struct {
+		key    string
+		effect corev1.TaintEffect
+	}
+	seen := map[identity]bool{}
+	for i, t := range taints {
+		path := fmt.Sprintf("%s[%d]", field, i)
+		for _, e := range validation.IsQualifiedName(t.Key) {
+			p.add(path+".key", t.Key, "expected a taint key: %s", e)
+		}
+		for _, e := range validation.IsValidLabelValue(t.Value) {
+			p.add(path+".value", t.Value, "expected a taint value: %s", e)
+		}
+		switch t.Effect {
+		case corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
+		default:
+			p.add(path+".effect", string(t.Effect), "expected NoSchedule, PreferNoSchedule or NoExecute")
+		}
+		if t.TimeAdded != nil {
+			p.add(path+".timeAdded", "", "must not be set: the API server sets it")
+		}
+		id := identity{t.Key, t.Effect}
+		if seen[id] {
+			p.add(path, t.Key, "duplicate taint: the same key and effect stand above")
+		}
+		seen[id] = true
+	}
+}
