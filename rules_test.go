@@ -1,0 +1,137 @@
+// Package joinery_test holds the rules that the whole tree keeps: who may
+// import whom, what a package is called, and that it says what it is for.
+package joinery_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/joinery/joinery"
+
+// goPackage is the part of `go list -json` that the rules read.
+type goPackage struct {
+	ImportPath, Name, Doc, Dir string
+	GoFiles                    []string
+	TestGoFiles, XTestGoFiles  []string
+	Imports, Deps              []string
+}
+
+func (p goPackage) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+
+func listPackages(t *testing.T) []goPackage {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json", "./...")
+	cmd.Env = append(cmd.Environ(), "GOOS=linux")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("list packages: %v", err)
+	}
+	var all []goPackage
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+// importRules say what a package under one of the paths may never depend on,
+// directly or not, and why.
+var importRules = []struct {
+	name      string
+	from      []string
+	forbidden []string
+	why       string
+}{
+	{"api is a leaf", []string{"api"}, []string{module + "/", "k8s.io/client-go", "github.com/aws/"},
+		"everybody imports the contracts"},
+	{"systemd is a leaf", []string{"systemd"}, []string{module + "/", "k8s.io/", "github.com/aws/"},
+		"the units are data"},
+	{"userdata knows the contracts only", []string{"userdata"}, []string{module + "/agent", module + "/controlplane", module + "/autoscaler", "k8s.io/client-go", "github.com/aws/"},
+		"the planner and the agent read the same user data with it"},
+	{"identity is pure", []string{"agent/identity"}, []string{module + "/agent/", module + "/controlplane", "k8s.io/client-go", "github.com/aws/"},
+		"agent and approver must compute the same name"},
+	{"a node never acts on AWS", []string{"agent", "cmd/joinery-agent"}, []string{module + "/controlplane", module + "/autoscaler", module + "/lab",
+		"github.com/aws/aws-sdk-go-v2/service/autoscaling", "github.com/aws/aws-sdk-go-v2/service/ec2"},
+		"no AWS write of any kind comes from a node"},
+	{"planners do no I/O", []string{"autoscaler/cluster", "autoscaler/fit", "autoscaler/scaleup", "autoscaler/scaledown"},
+		[]string{"github.com/aws/", module + "/autoscaler/asg", module + "/autoscaler/act", module + "/autoscaler/loop", module + "/controlplane", module + "/agent"},
+		"a plan is a value made of a snapshot and a time"},
+	{"the lab is never shipped", []string{"cmd/joinery-agent", "cmd/joinery-controller", "agent", "controlplane", "autoscaler", "userdata", "deploy"},
+		[]string{module + "/lab"}, "production binaries carry no test hook"},
+	{"the simulated AWS stands alone", []string{"lab/awssim"}, []string{module + "/lab/machine", module + "/lab/cluster", module + "/agent", module + "/controlplane", module + "/autoscaler"},
+		"it behaves as AWS documents, not as we would like"},
+}
+
+func TestImports(t *testing.T) {
+	packages := listPackages(t)
+	for _, rule := range importRules {
+		t.Run(rule.name, func(t *testing.T) {
+			checked := 0
+			for _, p := range packages {
+				if !under(p.path(), rule.from) {
+					continue
+				}
+				checked++
+				for _, dep := range p.Deps {
+					if dep != p.ImportPath && forbidden(dep, rule.forbidden) && !within(dep, rule.from) {
+						t.Errorf("%s depends on %s: %s", p.path(), dep, rule.why)
+					}
+				}
+			}
+			if checked == 0 {
+				t.Error("the rule holds for no package: its paths are wrong")
+			}
+		})
+	}
+}
+
+func under(path string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(r string) bool { return path == r || strings.HasPrefix(path, r+"/") })
+}
+
+func within(dep string, roots []string) bool {
+	path, ours := strings.CutPrefix(dep, module+"/")
+	return ours && under(path, roots)
+}
+
+func forbidden(dep string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(f string) bool { return strings.HasPrefix(dep, f) })
+}
+
+// plannersDirect is what the planners may import of this module.
+func TestPlannersImportClusterAndFitOnly(t *testing.T) {
+	allowed := []string{module + "/autoscaler/cluster", module + "/autoscaler/fit", module + "/api/v1alpha1"}
+	for _, p := range listPackages(t) {
+		if p.path() != "autoscaler/scaleup" && p.path() != "autoscaler/scaledown" {
+			continue
+		}
+		for _, imported := range p.Imports {
+			if strings.HasPrefix(imported, module) && !slices.Contains(allowed, imported) {
+				t.Errorf("%s imports %s", p.path(), imported)
+			}
+		}
+	}
+}
+
+func TestPackageNamesAndDocs(t *testing.T) {
+	empty := []string{"util", "utils", "common", "helper", "helpers", "manager", "base", "misc"}
+	for _, p := range listPackages(t) {
+		if slices.Contains(empty, p.Name) || slices.Contains(empty, filepath.Base(p.ImportPath)) {
+			t.Errorf("%s: the name says nothing", p.path())
+		}
+		if p.Doc == "" && len(p.GoFiles) > 0 {
+			t.Errorf("%s: no package comment", p.path())
+		}
+	}
+}
