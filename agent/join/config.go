@@ -1,0 +1,126 @@
+package join
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"sigs.k8s.io/yaml"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+// DiscoveryConfig returns the kubeconfig by which kubeadm finds and trusts the
+// cluster: the pinned CA and the short-lived certificate, no token. Its context
+// names a user: kubeadm refuses a discovery file without.
+func DiscoveryConfig(b *v1alpha1.JoinBundle, c Certificate) ([]byte, error) {
+	k := clientcmdapi.NewConfig()
+	k.Clusters["joinery"] = &clientcmdapi.Cluster{Server: "https://" + b.Endpoint, CertificateAuthorityData: []byte(b.CACert)}
+	k.AuthInfos["node"] = &clientcmdapi.AuthInfo{ClientCertificateData: c.Certificate, ClientKeyData: []byte(c.Key.Reveal())}
+	k.Contexts["node@joinery"] = &clientcmdapi.Context{Cluster: "joinery", AuthInfo: "node"}
+	k.CurrentContext = "node@joinery"
+	data, err := clientcmd.Write(*k)
+	if err != nil {
+		return nil, fmt.Errorf("encode discovery kubeconfig: %w", err)
+	}
+	return data, nil
+}
+
+// The parts of a JoinConfiguration that the agent writes (kubeadm.k8s.io/v1beta4,
+// Kubernetes 1.31 and later).
+type (
+	joinConfiguration struct {
+		APIVersion       string           `json:"apiVersion"`
+		Kind             string           `json:"kind"`
+		Discovery        discovery        `json:"discovery"`
+		NodeRegistration nodeRegistration `json:"nodeRegistration"`
+		Patches          *patches         `json:"patches,omitempty"`
+		Timeouts         timeouts         `json:"timeouts"`
+	}
+	discovery struct {
+		File discoveryFile `json:"file"`
+	}
+	discoveryFile struct {
+		KubeConfigPath string `json:"kubeConfigPath"`
+	}
+	nodeRegistration struct {
+		Name                  string         `json:"name"`
+		CRISocket             string         `json:"criSocket"`
+		Taints                []corev1.Taint `json:"taints"`
+		KubeletExtraArgs      []arg          `json:"kubeletExtraArgs"`
+		IgnorePreflightErrors []string       `json:"ignorePreflightErrors,omitempty"`
+	}
+	arg struct {
+		Name  string `json:"name"`
+		Value string `json:"value"`
+	}
+	patches struct {
+		Directory string `json:"directory"`
+	}
+	timeouts struct {
+		Discovery          string `json:"discovery"`
+		KubeletHealthCheck string `json:"kubeletHealthCheck"`
+		TLSBootstrap       string `json:"tlsBootstrap"`
+	}
+)
+
+// containerdSocket is where containerd serves the CRI by default.
+const containerdSocket = "unix:///run/containerd/containerd.sock"
+
+// JoinConfiguration returns what kubeadm join is run with. It holds no secret:
+// the credentials are in the discovery file.
+func JoinConfiguration(p Paths, n Node) ([]byte, error) {
+	c := joinConfiguration{
+		APIVersion: "kubeadm.k8s.io/v1beta4", Kind: "JoinConfiguration",
+		Discovery: discovery{File: discoveryFile{KubeConfigPath: p.discovery()}},
+		NodeRegistration: nodeRegistration{
+			Name: n.Name, CRISocket: containerdSocket, Taints: n.Spec.Taints, KubeletExtraArgs: kubeletArgs(n),
+			IgnorePreflightErrors: n.Spec.Kubeadm.IgnorePreflightErrors,
+		},
+		// With file discovery an API server that is not there is the only thing
+		// to wait for, and the agent tries again by itself with a fresh bundle.
+		Timeouts: timeouts{Discovery: "1m0s", KubeletHealthCheck: "4m0s", TLSBootstrap: "5m0s"},
+	}
+	if c.NodeRegistration.Taints == nil {
+		c.NodeRegistration.Taints = []corev1.Taint{}
+	}
+	if len(n.Spec.Kubelet) > 0 {
+		c.Patches = &patches{Directory: p.patches()}
+	}
+	data, err := yaml.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("encode JoinConfiguration: %w", err)
+	}
+	return data, nil
+}
+
+// kubeletArgs returns the flags of the kubelet, sorted, so that one node gives
+// one file.
+func kubeletArgs(n Node) []arg {
+	args := []arg{{"node-ip", n.Facts.PrivateIP}}
+	if len(n.Spec.Labels) > 0 {
+		var labels []string
+		for _, k := range slices.Sorted(maps.Keys(n.Spec.Labels)) {
+			labels = append(labels, k+"="+n.Spec.Labels[k])
+		}
+		args = append(args, arg{"node-labels", strings.Join(labels, ",")})
+	}
+	return append(args, arg{"provider-id", n.ProviderID})
+}
+
+// KubeletPatch returns what is merged into the cluster's KubeletConfiguration
+// for this node (RFC 7386), or nil.
+func KubeletPatch(s v1alpha1.KubeletSettings) ([]byte, error) {
+	if len(s) == 0 {
+		return nil, nil
+	}
+	data, err := yaml.Marshal(map[string]any(s))
+	if err != nil {
+		return nil, fmt.Errorf("encode kubelet settings: %w", err)
+	}
+	return data, nil
+}

@@ -1,0 +1,210 @@
+package join
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/watch"
+	certificatesclient "k8s.io/client-go/kubernetes/typed/certificates/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+// certificateSeconds is the life asked for, the least that the API takes: the
+// certificate is needed only until the kubelet has its own.
+const certificateSeconds int32 = 600
+
+// lookAgain is how long to wait before a request is looked at again after a
+// watch of it ended.
+const lookAgain = 500 * time.Millisecond
+
+// Certificate is a client certificate and its key, PEM.
+type Certificate struct {
+	Certificate []byte
+	Key         v1alpha1.Secret
+}
+
+// DeniedError says that the approver decided against the request.
+type DeniedError struct {
+	// Request is the name of the CertificateSigningRequest.
+	Request string
+	// Reason and Message are the approver's.
+	Reason, Message string
+}
+
+// Error gives the approver's reason.
+func (e *DeniedError) Error() string {
+	return fmt.Sprintf("certificate request %s was denied: %s: %s", e.Request, e.Reason, e.Message)
+}
+
+// Slow says that to ask again soon is of no use: each denial is an alarm.
+func (e *DeniedError) Slow() bool { return true }
+
+// SignerError says that the request was approved and could not be signed.
+type SignerError struct{ Request, Reason, Message string }
+
+// Error gives the signer's reason.
+func (e *SignerError) Error() string {
+	return fmt.Sprintf("certificate request %s could not be signed: %s: %s", e.Request, e.Reason, e.Message)
+}
+
+// PendingError says that nobody decided about the request in time.
+type PendingError struct {
+	Request  string
+	Approved bool
+	After    time.Duration
+}
+
+// Error says how long was waited and for whom.
+func (e *PendingError) Error() string {
+	if e.Approved {
+		return fmt.Sprintf("certificate request %s is approved and not signed after %s: does kube-controller-manager run?", e.Request, e.After)
+	}
+	return fmt.Sprintf("certificate request %s is not approved after %s: does the cluster's joinery-controller run?", e.Request, e.After)
+}
+
+// RequestCertificate makes a key, asks for a client certificate for the node's
+// name, and waits for it up to wait. Errors are *DeniedError, *SignerError,
+// *PendingError and those of the API server.
+func RequestCertificate(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, nodeName string, wait time.Duration) (Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return Certificate{}, fmt.Errorf("make key: %w", err)
+	}
+	request, err := newRequest(key, nodeName)
+	if err != nil {
+		return Certificate{}, err
+	}
+	made, err := client.Create(ctx, request, metav1.CreateOptions{})
+	if err != nil {
+		return Certificate{}, fmt.Errorf("request certificate: %w", err)
+	}
+	began := time.Now()
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	last, err := awaitCertificate(waiting, client, made)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return Certificate{}, &PendingError{Request: made.Name, Approved: condition(last, certificatesv1.CertificateApproved) != nil, After: time.Since(began).Round(time.Second)}
+	}
+	if err != nil {
+		return Certificate{}, err
+	}
+	return checkIssued(last.Status.Certificate, key, nodeName)
+}
+
+// newRequest returns the request that kubelets make for themselves: the
+// approver and the signer accept no other.
+func newRequest(key *ecdsa.PrivateKey, nodeName string) (*certificatesv1.CertificateSigningRequest, error) {
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: "system:node:" + nodeName, Organization: []string{"system:nodes"}},
+	}, key)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate request: %w", err)
+	}
+	seconds := certificateSeconds
+	return &certificatesv1.CertificateSigningRequest{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "joinery-" + nodeName + "-"},
+		Spec: certificatesv1.CertificateSigningRequestSpec{
+			Request:           pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
+			SignerName:        certificatesv1.KubeAPIServerClientKubeletSignerName,
+			ExpirationSeconds: &seconds,
+			Usages:            []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth},
+		},
+	}, nil
+}
+
+// awaitCertificate watches the request until it is decided and returns it as it
+// was seen last. Watches end by themselves and may be refused under load; the
+// request is then read again.
+func awaitCertificate(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r *certificatesv1.CertificateSigningRequest) (*certificatesv1.CertificateSigningRequest, error) {
+	name := r.Name
+	for {
+		if done, err := decided(r); done {
+			return r, err
+		}
+		next, err := watchOnce(ctx, client, r)
+		if ctx.Err() != nil {
+			return next, ctx.Err()
+		}
+		if done, derr := decided(next); done {
+			return next, derr
+		}
+		r = next
+		if err := pause(ctx, lookAgain); err != nil {
+			return r, err
+		}
+		if next, err = client.Get(ctx, name, metav1.GetOptions{}); err == nil {
+			r = next
+		} else if ctx.Err() != nil {
+			return r, ctx.Err()
+		}
+	}
+}
+
+// watchOnce follows the request until it is decided or the watch ends.
+func watchOnce(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r *certificatesv1.CertificateSigningRequest) (*certificatesv1.CertificateSigningRequest, error) {
+	w, err := client.Watch(ctx, metav1.ListOptions{
+		FieldSelector:   fields.OneTermEqualSelector("metadata.name", r.Name).String(),
+		ResourceVersion: r.ResourceVersion,
+	})
+	if err != nil {
+		return r, fmt.Errorf("watch certificate request: %w", err)
+	}
+	defer w.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return r, ctx.Err()
+		case e, open := <-w.ResultChan():
+			next, ours := e.Object.(*certificatesv1.CertificateSigningRequest)
+			if !open || e.Type == watch.Error || !ours {
+				return r, nil
+			}
+			r = next
+			if done, err := decided(r); done {
+				return r, err
+			}
+		}
+	}
+}
+
+func decided(r *certificatesv1.CertificateSigningRequest) (bool, error) {
+	if c := condition(r, certificatesv1.CertificateDenied); c != nil {
+		return true, &DeniedError{Request: r.Name, Reason: c.Reason, Message: c.Message}
+	}
+	if c := condition(r, certificatesv1.CertificateFailed); c != nil {
+		return true, &SignerError{Request: r.Name, Reason: c.Reason, Message: c.Message}
+	}
+	return len(r.Status.Certificate) > 0, nil
+}
+
+func condition(r *certificatesv1.CertificateSigningRequest, kind certificatesv1.RequestConditionType) *certificatesv1.CertificateSigningRequestCondition {
+	for i, c := range r.Status.Conditions {
+		if c.Type == kind {
+			return &r.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

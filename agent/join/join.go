@@ -1,0 +1,136 @@
+package join
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	certificatesclient "k8s.io/client-go/kubernetes/typed/certificates/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/joinery/joinery/agent/atomicfile"
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+// decisionWait is how long one certificate request is waited for: long enough
+// for a change of the controller's leader, and short of the least life that a
+// usable token has, with which the answer is read.
+const decisionWait = 4 * time.Minute
+
+// MachineError says that the machine does not fulfil a requirement that kubeadm
+// checks with token discovery only.
+type MachineError struct{ Detail string }
+
+// Error says what is required.
+func (e *MachineError) Error() string { return "preflight: " + e.Detail }
+
+// Slow says that to try again soon is of no use.
+func (e *MachineError) Slow() bool { return true }
+
+// Joiner joins this machine. Its fields must be set.
+type Joiner struct {
+	Paths Paths
+	Units unitDriver
+	Log   *slog.Logger
+}
+
+// Joined says why the machine does not hold the identity of that name, or nil.
+func (j *Joiner) Joined(nodeName string) error { return Joined(j.Paths, nodeName, time.Now()) }
+
+// Reset makes the machine as if it had never been a node.
+func (j *Joiner) Reset(ctx context.Context) error { return Reset(ctx, j.Units, j.Paths) }
+
+// Configure checks the machine and writes what kubeadm is run with but for the
+// credentials. It may be called again.
+func (j *Joiner) Configure(n Node) error {
+	if err := checkForwarding(j.Paths.IPForward); err != nil {
+		return err
+	}
+	config, err := JoinConfiguration(j.Paths, n)
+	if err != nil {
+		return err
+	}
+	patch, err := KubeletPatch(n.Spec.Kubelet)
+	if err != nil {
+		return err
+	}
+	if patch == nil {
+		if err := os.RemoveAll(j.Paths.patches()); err != nil {
+			return fmt.Errorf("configure kubelet: %w", err)
+		}
+	} else if err := atomicfile.Write(j.Paths.kubeletPatch(), patch); err != nil {
+		return err
+	}
+	return atomicfile.Write(j.Paths.joinConfig(), config)
+}
+
+// Request asks the cluster for a certificate of the node's name, with the
+// bundle's token. Errors are those of RequestCertificate.
+func (j *Joiner) Request(ctx context.Context, n Node, b *v1alpha1.JoinBundle) (Certificate, error) {
+	client, err := certificatesclient.NewForConfig(restConfig(b))
+	if err != nil {
+		return Certificate{}, fmt.Errorf("make client of %s: %w", b.Endpoint, err)
+	}
+	return RequestCertificate(ctx, client.CertificateSigningRequests(), n.Name, decisionWait)
+}
+
+// Join runs kubeadm with a certificate; the machine must be configured and not
+// joined yet. Whatever an earlier attempt left is removed first, and afterwards
+// whatever was secret.
+func (j *Joiner) Join(ctx context.Context, b *v1alpha1.JoinBundle, c Certificate) (err error) {
+	if err := clean(ctx, j.Units, j.Paths); err != nil {
+		return err
+	}
+	discovery, err := DiscoveryConfig(b, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, removeSecrets(j.Paths)) }()
+	if err := atomicfile.Write(j.Paths.discovery(), discovery); err != nil {
+		return err
+	}
+	return runKubeadm(ctx, j.Log, j.Paths.Kubeadm, j.Paths.joinConfig())
+}
+
+// EnsureKubelet makes the kubelet of a joined machine run, now and after every
+// boot: kubeadm starts it and enables nothing. With restart it is started anew.
+func (j *Joiner) EnsureKubelet(ctx context.Context, restart bool) error {
+	if err := j.Units.Enable(ctx, KubeletUnit); err != nil {
+		return err
+	}
+	if restart {
+		if err := j.Units.Stop(ctx, KubeletUnit); err != nil {
+			return err
+		}
+	}
+	return j.Units.Start(ctx, KubeletUnit)
+}
+
+// restConfig trusts the bundle's CA and nothing else, and sends its token
+// nowhere but to the bundle's endpoint.
+func restConfig(b *v1alpha1.JoinBundle) *rest.Config {
+	c := &rest.Config{
+		Host: "https://" + b.Endpoint, BearerToken: b.Token.Reveal(),
+		TLSClientConfig: rest.TLSClientConfig{CAData: []byte(b.CACert)},
+		UserAgent:       "joinery-agent",
+	}
+	c.ContentType = "application/vnd.kubernetes.protobuf"
+	return c
+}
+
+// checkForwarding stands in for kubeadm, which leaves it out with file
+// discovery: without forwarding pods of this node reach nobody.
+func checkForwarding(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return &MachineError{fmt.Sprintf("read net.ipv4.ip_forward: %v", err)}
+	}
+	if v := strings.TrimSpace(string(data)); v != "1" {
+		return &MachineError{fmt.Sprintf("net.ipv4.ip_forward is %s: expected 1 (set it in the image, in /etc/sysctl.d)", v)}
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+// Package report keeps the agent's word about its own node fresh: the condition
+// joinery.dev/ScaleDownReady says whether the node may go and why not, and an
+// annotation holds what is known about the node and how it came up. Both are
+// written with the kubelet's own credentials, which are good for this one Node.
+package report
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+// deletionTaint is put on a node that is about to go, under the name that
+// Cluster Autoscaler uses.
+const deletionTaint = "ToBeDeletedByClusterAutoscaler"
+
+// Holds are what keeps the node by the will of local software, by name.
+type Holds struct {
+	// Inhibitors are the systemd inhibitor locks that block a shutdown.
+	Inhibitors []string
+	// Files are those in the directory of hold files.
+	Files []string
+}
+
+// names returns all holds as the node report lists them, sorted.
+func (h Holds) names() []string {
+	var names []string
+	for _, i := range h.Inhibitors {
+		names = append(names, "inhibitor: "+i)
+	}
+	for _, f := range h.Files {
+		names = append(names, "file: "+f)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Verdict is what the condition says.
+type Verdict struct {
+	Reason  v1alpha1.ReadyReason
+	Message string
+}
+
+// Decide says whether a node may go, from the Node and its pods. A node that
+// is not Ready is never idle: its kubelet may run what the API server does not
+// know of yet. A nil Node counts as not Ready.
+func Decide(node *corev1.Node, pods []*corev1.Pod, holds Holds) Verdict {
+	if !ready(node) {
+		return Verdict{v1alpha1.Joining, "the node is not Ready"}
+	}
+	if len(holds.Inhibitors) > 0 {
+		return Verdict{v1alpha1.InhibitorHeld, list("inhibitor lock", holds.Inhibitors)}
+	}
+	if len(holds.Files) > 0 {
+		return Verdict{v1alpha1.HoldFile, list("hold file", holds.Files)}
+	}
+	names := moving(pods)
+	going := slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == deletionTaint })
+	switch {
+	case going && len(names) > 0:
+		return Verdict{v1alpha1.Draining, list("pod", names) + " left"}
+	case going:
+		return Verdict{v1alpha1.Drained, "no pods left"}
+	case len(names) > 0:
+		return Verdict{v1alpha1.PodsRunning, list("pod", names)}
+	}
+	return Verdict{v1alpha1.Idle, "nothing runs but DaemonSet and mirror pods"}
+}
+
+func ready(node *corev1.Node) bool {
+	return node != nil && slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+// moving returns the names of the pods that would have to move, sorted: not
+// those of DaemonSets, which every node has, not static ones, which the kubelet
+// keeps by itself, and not those that have ended. A pod that is being deleted
+// still runs and counts.
+func moving(pods []*corev1.Pod) []string {
+	var names []string
+	for _, p := range pods {
+		_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
+		owner := metav1.GetControllerOf(p)
+		daemon := owner != nil && owner.Kind == "DaemonSet"
+		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
+		if !mirror && !daemon && !ended {
+			names = append(names, p.Namespace+"/"+p.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// maxListed bounds a message: a node may run hundreds of pods.
+const maxListed = 5
+
+func list(what string, names []string) string {
+	text := fmt.Sprintf("%d %s", len(names), what)
+	if len(names) != 1 {
+		text += "s"
+	}
+	shown := names[:min(len(names), maxListed)]
+	text += ": " + strings.Join(shown, ", ")
+	if len(shown) < len(names) {
+		text += ", …"
+	}
+	return text
+}
