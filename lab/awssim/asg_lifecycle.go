@@ -1,0 +1,173 @@
+package awssim
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Lifecycle states of a group's member.
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-lifecycle.html
+const (
+	pending     = "Pending"
+	inService   = "InService"
+	terminating = "Terminating"
+	waitState   = ":Wait"
+	proceeding  = ":Proceed"
+)
+
+// Transitions that hooks hang on.
+const (
+	onLaunch    = "autoscaling:EC2_INSTANCE_LAUNCHING"
+	onTerminate = "autoscaling:EC2_INSTANCE_TERMINATING"
+)
+
+// member is an instance in a group.
+type member struct {
+	inst      *instance
+	lifecycle string
+	protected bool
+	unhealthy bool
+	waits     map[string]*wait // hook name -> lifecycle action that must be completed
+	activity  *activity        // the one under way
+}
+
+func (m *member) leaving() bool { return strings.HasPrefix(m.lifecycle, terminating) }
+
+// joinLocked makes a new instance a member and boots it.
+func (w *World) joinLocked(g *group, i *instance) {
+	m := &member{inst: i, lifecycle: pending, protected: g.protectNew}
+	cause := g.cause + "At " + activityTime(time.Now()) + " an instance was started in response to a difference between desired and actual capacity, " +
+		"increasing the capacity from " + itoa(g.active()) + " to " + itoa(g.desired) + "."
+	g.members = append(g.members, m)
+	i.target = inService
+	m.activity = w.newActivityLocked(g, "Launching a new EC2 instance: "+i.ID, cause, i.Zone)
+	w.bootLocked(i)
+}
+
+// memberRunningLocked goes on with a member whose machine runs: its launch
+// hooks, then service.
+func (w *World) memberRunningLocked(i *instance) {
+	g, m := w.memberByIDLocked(i.ID)
+	if m == nil || m.lifecycle != pending {
+		return
+	}
+	if w.waitLocked(g, m, onLaunch) {
+		m.lifecycle = pending + waitState
+		m.activity.status = "MidLifecycleAction"
+		return
+	}
+	w.serveLocked(m)
+}
+
+func (w *World) serveLocked(m *member) {
+	m.lifecycle = inService
+	m.activity.finish("Successful", "")
+	m.activity = nil
+}
+
+// proceedLocked leaves a Wait state once no hook holds it any more.
+func (w *World) proceedLocked(g *group, m *member, abandoned bool) {
+	w.endWaitsLocked(m)
+	if m.leaving() {
+		m.lifecycle = terminating + proceeding
+		w.soonLocked(w.Timing.Proceed, func() { w.terminateLocked(m.inst, userShutdown) })
+		return
+	}
+	if abandoned {
+		m.activity.finish("Cancelled", "Instance failed to complete user's Lifecycle Action: Lifecycle Action was abandoned")
+		m.activity = nil
+		w.leaveLocked(g, m, "instance "+m.inst.ID+" was taken out of service in response to its launch lifecycle action being abandoned", true)
+		w.reconcileLocked(g)
+		return
+	}
+	m.lifecycle = pending + proceeding
+	w.soonLocked(w.Timing.Proceed, func() {
+		if m.lifecycle == pending+proceeding {
+			w.serveLocked(m)
+		}
+	})
+}
+
+func (w *World) leaveLocked(g *group, m *member, why string, hooks bool) *activity {
+	return w.leaveBecauseLocked(g, m, "At "+activityTime(time.Now())+" "+why+".", hooks)
+}
+
+// leaveBecauseLocked starts a member's termination: its hooks, if they apply,
+// then the machine. It returns the activity.
+func (w *World) leaveBecauseLocked(g *group, m *member, cause string, hooks bool) *activity {
+	w.endWaitsLocked(m)
+	if m.activity != nil {
+		m.activity.finish("Cancelled", "")
+	}
+	a := w.newActivityLocked(g, "Terminating EC2 instance: "+m.inst.ID, cause, m.inst.Zone)
+	m.activity = a
+	m.lifecycle = terminating
+	m.inst.target = "Terminated"
+	if hooks && w.waitLocked(g, m, onTerminate) {
+		m.lifecycle = terminating + waitState
+		a.status = "MidTerminatingLifecycleAction"
+		return a
+	}
+	w.terminateLocked(m.inst, userShutdown)
+	return a
+}
+
+// memberLostLocked notices that EC2 is ending a member behind the group's back.
+// That skips the terminating hooks: there is nothing left to hold.
+func (w *World) memberLostLocked(i *instance) {
+	if g, m := w.memberByIDLocked(i.ID); m == nil || m.leaving() && len(m.waits) == 0 {
+		return
+	} else if m.leaving() {
+		w.endWaitsLocked(m)
+		m.lifecycle = terminating + proceeding
+		return
+	} else {
+		w.soonLocked(w.Timing.Health, func() { w.replaceLostLocked(g, m) })
+	}
+}
+
+func (w *World) replaceLostLocked(g *group, m *member) {
+	if m.leaving() || !slices.Contains(g.members, m) {
+		return
+	}
+	m.unhealthy = true
+	if m.inst.StateReason == serverError {
+		w.retryLocked(g) // a machine that does not start is not tried again at once
+	}
+	w.leaveLocked(g, m, "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped", false)
+	if m.inst.State == Terminated {
+		w.memberGoneLocked(m.inst)
+	}
+	w.reconcileLocked(g)
+}
+
+// memberStoppedLocked replaces a member that was stopped: to its group it is
+// unhealthy.
+func (w *World) memberStoppedLocked(i *instance) {
+	g, m := w.memberByIDLocked(i.ID)
+	if m == nil {
+		return
+	}
+	w.soonLocked(w.Timing.Health, func() {
+		if m.leaving() || i.State != Stopped {
+			return
+		}
+		m.unhealthy = true
+		w.leaveLocked(g, m, "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped", true)
+		w.reconcileLocked(g)
+	})
+}
+
+// memberGoneLocked takes a member out of its group once its machine is gone.
+func (w *World) memberGoneLocked(i *instance) {
+	g, m := w.memberByIDLocked(i.ID)
+	if m == nil || !m.leaving() {
+		return // gone before the group noticed; replaceLostLocked comes back here
+	}
+	w.endWaitsLocked(m)
+	m.activity.finish("Successful", "")
+	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
+	w.dropIfEmptyLocked(g)
+	w.reconcileLocked(g)
+}

@@ -1,0 +1,170 @@
+package awssim
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// active counts the members that make up the group's capacity: those that are
+// not on their way out.
+func (g *group) active() (n int) {
+	for _, m := range g.members {
+		if !m.leaving() {
+			n++
+		}
+	}
+	return n
+}
+
+func (g *group) changing(what string, to int) string {
+	return what + " from " + strconv.Itoa(g.desired) + " to " + strconv.Itoa(to)
+}
+
+// reconcileAllLocked gives every group a new chance to launch.
+func (w *World) reconcileAllLocked() {
+	for _, name := range slices.Sorted(maps.Keys(w.groups)) {
+		w.reconcileNowLocked(w.groups[name])
+	}
+}
+
+// reconcileNowLocked reconciles without waiting out a pause between launch
+// attempts, as AutoScaling does when a user changes something.
+func (w *World) reconcileNowLocked(g *group) {
+	if g.stopRetry != nil {
+		g.stopRetry()
+		g.stopRetry = nil
+	}
+	w.reconcileLocked(g)
+}
+
+// reconcileLocked launches or ends members until the group has its desired
+// capacity or cannot get closer to it.
+func (w *World) reconcileLocked(g *group) {
+	for !w.closed && !g.deleting {
+		switch n := g.active(); {
+		case n < g.desired && !g.suspends("Launch") && g.stopRetry == nil:
+			if !w.growLocked(g) {
+				w.retryLocked(g)
+				return
+			}
+		case n > g.desired && !g.suspends("Terminate"):
+			m := g.victim()
+			if m == nil {
+				w.noteStuckLocked(g)
+				return
+			}
+			shrink := g.cause + "At " + activityTime(time.Now()) + " an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from " +
+				strconv.Itoa(n) + " to " + strconv.Itoa(g.desired) + ".  At " + activityTime(time.Now()) + " instance " + m.inst.ID + " was selected for termination."
+			w.leaveBecauseLocked(g, m, shrink, true)
+		default:
+			if n == g.desired {
+				g.cause, g.stuckAt = "", -1
+			}
+			return
+		}
+	}
+}
+
+// retryLocked tries to launch again after a pause.
+func (w *World) retryLocked(g *group) {
+	if g.stopRetry != nil {
+		return
+	}
+	g.stopRetry = w.afterLocked(w.Timing.LaunchRetry, func() {
+		g.stopRetry = nil
+		w.reconcileLocked(g)
+	})
+}
+
+// growLocked launches one instance in the zone with the fewest members, or in
+// the next one if that zone cannot have it. Each failure is an activity.
+func (w *World) growLocked(g *group) bool {
+	data, version, err := g.launchData()
+	if err != nil {
+		w.launchFailedLocked(g, "", err)
+		return false
+	}
+	for _, zone := range g.zonesByLoad() {
+		l := launch{data: data, template: g.template, version: version, zone: zone, group: g.name, tags: g.propagated()}
+		i, err := w.launchLocked(l)
+		if err != nil {
+			w.launchFailedLocked(g, zone, err)
+			if e := (*apiError)(nil); !errors.As(err, &e) || e.code != "InsufficientInstanceCapacity" {
+				return false
+			}
+			continue
+		}
+		w.joinLocked(g, i)
+		return true
+	}
+	return false
+}
+
+// launchData resolves the template version for a launch now: $Latest is the
+// version that is the latest at this moment.
+func (g *group) launchData() (LaunchTemplateData, int64, error) {
+	if g.template == nil {
+		return LaunchTemplateData{InstanceType: g.instanceType}, 0, nil
+	}
+	v, err := g.template.version(g.version)
+	if err != nil {
+		return LaunchTemplateData{}, 0, err
+	}
+	if v.data.ImageID == "" {
+		return v.data, v.number, fail("ValidationError", "You must use a valid fully-formed launch template. The request must contain the parameter ImageId")
+	}
+	return v.data, v.number, nil
+}
+
+func (g *group) propagated() map[string]string {
+	out := map[string]string{}
+	for _, t := range g.tags {
+		if t.Propagate {
+			out[t.Key] = t.Value
+		}
+	}
+	return out
+}
+
+// zoneCount counts the active members in a zone.
+func (g *group) zoneCount(zone string) (n int) {
+	for _, m := range g.members {
+		if m.inst.Zone == zone && !m.leaving() {
+			n++
+		}
+	}
+	return n
+}
+
+func (g *group) zonesByLoad() []string {
+	zones := slices.Clone(g.zones)
+	slices.SortStableFunc(zones, func(a, b string) int { return cmp.Compare(g.zoneCount(a), g.zoneCount(b)) })
+	return zones
+}
+
+// victim picks the member that a scale-in ends, roughly by the default
+// termination policy: in the zone with the most members that has an unprotected
+// one, the oldest launch template version, then the oldest instance.
+// https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-termination-policies.html
+func (g *group) victim() *member {
+	var candidates []*member
+	for _, m := range g.members {
+		if !m.leaving() && !m.protected {
+			candidates = append(candidates, m)
+		}
+	}
+	if len(candidates) == 0 {
+		return nil
+	}
+	return slices.MinFunc(candidates, func(a, b *member) int {
+		return cmp.Or(
+			cmp.Compare(g.zoneCount(b.inst.Zone), g.zoneCount(a.inst.Zone)),
+			cmp.Compare(a.inst.LaunchTemplateVersion, b.inst.LaunchTemplateVersion),
+			a.inst.LaunchTime.Compare(b.inst.LaunchTime),
+		)
+	})
+}

@@ -1,0 +1,117 @@
+package awssim
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// matchFilters reports whether something with these properties passes all
+// filters. Within one filter any value may match; * and ? are wildcards. value
+// returns the values of a filter name, and false for a name that it does not know.
+func matchFilters(filters []filter, value func(name string) ([]string, bool)) (bool, error) {
+	for _, f := range filters {
+		have, known := value(f.name)
+		if !known {
+			return false, fail("InvalidParameterValue", "The filter '%s' is invalid", f.name)
+		}
+		hit := slices.ContainsFunc(f.values, func(pattern string) bool {
+			return slices.ContainsFunc(have, func(v string) bool { return wildcard(pattern, v) })
+		})
+		if !hit {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// wildcard matches EC2's filter patterns: * is any run of characters, ? any
+// one, and a backslash takes the next character literally.
+func wildcard(pattern, s string) bool {
+	for pattern != "" {
+		switch c := pattern[0]; {
+		case c == '*':
+			for i := len(s); i >= 0; i-- {
+				if wildcard(pattern[1:], s[i:]) {
+					return true
+				}
+			}
+			return false
+		case s == "":
+			return false
+		case c == '?':
+		case c == '\\' && len(pattern) > 1:
+			pattern = pattern[1:]
+			if pattern[0] != s[0] {
+				return false
+			}
+		case c != s[0]:
+			return false
+		}
+		pattern, s = pattern[1:], s[1:]
+	}
+	return s == ""
+}
+
+// tagFilter answers the tag filters that all EC2 resources share.
+func tagFilter(name string, tags map[string]string) ([]string, bool) {
+	if key, ok := strings.CutPrefix(name, "tag:"); ok {
+		if v, has := tags[key]; has {
+			return []string{v}, true
+		}
+		return nil, true
+	}
+	var out []string
+	for k, v := range tags {
+		switch name {
+		case "tag-key":
+			out = append(out, k)
+		case "tag-value":
+			out = append(out, v)
+		}
+	}
+	return out, name == "tag-key" || name == "tag-value"
+}
+
+// filterValue returns an instance's values for a DescribeInstances filter.
+func (i *instance) filterValue(name string) ([]string, bool) {
+	one := func(s string) ([]string, bool) { return []string{s}, true }
+	switch name {
+	case "instance-id":
+		return one(i.ID)
+	case "instance-state-name":
+		return one(string(i.State))
+	case "instance-state-code":
+		return one(strconv.Itoa(i.State.code()))
+	case "private-dns-name", "network-interface.private-dns-name":
+		return one(i.PrivateDNSName)
+	case "private-ip-address", "network-interface.addresses.private-ip-address":
+		return one(i.PrivateIP)
+	case "vpc-id", "network-interface.vpc-id":
+		return one(i.VPCID)
+	case "subnet-id", "network-interface.subnet-id":
+		return one(i.SubnetID)
+	case "availability-zone":
+		return one(i.Zone)
+	case "availability-zone-id":
+		return one(i.ZoneID)
+	case "image-id":
+		return one(i.ImageID)
+	case "instance-type":
+		return one(i.Type)
+	case "architecture":
+		return one(i.Architecture)
+	case "key-name":
+		return one(i.KeyName)
+	case "launch-time":
+		return one(stamp(i.LaunchTime))
+	case "reservation-id":
+		return one(i.reservID)
+	case "metadata-options.http-tokens":
+		return one(i.HTTPTokens)
+	case "instance.group-id", "group-id":
+		return i.SecurityGroups, true
+	default:
+		return tagFilter(name, i.Tags)
+	}
+}
