@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+// loadAWS returns the SDK's own configuration: credentials of the instance's
+// role, endpoints from the environment. Region and VPC that the spec leaves
+// open are those of this master, by the instance metadata service, and are
+// filled in.
+func loadAWS(ctx context.Context, s *v1alpha1.ControllerSpec) (aws.Config, error) {
+	c, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.Region))
+	if err != nil {
+		return aws.Config{}, fmt.Errorf("load AWS config: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	meta := imds.NewFromConfig(c)
+	if s.Region == "" {
+		out, err := meta.GetRegion(ctx, nil)
+		if err != nil {
+			return aws.Config{}, fmt.Errorf("spec.region is empty and IMDS does not say it: %w", err)
+		}
+		s.Region, c.Region = out.Region, out.Region
+	}
+	if s.VPCID == "" {
+		if s.VPCID, err = ownVPC(ctx, meta); err != nil {
+			return aws.Config{}, fmt.Errorf("spec.vpcID is empty and IMDS does not say it: %w", err)
+		}
+	}
+	return c, nil
+}
+
+// ownVPC asks for the VPC of the primary interface.
+func ownVPC(ctx context.Context, meta *imds.Client) (string, error) {
+	mac, err := metadata(ctx, meta, "mac")
+	if err != nil {
+		return "", err
+	}
+	return metadata(ctx, meta, "network/interfaces/macs/"+mac+"/vpc-id")
+}
+
+func metadata(ctx context.Context, meta *imds.Client, path string) (string, error) {
+	out, err := meta.GetMetadata(ctx, &imds.GetMetadataInput{Path: path})
+	if err != nil {
+		return "", err
+	}
+	defer out.Content.Close()
+	text, err := io.ReadAll(io.LimitReader(out.Content, 1024))
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return strings.TrimSpace(string(text)), nil
+}

@@ -1,0 +1,109 @@
+// Command joinery-controller runs on every master of a cluster. The one that
+// holds the Lease publishes join tokens, judges the signing requests of new
+// nodes, removes orphaned Node objects and grows and shrinks the node groups.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/robfig/cron/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+const defaultConfig = "/etc/joinery/controller.yaml"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := command(os.Stdout, os.Stderr).ExecuteContext(ctx); err != nil {
+		report(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// report prints each problem of a configuration in its own line.
+func report(w io.Writer, err error) {
+	var invalid *v1alpha1.InvalidError
+	if !errors.As(err, &invalid) {
+		fmt.Fprintln(w, "joinery-controller:", err)
+		return
+	}
+	for _, p := range invalid.Problems {
+		fmt.Fprintln(w, "joinery-controller: config:", p)
+	}
+}
+
+func command(stdout, stderr io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use: "joinery-controller", Short: "The control plane's part of Joinery",
+		SilenceErrors: true, SilenceUsage: true,
+	}
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	var file string
+	run := &cobra.Command{
+		Use: "run", Short: "Run until told to stop (SIGTERM); SIGHUP rotates the join token", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := load(file)
+			if err != nil {
+				return err
+			}
+			return run(cmd.Context(), c, slog.New(slog.NewTextHandler(stderr, nil)))
+		},
+	}
+	validate := &cobra.Command{
+		Use: "validate", Short: "Say what is wrong with a configuration", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := load(file); err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), file+": valid")
+			return nil
+		},
+	}
+	for _, c := range []*cobra.Command{run, validate} {
+		c.Flags().StringVar(&file, "config", defaultConfig, "the ControllerConfig to use")
+	}
+	root.AddCommand(run, validate, &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			fmt.Fprintln(cmd.OutOrStdout(), version())
+			return nil
+		},
+	})
+	return root
+}
+
+// load reads the configuration and whatever in it only this program can judge.
+func load(file string) (*v1alpha1.ControllerConfig, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	c, err := v1alpha1.DecodeControllerConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("read config %s: %w", file, err)
+	}
+	if _, err := cron.ParseStandard(c.Spec.Token.Schedule); err != nil {
+		return nil, fmt.Errorf("read config %s: spec.token.schedule: %w", file, err)
+	}
+	return c, nil
+}
+
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/klog/v2"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/leader"
+)
+
+// run is the program: it returns when ctx ends, when the Lease is lost, or when
+// something is wrong that only an operator can mend.
+func run(ctx context.Context, c *v1alpha1.ControllerConfig, log *slog.Logger) error {
+	klog.SetSlogLogger(log.With("part", "client-go"))
+	awsConfig, err := loadAWS(ctx, &c.Spec)
+	if err != nil {
+		return err
+	}
+	client, err := connect(c.Spec.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	election := leader.NewElection(client, identity(), log)
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	p, err := assemble(c.Spec, awsConfig, client, recorder(ctx, client), reg, log)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.Spec.MetricsAddress)
+	if err != nil {
+		return fmt.Errorf("spec.metricsAddress: %w", err)
+	}
+	served := make(chan error, 1)
+	go func() {
+		defer stop() // without metrics and probes nobody would see what goes wrong
+		served <- serve(ctx, listener, handler(reg, p.scaler, ready(client), election.Leading), log)
+	}()
+	go rotateOnHangup(ctx, p.rotator.Rotate, election.Leading, log)
+
+	log.Info("joinery-controller", "version", version(), "cluster", c.Spec.Cluster, "region", c.Spec.Region, "vpc", c.Spec.VPCID, "metrics", listener.Addr())
+	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
+		log.Warn("notify systemd", "error", err)
+	}
+	err = election.Run(ctx, p.services...)
+	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
+	stop()
+	if failed := <-served; err == nil {
+		err = failed
+	}
+	return err
+}
+
+// identity is unique over restarts: a restarted process must not take the Lease
+// of its predecessor, which may still be acting, for its own.
+func identity() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return host + "_" + uuid.NewString()
+}
+
+func connect(kubeconfig string) (kubernetes.Interface, error) {
+	rest, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("spec.kubeconfig: %w", err)
+	}
+	rest.UserAgent = "joinery-controller/" + version()
+	// A hundred nodes that boot at once ask for a hundred decisions at once.
+	rest.QPS, rest.Burst = 100, 200
+	client, err := kubernetes.NewForConfig(rest)
+	if err != nil {
+		return nil, fmt.Errorf("spec.kubeconfig: %w", err)
+	}
+	return client, nil
+}
+
+func recorder(ctx context.Context, client kubernetes.Interface) record.EventRecorder {
+	b := record.NewBroadcaster(record.WithContext(ctx))
+	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events(metav1.NamespaceAll)})
+	return b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "joinery-controller"})
+}
+
+func ready(client kubernetes.Interface) func(context.Context) error {
+	return func(ctx context.Context) error {
+		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
+	}
+}
+
+// rotateOnHangup lets SIGHUP to the leader rotate the join token.
+func rotateOnHangup(ctx context.Context, rotate func(), leading func() bool, log *slog.Logger) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			if !leading() {
+				log.Warn("SIGHUP ignored: only the leader rotates tokens")
+				continue
+			}
+			log.Info("rotation requested by SIGHUP")
+			rotate()
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package csr
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/joinery/joinery/controlplane/instances"
+)
+
+// GrantsName is the ConfigMap in kube-system that remembers what was granted.
+// Approved CSR objects cannot: Kubernetes deletes them after an hour.
+const GrantsName = "joinery-grants"
+
+// Grant is what one launch of an instance was granted.
+type Grant struct {
+	// Launch is the instance's launch time; a later one starts afresh.
+	Launch time.Time `json:"launch"`
+	// Keys identify the public keys that got a certificate.
+	Keys []string `json:"keys,omitempty"`
+	// Joined says that the instance's Node was Ready since the launch.
+	Joined bool `json:"joined,omitempty"`
+}
+
+func (g Grant) equal(o Grant) bool {
+	return g.Launch.Equal(o.Launch) && slices.Equal(g.Keys, o.Keys) && g.Joined == o.Joined
+}
+
+// errGrantChanged says that a grant is no longer what the verdict was based on.
+var errGrantChanged = errors.New("grant changed meanwhile")
+
+// configMaps is the part of client-go's ConfigMapInterface that Grants uses.
+type configMaps interface {
+	Get(context.Context, string, metav1.GetOptions) (*corev1.ConfigMap, error)
+	Create(context.Context, *corev1.ConfigMap, metav1.CreateOptions) (*corev1.ConfigMap, error)
+	Update(context.Context, *corev1.ConfigMap, metav1.UpdateOptions) (*corev1.ConfigMap, error)
+}
+
+// Grants remembers durably which launches were granted certificates. Entries go
+// once their launch window has passed, as nothing is granted after it, so the
+// object stays small however large the cluster is.
+type Grants struct {
+	client configMaps
+	keep   time.Duration
+}
+
+// NewGrants returns the grants kept in kube-system for launches that may be
+// granted certificates within launchWindow.
+func NewGrants(client configMaps, launchWindow time.Duration) *Grants {
+	return &Grants{client: client, keep: launchWindow + 2*heldTooLong}
+}
+
+// All returns the grants by instance id, as the API server has them now.
+func (g *Grants) All(ctx context.Context) (map[string]Grant, error) {
+	_, all, err := g.read(ctx)
+	return all, err
+}
+
+func (g *Grants) read(ctx context.Context) (*corev1.ConfigMap, map[string]Grant, error) {
+	cm, err := g.client.Get(ctx, GrantsName, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, map[string]Grant{}, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read grants: %w", err)
+	}
+	all := make(map[string]Grant, len(cm.Data))
+	for id, text := range cm.Data {
+		var one Grant
+		// An entry that cannot be read may hide a grant: fail closed.
+		if err := json.Unmarshal([]byte(text), &one); err != nil {
+			return nil, nil, fmt.Errorf("read grants: entry %s of ConfigMap %s: %w", id, GrantsName, err)
+		}
+		all[id] = one
+	}
+	return cm, all, nil
+}
+
+// Record remembers, before a certificate is approved, that instance i gets one
+// for key. before is the grant that the verdict was based on; if it changed
+// meanwhile, nothing is recorded and the request is to be judged again.
+func (g *Grants) Record(ctx context.Context, i instances.Instance, key string, before Grant, now time.Time) error {
+	return g.update(ctx, now, func(all map[string]Grant) (bool, error) {
+		is := all[i.ID]
+		if !is.equal(before) {
+			return false, errGrantChanged
+		}
+		if !is.Launch.Equal(i.LaunchTime) {
+			is = Grant{Launch: i.LaunchTime.UTC()}
+		}
+		if slices.Contains(is.Keys, key) {
+			return false, nil
+		}
+		is.Keys = append(slices.Clone(is.Keys), key)
+		all[i.ID] = is
+		return true, nil
+	})
+}
+
+// Joined remembers that the Node of an instance became Ready. Without a grant
+// there is nothing to remember.
+func (g *Grants) Joined(ctx context.Context, instanceID string, now time.Time) error {
+	return g.update(ctx, now, func(all map[string]Grant) (bool, error) {
+		is, ok := all[instanceID]
+		if !ok || is.Joined {
+			return false, nil
+		}
+		is.Joined = true
+		all[instanceID] = is
+		return true, nil
+	})
+}
+
+func (g *Grants) update(ctx context.Context, now time.Time, change func(map[string]Grant) (bool, error)) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		cm, all, err := g.read(ctx)
+		if err != nil {
+			return err
+		}
+		if changed, err := change(all); err != nil || !changed {
+			return err
+		}
+		maps.DeleteFunc(all, func(_ string, one Grant) bool { return now.Sub(one.Launch) > g.keep })
+		return g.write(ctx, cm, all)
+	})
+}
+
+func (g *Grants) write(ctx context.Context, cm *corev1.ConfigMap, all map[string]Grant) error {
+	data := make(map[string]string, len(all))
+	for id, one := range all {
+		text, err := json.Marshal(one)
+		if err != nil {
+			return fmt.Errorf("encode grant of %s: %w", id, err)
+		}
+		data[id] = string(text)
+	}
+	if cm == nil {
+		fresh := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: GrantsName, Namespace: metav1.NamespaceSystem}, Data: data}
+		_, err := g.client.Create(ctx, fresh, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			return errGrantChanged
+		}
+		return err
+	}
+	next := cm.DeepCopy()
+	next.Data = data
+	_, err := g.client.Update(ctx, next, metav1.UpdateOptions{})
+	return err
+}

@@ -1,0 +1,250 @@
+package csr_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"encoding/pem"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	certificatesv1 "k8s.io/api/certificates/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/csr"
+)
+
+const nodeName = "ip-10-99-0-12.us-west-2.compute.internal"
+
+var launch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+func newKey(t testing.TB) any {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func template() *x509.CertificateRequest {
+	return &x509.CertificateRequest{Subject: pkix.Name{Organization: []string{"system:nodes"}, CommonName: "system:node:" + nodeName}}
+}
+
+func encode(t testing.TB, tmpl *x509.CertificateRequest, key any) []byte {
+	t.Helper()
+	der, err := x509.CreateCertificateRequest(rand.Reader, tmpl, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+// agentRequest is the request that an agent makes 20 s after its launch.
+func agentRequest(t testing.TB, text []byte) *certificatesv1.CertificateSigningRequest {
+	t.Helper()
+	expiration := int32(600)
+	return &certificatesv1.CertificateSigningRequest{
+		ObjectMeta: metav1.ObjectMeta{Name: "joinery-x", UID: "u", CreationTimestamp: metav1.NewTime(launch.Add(20 * time.Second))},
+		Spec: certificatesv1.CertificateSigningRequestSpec{
+			Request: text, SignerName: certificatesv1.KubeAPIServerClientKubeletSignerName, ExpirationSeconds: &expiration,
+			Usages:   []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth},
+			Username: "system:bootstrap:abcdef", Groups: []string{"system:bootstrappers", v1alpha1.BootstrapGroup, "system:authenticated"},
+		},
+	}
+}
+
+func TestOurs(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*certificatesv1.CertificateSigningRequest)
+		want   bool
+	}{
+		{"agent's", func(*certificatesv1.CertificateSigningRequest) {}, true},
+		{"serving signer", func(c *certificatesv1.CertificateSigningRequest) {
+			c.Spec.SignerName = certificatesv1.KubeletServingSignerName
+		}, false},
+		{"client signer", func(c *certificatesv1.CertificateSigningRequest) {
+			c.Spec.SignerName = certificatesv1.KubeAPIServerClientSignerName
+		}, false},
+		{"kubelet's own renewal", func(c *certificatesv1.CertificateSigningRequest) {
+			c.Spec.Username, c.Spec.Groups = "system:node:"+nodeName, []string{"system:nodes"}
+		}, false},
+		{"kubeadm's token", func(c *certificatesv1.CertificateSigningRequest) {
+			c.Spec.Groups = []string{"system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token"}
+		}, false},
+		{"our group, another kind of user", func(c *certificatesv1.CertificateSigningRequest) { c.Spec.Username = "mallory" }, false},
+		{"approved", func(c *certificatesv1.CertificateSigningRequest) {
+			c.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved}}
+		}, false},
+		{"denied", func(c *certificatesv1.CertificateSigningRequest) {
+			c.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateDenied}}
+		}, false},
+		{"issued", func(c *certificatesv1.CertificateSigningRequest) { c.Status.Certificate = []byte("x") }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := agentRequest(t, nil)
+			test.change(c)
+			if got := csr.Ours(c); got != test.want {
+				t.Errorf("got %t", got)
+			}
+		})
+	}
+}
+
+func TestParseProblems(t *testing.T) {
+	key := newKey(t)
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := func(n pkix.Name) []byte { return encode(t, &x509.CertificateRequest{Subject: n}, key) }
+	with := func(change func(*x509.CertificateRequest)) []byte {
+		r := template()
+		change(r)
+		return encode(t, r, key)
+	}
+	cn := "system:node:" + nodeName
+	good := encode(t, template(), key)
+	broken := []byte(strings.Replace(string(good), "-----END", "AAAA\n-----END", 1))
+	for _, test := range []struct {
+		name string
+		text []byte
+		want csr.Reason
+	}{
+		{"empty", nil, csr.Malformed},
+		{"not PEM", []byte("hello"), csr.Malformed},
+		{"a certificate", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), csr.Malformed},
+		{"two", append(append([]byte{}, good...), good...), csr.Malformed},
+		{"trailing bytes", broken, csr.Malformed},
+		{"huge", append(append([]byte{}, good...), make([]byte, 17<<10)...), csr.Malformed},
+		{"RSA 1024", encode(t, template(), small), csr.WeakKey},
+		{"P-224", encode(t, template(), p224), csr.WeakKey},
+		{"masters", subject(pkix.Name{Organization: []string{"system:masters"}, CommonName: cn}), csr.WrongSubject},
+		{"nodes and masters", subject(pkix.Name{Organization: []string{"system:nodes", "system:masters"}, CommonName: cn}), csr.WrongSubject},
+		{"no organization", subject(pkix.Name{CommonName: cn}), csr.WrongSubject},
+		{"no node", subject(pkix.Name{Organization: []string{"system:nodes"}, CommonName: "kubernetes-admin"}), csr.WrongSubject},
+		{"more in the subject", subject(pkix.Name{Organization: []string{"system:nodes"}, OrganizationalUnit: []string{"x"}, CommonName: cn}), csr.WrongSubject},
+		{"DNS", with(func(r *x509.CertificateRequest) { r.DNSNames = []string{"kubernetes.default"} }), csr.HasSANs},
+		{"IP", with(func(r *x509.CertificateRequest) { r.IPAddresses = []net.IP{net.IPv4(10, 0, 0, 1)} }), csr.HasSANs},
+		{"mail", with(func(r *x509.CertificateRequest) { r.EmailAddresses = []string{"a@b"} }), csr.HasSANs},
+		{"URI", with(func(r *x509.CertificateRequest) { r.URIs = []*url.URL{{Scheme: "spiffe", Host: "x"}} }), csr.HasSANs},
+		{"extension", with(func(r *x509.CertificateRequest) {
+			r.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 19}, Value: []byte{0x30, 3, 1, 1, 0xff}}}
+		}), csr.HasSANs},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := csr.Parse(agentRequest(t, test.text))
+			if r.Problem == nil || r.Problem.Action != csr.Deny || r.Problem.Reason != test.want || r.Problem.Message == "" {
+				t.Errorf("got %+v: expected a denial for %s", r.Problem, test.want)
+			}
+		})
+	}
+}
+
+func TestParseSpecProblems(t *testing.T) {
+	good := encode(t, template(), newKey(t))
+	long := int32(7200)
+	for _, test := range []struct {
+		name   string
+		change func(*certificatesv1.CertificateSigningRequestSpec)
+		want   csr.Reason
+	}{
+		{"as made", func(*certificatesv1.CertificateSigningRequestSpec) {}, ""},
+		{"with key encipherment", func(s *certificatesv1.CertificateSigningRequestSpec) {
+			s.Usages = append(s.Usages, certificatesv1.UsageKeyEncipherment)
+		}, ""},
+		{"server auth", func(s *certificatesv1.CertificateSigningRequestSpec) {
+			s.Usages = append(s.Usages, certificatesv1.UsageServerAuth)
+		}, csr.WrongUsages},
+		{"cert sign", func(s *certificatesv1.CertificateSigningRequestSpec) {
+			s.Usages = append(s.Usages, certificatesv1.UsageCertSign)
+		}, csr.WrongUsages},
+		{"client auth alone", func(s *certificatesv1.CertificateSigningRequestSpec) { s.Usages = s.Usages[1:] }, csr.WrongUsages},
+		{"twice", func(s *certificatesv1.CertificateSigningRequestSpec) { s.Usages = append(s.Usages, s.Usages...) }, csr.WrongUsages},
+		{"for a year", func(s *certificatesv1.CertificateSigningRequestSpec) { s.ExpirationSeconds = nil }, csr.LongLived},
+		{"for two hours", func(s *certificatesv1.CertificateSigningRequestSpec) { s.ExpirationSeconds = &long }, csr.LongLived},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := agentRequest(t, good)
+			test.change(&c.Spec)
+			r := csr.Parse(c)
+			if r.Node != nodeName || r.Key == "" {
+				t.Errorf("node %q, key %q", r.Node, r.Key)
+			}
+			var got csr.Reason
+			if r.Problem != nil {
+				got = r.Problem.Reason
+			}
+			if got != test.want {
+				t.Errorf("got %q: expected %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestLookupFor(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		mode v1alpha1.NodeNameMode
+		want string
+		ok   bool
+	}{
+		{nodeName, v1alpha1.IPName, "10.99.0.12", true},
+		{"ip-10-99-0-12.ec2.internal", v1alpha1.IPName, "10.99.0.12", true},
+		{"ip-10-99-0-300.ec2.internal", v1alpha1.IPName, "", false},
+		{"ip-10-99-0-012.ec2.internal", v1alpha1.IPName, "", false},
+		{"ip-10-99-0-12", v1alpha1.IPName, "", false},
+		{"master", v1alpha1.IPName, "", false},
+		{"i-0123456789abcdef0", v1alpha1.IPName, "", false},
+		{"i-0123456789abcdef0", v1alpha1.InstanceIDName, "i-0123456789abcdef0", true},
+		{"i-0123456789abcdef0.us-west-2.compute.internal", v1alpha1.ResourceName, "i-0123456789abcdef0", true},
+		{"i-xyz", v1alpha1.InstanceIDName, "", false},
+		{"", v1alpha1.ResourceName, "", false},
+	} {
+		look, ok := csr.LookupFor(test.name, test.mode)
+		got := look.InstanceID
+		if look.PrivateIP.IsValid() {
+			got = look.PrivateIP.String()
+		}
+		if ok != test.ok || (ok && got != test.want) {
+			t.Errorf("%s as %s: got %q, %t", test.name, test.mode, got, ok)
+		}
+	}
+}
+
+// FuzzParse feeds what a token's holder may put into a request: whatever comes
+// out without a problem must be exactly a kubelet's request.
+func FuzzParse(f *testing.F) {
+	key := newKey(f)
+	f.Add(encode(f, template(), key))
+	f.Add(encode(f, &x509.CertificateRequest{Subject: pkix.Name{CommonName: "system:node:x"}, DNSNames: []string{"a"}}, key))
+	f.Add([]byte("-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r := csr.Parse(agentRequest(t, text))
+		if r.Problem != nil {
+			if r.Problem.Action != csr.Deny {
+				t.Errorf("a malformed request is not denied: %+v", r.Problem)
+			}
+			return
+		}
+		block, _ := pem.Decode(text)
+		req, err := x509.ParseCertificateRequest(block.Bytes)
+		if err != nil || req.CheckSignature() != nil || req.Subject.CommonName != "system:node:"+r.Node || len(req.Extensions) > 0 {
+			t.Errorf("accepted %q: %v", text, err)
+		}
+	})
+}

@@ -1,0 +1,139 @@
+// Package leader runs the controller's services on the one master that holds
+// the Lease. Every other master stands by.
+package leader
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/leaderelection"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+)
+
+// LeaseName is the Lease in kube-system.
+const LeaseName = "joinery-controller"
+
+// Timings of the election, those of kube-controller-manager: the Lease is lost
+// 15 s after the last renewal, and its holder stops 5 s before that.
+const (
+	leaseDuration = 15 * time.Second
+	renewDeadline = 10 * time.Second
+	retryPeriod   = 2 * time.Second
+)
+
+// ErrLost says that the Lease was lost to somebody else, or could not be
+// renewed in time. The process must end: what it was doing is no longer its own.
+var ErrLost = errors.New("lease lost")
+
+// Service is a part of the controller.
+type Service struct {
+	// Name for logs.
+	Name string
+	// Run works until ctx ends. It is called again after it returned early, so
+	// it must not rely on having run only once.
+	Run func(ctx context.Context) error
+}
+
+// Election is a master's candidacy.
+type Election struct {
+	client   kubernetes.Interface
+	identity string
+	log      *slog.Logger
+	leading  atomic.Bool
+}
+
+// NewElection returns the candidacy of identity, which must be unique among the
+// masters and over restarts.
+func NewElection(client kubernetes.Interface, identity string, log *slog.Logger) *Election {
+	return &Election{client: client, identity: identity, log: log.With("part", "leader")}
+}
+
+// Leading says whether this process holds the Lease now.
+func (e *Election) Leading() bool { return e.leading.Load() }
+
+// Run waits for the Lease and runs services while it is held. It returns nil
+// after ctx ended, the services stopped and the Lease was given back, in this
+// order, and ErrLost when the Lease was lost.
+func (e *Election) Run(ctx context.Context, services ...Service) error {
+	// The candidacy outlives ctx until the services stopped, or two masters
+	// could act at once.
+	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
+	defer resign()
+	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
+		Lock: &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: LeaseName},
+			Client:     e.client.CoordinationV1(),
+			LockConfig: resourcelock.ResourceLockConfig{Identity: e.identity},
+		},
+		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
+		ReleaseOnCancel: true, Name: LeaseName,
+		Callbacks: leaderelection.LeaderCallbacks{
+			OnStartedLeading: func(leading context.Context) {
+				e.serve(ctx, leading, services)
+				resign()
+			},
+			OnStoppedLeading: func() { e.leading.Store(false) },
+			OnNewLeader:      func(id string) { e.log.Info("leader", "identity", id, "self", id == e.identity) },
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("set up election: %w", err)
+	}
+	// Who does not lead has nothing to stop first.
+	defer context.AfterFunc(ctx, func() {
+		if !e.leading.Load() {
+			resign()
+		}
+	})()
+	elector.Run(electing)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return ErrLost
+}
+
+// serve runs services until either context ends.
+func (e *Election) serve(ctx, leading context.Context, services []Service) {
+	e.leading.Store(true)
+	working, stop := context.WithCancel(leading)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	var running sync.WaitGroup
+	for _, s := range services {
+		running.Go(func() { e.keep(working, s) })
+	}
+	running.Wait()
+}
+
+// Bounds of the pause before a service that ended is run again.
+const (
+	firstPause = time.Second
+	lastPause  = time.Minute
+)
+
+// keep runs s again and again, so that the trouble of one service is not the
+// end of the others. A run of more than lastPause counts as a recovery.
+func (e *Election) keep(ctx context.Context, s Service) {
+	for pause := firstPause; ctx.Err() == nil; pause = min(2*pause, lastPause) {
+		began := time.Now()
+		err := s.Run(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > lastPause {
+			pause = firstPause
+		}
+		e.log.Error("service ended", "service", s.Name, "error", err, "again", pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,96 @@
+// Package nodes removes Node objects whose EC2 instance is gone, so that names
+// can be used again and nothing waits for a kubelet that will never answer.
+// Plan decides and does no I/O; Janitor executes.
+package nodes
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/instances"
+)
+
+// toBeDeleted is the taint of a node that is being scaled down, as Cluster
+// Autoscaler names it.
+const toBeDeleted = "ToBeDeletedByClusterAutoscaler"
+
+// Suspect is a Node whose instance may be gone.
+type Suspect struct {
+	// Name and UID of the Node.
+	Name, UID string
+	// InstanceID by its provider id.
+	InstanceID string
+	// Reported says that an agent of ours reported on it: it is ours even when
+	// EC2 no longer knows the instance and its tags.
+	Reported bool
+}
+
+// Suspects picks the nodes that are worth a question to EC2: those that are not
+// Ready or on their way out. Masters are never among them, nor nodes that name
+// no instance: nothing could prove those to be orphaned.
+func Suspects(all []*corev1.Node) []Suspect {
+	var out []Suspect
+	for _, n := range all {
+		id, ok := instances.FromProviderID(n.Spec.ProviderID)
+		if _, master := n.Labels["node-role.kubernetes.io/control-plane"]; master || !ok || (ready(n) && !leaving(n)) {
+			continue
+		}
+		_, reported := n.Annotations[v1alpha1.NodeReportAnnotation]
+		out = append(out, Suspect{Name: n.Name, UID: string(n.UID), InstanceID: id, Reported: reported})
+	}
+	slices.SortFunc(out, func(a, b Suspect) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+func ready(n *corev1.Node) bool {
+	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
+		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
+	})
+}
+
+func leaving(n *corev1.Node) bool {
+	return n.DeletionTimestamp != nil || slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == toBeDeleted })
+}
+
+// Deletion is a Node to delete, and why.
+type Deletion struct {
+	Suspect
+	Why string
+}
+
+// Unknown maps an instance id to when EC2 first said that it does not know it.
+type Unknown map[string]time.Time
+
+// Plan decides which suspects go. found is what EC2 said about their instances
+// just now. An instance that EC2 does not know must stay unknown for settle: a
+// single answer may come from a replica that is behind. The second result is
+// what to remember until the next time.
+func Plan(suspects []Suspect, found []instances.Instance, before Unknown, cluster string, now time.Time, settle time.Duration) ([]Deletion, Unknown) {
+	known := make(map[string]instances.Instance, len(found))
+	for _, i := range found {
+		known[i.ID] = i
+	}
+	var out []Deletion
+	unknown := Unknown{}
+	for _, s := range suspects {
+		i, ok := known[s.InstanceID]
+		switch {
+		case ok && i.Going() && (s.Reported || i.Cluster == cluster):
+			out = append(out, Deletion{s, "instance " + i.ID + " is " + i.State})
+		case !ok && s.Reported:
+			since, seen := before[s.InstanceID]
+			if !seen {
+				since = now
+			}
+			unknown[s.InstanceID] = since
+			if now.Sub(since) >= settle {
+				out = append(out, Deletion{s, "EC2 does not know instance " + s.InstanceID})
+			}
+		}
+	}
+	return out, unknown
+}

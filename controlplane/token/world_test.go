@@ -1,0 +1,85 @@
+package token_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/bundle"
+	"github.com/joinery/joinery/controlplane/token"
+)
+
+// world is a rotator's surroundings in memory.
+type world struct {
+	mu        sync.Mutex
+	published *v1alpha1.JoinBundle
+	fail      error
+	lost      bool // Put stores, but its answer is an error
+	rotations []token.Reason
+	deleted   []string
+	troubles  []error
+	puts      int
+}
+
+func (w *world) Get(context.Context) (*v1alpha1.JoinBundle, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		return nil, w.fail
+	}
+	if w.published == nil {
+		return nil, &bundle.NotFoundError{Parameter: "/joinery/demo/join"}
+	}
+	b := *w.published
+	return &b, nil
+}
+
+func (w *world) Put(_ context.Context, b *v1alpha1.JoinBundle) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.puts++
+	if w.fail != nil {
+		return w.fail
+	}
+	w.published = b
+	if w.lost {
+		w.lost = false
+		return errors.New("connection reset")
+	}
+	return nil
+}
+
+func (w *world) Cluster() (bundle.Cluster, error) { return facts, nil }
+
+func (w *world) Rotated(r token.Reason, _ string, _ time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rotations = append(w.rotations, r)
+}
+
+func (w *world) Deleted(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.deleted = append(w.deleted, id)
+}
+
+func (w *world) Trouble(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.troubles = append(w.troubles, err)
+}
+
+func (w *world) set(change func(*world)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change(w)
+}
+
+func (w *world) seen() []token.Reason {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.rotations)
+}

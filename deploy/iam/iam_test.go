@@ -1,0 +1,170 @@
+package iam_test
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/joinery/joinery/deploy/iam"
+)
+
+type policy struct {
+	Version   string
+	Statement []struct {
+		Sid, Effect string
+		Action      oneOrMany
+		Resource    oneOrMany
+		Condition   map[string]map[string]string
+	}
+}
+
+type oneOrMany []string
+
+func (o *oneOrMany) UnmarshalJSON(data []byte) error {
+	var one string
+	if json.Unmarshal(data, &one) == nil {
+		*o = oneOrMany{one}
+		return nil
+	}
+	return json.Unmarshal(data, (*[]string)(o))
+}
+
+var values = iam.Values{Partition: "aws", Region: "us-west-2", Account: "123456789012", Cluster: "demo", KMSKeyARN: "arn:aws:kms:us-west-2:123456789012:key/k"}
+
+func load(t *testing.T, render func(iam.Values) (string, error)) policy {
+	t.Helper()
+	text, err := render(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text, "${") {
+		t.Errorf("placeholder left: %s", text)
+	}
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.DisallowUnknownFields()
+	var p policy
+	if err := dec.Decode(&p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func allowed(p policy) map[string]bool {
+	out := map[string]bool{}
+	for _, s := range p.Statement {
+		for _, a := range s.Action {
+			if s.Effect == "Allow" {
+				out[a] = true
+			}
+		}
+	}
+	return out
+}
+
+// called collects the AWS actions that the packages under dirs name: every
+// request of the SDK has an input type <service>.<Action>Input.
+func called(t *testing.T, dirs ...string) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	for _, dir := range dirs {
+		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+			if err != nil {
+				return err
+			}
+			services := serviceImports(f)
+			ast.Inspect(f, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					pkg, _ := s.X.(*ast.Ident)
+					action, input := strings.CutSuffix(s.Sel.Name, "Input")
+					if input && pkg != nil && services[pkg.Name] != "" {
+						out[services[pkg.Name]+":"+action] = true
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// serviceImports maps the names of a file's imports to the AWS services that
+// they are clients of.
+func serviceImports(f *ast.File) map[string]string {
+	out := map[string]string{}
+	for _, i := range f.Imports {
+		_, service, ok := strings.Cut(strings.Trim(i.Path.Value, `"`), "aws-sdk-go-v2/service/")
+		if !ok || strings.Contains(service, "/") {
+			continue
+		}
+		name := service
+		if i.Name != nil {
+			name = i.Name.Name
+		}
+		out[name] = service
+	}
+	return out
+}
+
+func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		render func(iam.Values) (string, error)
+		dirs   []string
+		// through are actions that AWS takes on the caller's behalf.
+		through []string
+	}{
+		{"node", iam.Node, []string{"agent"}, []string{"kms:Decrypt"}},
+		{"controller", iam.Controller, []string{"controlplane", "autoscaler", "cmd/joinery-controller"}, []string{"kms:Decrypt", "kms:Encrypt"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			want := called(t, test.dirs...)
+			for _, a := range test.through {
+				want[a] = true
+			}
+			// STS GetCallerIdentity needs no permission and cannot be denied.
+			delete(want, "sts:GetCallerIdentity")
+			got := slices.Sorted(maps.Keys(allowed(load(t, test.render))))
+			if want := slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+				t.Errorf("policy allows\n%q, the code calls\n%q", got, want)
+			}
+		})
+	}
+}
+
+func TestWritesAreBoundToTheCluster(t *testing.T) {
+	for _, s := range load(t, iam.Controller).Statement {
+		for _, a := range s.Action {
+			_, verb, _ := strings.Cut(a, ":")
+			bound := strings.Contains(s.Resource[0], "parameter/joinery/demo/join") || s.Condition["StringEquals"]["autoscaling:ResourceTag/joinery:cluster"] == "demo" ||
+				s.Condition["StringEquals"]["kms:ViaService"] != ""
+			if !strings.HasPrefix(verb, "Describe") && !bound {
+				t.Errorf("%s: %s is bound to no cluster", s.Sid, a)
+			}
+		}
+	}
+}
+
+func TestRenderRefusesValuesThatChangeThePolicy(t *testing.T) {
+	for _, cluster := range []string{"", "*", `x"`, "a,b", "${REGION}"} {
+		v := values
+		v.Cluster = cluster
+		if text, err := iam.Node(v); err == nil {
+			t.Errorf("cluster %q: rendered %s", cluster, text)
+		}
+	}
+}

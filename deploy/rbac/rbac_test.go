@@ -1,0 +1,114 @@
+package rbac_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/deploy/rbac"
+)
+
+// objects decodes every manifest strictly.
+func objects(t *testing.T) []runtime.Object {
+	t.Helper()
+	text, err := rbac.Manifests()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{rbacv1.AddToScheme, corev1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	decoder := serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer()
+	var out []runtime.Object
+	for docs := yaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text))); ; {
+		doc, err := docs.Read()
+		if errors.Is(err, io.EOF) {
+			return out
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(bytes.TrimSpace(doc)) == 0 {
+			continue
+		}
+		o, _, err := decoder.Decode(doc, nil, nil)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, doc)
+		}
+		out = append(out, o)
+	}
+}
+
+func TestBootstrapGroupIsBoundToNodeBootstrapperAlone(t *testing.T) {
+	var roles []string
+	for _, o := range objects(t) {
+		var subjects []rbacv1.Subject
+		var role string
+		switch b := o.(type) {
+		case *rbacv1.ClusterRoleBinding:
+			subjects, role = b.Subjects, b.RoleRef.Name
+		case *rbacv1.RoleBinding:
+			subjects, role = b.Subjects, b.RoleRef.Name
+		}
+		for _, s := range subjects {
+			switch {
+			case s.Kind == rbacv1.GroupKind && s.Name == v1alpha1.BootstrapGroup:
+				roles = append(roles, role)
+			case s.Kind != rbacv1.UserKind || s.Name != "joinery-controller":
+				t.Errorf("role %s: bound to %s %s", role, s.Kind, s.Name)
+			}
+		}
+	}
+	if !slices.Equal(roles, []string{"system:node-bootstrapper"}) {
+		t.Errorf("the bootstrap group is bound to %q", roles)
+	}
+}
+
+func TestControllerMayNotEscalate(t *testing.T) {
+	clusterWide := 0
+	for _, o := range objects(t) {
+		var rules []rbacv1.PolicyRule
+		all := false
+		switch r := o.(type) {
+		case *rbacv1.ClusterRole:
+			rules, all = r.Rules, true
+			clusterWide++
+		case *rbacv1.Role:
+			rules = r.Rules
+		}
+		for _, r := range rules {
+			for _, text := range slices.Concat(r.APIGroups, r.Resources, r.Verbs, r.ResourceNames) {
+				if text == "*" {
+					t.Errorf("wildcard in %v", r)
+				}
+			}
+			if all && slices.Contains(r.Resources, "secrets") {
+				t.Errorf("secrets of every namespace: %v", r)
+			}
+			if slices.Contains(r.Resources, "signers") && !slices.Equal(r.ResourceNames, []string{"kubernetes.io/kube-apiserver-client-kubelet"}) {
+				t.Errorf("signers beyond the kubelet's: %v", r)
+			}
+			for _, verb := range []string{"escalate", "bind", "impersonate"} {
+				if slices.Contains(r.Verbs, verb) {
+					t.Errorf("%s: %v", verb, r)
+				}
+			}
+		}
+	}
+	if clusterWide != 1 {
+		t.Errorf("%d cluster roles: expected 1", clusterWide)
+	}
+}
