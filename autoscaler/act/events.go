@@ -1,0 +1,59 @@
+package act
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// eventEvery is how often the same event about the same object is repeated.
+const eventEvery = 5 * time.Minute
+
+// notice is an event that was emitted.
+type notice struct {
+	uid          types.UID
+	reason, text string
+}
+
+// controllerLease refers to the controller's Lease, to which events belong that are
+// about no pod and no node.
+func controllerLease() *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: "coordination.k8s.io/v1", Kind: "Lease",
+		Namespace: metav1.NamespaceSystem, Name: "joinery-controller",
+	}
+}
+
+// eventOnPod emits an event on a pod unless the same one was emitted within
+// eventEvery. A pod that is gone gets none.
+func (e *Executor) eventOnPod(key types.NamespacedName, uid types.UID, reason, text string) {
+	pod, err := e.o.Pods.Pods(key.Namespace).Get(key.Name)
+	if err != nil || (uid != "" && pod.UID != uid) {
+		return
+	}
+	if e.firstNotice(notice{pod.UID, reason, text}) {
+		e.o.Events.Event(pod, corev1.EventTypeNormal, reason, text)
+	}
+}
+
+// eventOnController emits a warning about the autoscaler's own work, under the
+// same rule.
+func (e *Executor) eventOnController(reason, text string) {
+	if e.firstNotice(notice{"", reason, text}) {
+		e.o.Events.Event(controllerLease(), corev1.EventTypeWarning, reason, text)
+	}
+}
+
+func (e *Executor) firstNotice(n notice) bool {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	forget(e.noticed, now, eventEvery)
+	if _, again := e.noticed[n]; again {
+		return false
+	}
+	e.noticed[n] = now
+	return true
+}

@@ -1,0 +1,109 @@
+package act
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/joinery/joinery/autoscaler/asg"
+)
+
+// groups is the part of asg.Client that Executor uses.
+type groups interface {
+	Raise(ctx context.Context, group string, from, to int) (asg.Raised, error)
+	Spare(ctx context.Context, group string) (int, error)
+	Terminate(ctx context.Context, group, instance string) error
+	Replace(ctx context.Context, group, instance, reason string) error
+	Protect(ctx context.Context, group string, instances []string) error
+}
+
+// Options are what an Executor needs. The fields without a default are required.
+type Options struct {
+	Groups groups
+	Kube   kubernetes.Interface
+	// Pods and Nodes are the observed ones, for events and for annotations.
+	// Whatever is decided here is decided on freshly read objects.
+	Pods    corelisters.PodLister
+	Nodes   corelisters.NodeLister
+	Events  record.EventRecorder
+	Log     *slog.Logger
+	Metrics *Metrics
+
+	// DrainTimeout is how long one drain may take; 5 min by default.
+	DrainTimeout time.Duration
+	// MaxParallel bounds the removals under way; 10 by default.
+	MaxParallel int
+	// Settle is how long after the taint the scheduler may still bind a pod to
+	// the node, having decided before it saw the taint; 1 s by default.
+	Settle time.Duration
+	// RetryAfter is how long a node is left alone after a removal was rolled
+	// back; 3 min by default, as Cluster Autoscaler's
+	// --scale-down-delay-after-failure.
+	RetryAfter time.Duration
+}
+
+// Executor carries out plans. It is safe for concurrent use.
+type Executor struct {
+	o Options
+
+	running sync.WaitGroup // removals
+
+	reserving sync.Mutex // held while a group is asked for room, see reserve
+
+	mu       sync.Mutex           // guards what follows
+	removals map[string]string    // node name -> group, of removals under way
+	reserved map[string]int       // group -> places that removals are to take
+	ended    map[string]time.Time // instance id -> when its termination was accepted
+	failed   map[string]time.Time // node name -> when its removal was rolled back
+	noticed  map[notice]time.Time // when an event was last emitted
+	replaced map[string]time.Time // group -> when an instance of it was last replaced
+}
+
+// New returns an Executor.
+func New(o Options) *Executor {
+	orDefault(&o.DrainTimeout, 5*time.Minute)
+	orDefault(&o.MaxParallel, 10)
+	orDefault(&o.Settle, time.Second)
+	orDefault(&o.RetryAfter, 3*time.Minute)
+	return &Executor{
+		o:        o,
+		removals: map[string]string{},
+		reserved: map[string]int{},
+		ended:    map[string]time.Time{},
+		failed:   map[string]time.Time{},
+		noticed:  map[notice]time.Time{},
+		replaced: map[string]time.Time{},
+	}
+}
+
+func orDefault[T comparable](v *T, fallback T) {
+	var zero T
+	if *v == zero {
+		*v = fallback
+	}
+}
+
+// Wait returns when no removal is under way any more. Removals end soon after
+// their context does.
+func (e *Executor) Wait() { e.running.Wait() }
+
+// Removing returns how many removals are under way.
+func (e *Executor) Removing() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.removals)
+}
+
+// forget drops entries that are older than age, so that no map grows for ever.
+func forget[K comparable](m map[K]time.Time, now time.Time, age time.Duration) {
+	for k, at := range m {
+		if now.Sub(at) > age {
+			delete(m, k)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+const (
+	// endedFor is how long an instance whose termination was accepted is
+	// remembered: by then its Node is gone.
+	endedFor = 30 * time.Minute
+	// replaceEvery is the least time between two replacements in one group:
+	// what keeps one instance from joining often keeps all of them, and a group
+	// must not be churned for it.
+	replaceEvery = time.Minute
+)
+
+// TakeBack takes the mark off nodes that nobody removes: an earlier controller
+// died during the removal. A node whose instance is on its way out, or is in
+// none of the groups, keeps it.
+func (e *Executor) TakeBack(ctx context.Context, groups []cluster.Group) error {
+	nodes, err := e.o.Nodes.List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	staying := map[string]bool{} // ids of instances that do not leave
+	for _, g := range groups {
+		for _, i := range g.Instances {
+			staying[i.ID] = !i.Leaving()
+		}
+	}
+	var errs []error
+	for _, n := range nodes {
+		id := asg.InstanceOf(n)
+		if !Marked(n) || !staying[id] || e.busyWith(n.Name, id) {
+			continue
+		}
+		e.o.Log.Info("taking back an abandoned removal", "node", n.Name, "instance", id)
+		if err := e.unmark(ctx, n.Name); err != nil {
+			errs = append(errs, fmt.Errorf("untaint node %s: %w", n.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Executor) busyWith(node, instance string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, removing := e.removals[node]
+	_, ended := e.ended[instance]
+	return removing || ended
+}
+
+// Protect sets scale-in protection on the instances in service that lack it and
+// are not being removed.
+func (e *Executor) Protect(ctx context.Context, groups []cluster.Group) error {
+	var errs []error
+	for _, g := range groups {
+		var bare []string
+		for _, i := range g.Instances {
+			if i.LifecycleState == "InService" && !i.Protected && !e.busyWith("", i.ID) {
+				bare = append(bare, i.ID)
+			}
+		}
+		if len(bare) == 0 {
+			continue
+		}
+		if err := e.o.Groups.Protect(ctx, g.Name, bare); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Replace ends instances that have been in service for longer than timeout
+// without becoming a Node, and backs their group off. At most one in each group
+// at a time, and not one in replaceEvery after the last. While any Node names no
+// instance, nothing is done at all: that Node may be the one.
+func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, nodes []*corev1.Node, now time.Time, timeout time.Duration) error {
+	joined := map[string]bool{}
+	for _, n := range nodes {
+		id := asg.InstanceOf(n)
+		if id == "" && !controlPlane(n) {
+			return nil
+		}
+		joined[id] = true
+	}
+	var errs []error
+	for _, g := range groups {
+		i := slices.IndexFunc(g.Instances, func(i cluster.Instance) bool {
+			return i.LifecycleState == "InService" && !joined[i.ID] && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout
+		})
+		if i < 0 || !e.mayReplace(g.Name, now) {
+			continue
+		}
+		in := g.Instances[i]
+		reason := fmt.Sprintf("instance %s did not become a node within %s", in.ID, timeout)
+		e.o.Log.Warn("replacing instance", "group", g.Name, "instance", in.ID, "reason", reason)
+		if err := e.o.Groups.Replace(ctx, g.Name, in.ID, reason); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		e.o.Metrics.replaced.WithLabelValues(g.Name).Inc()
+		e.o.Events.Eventf(controllerLease(), corev1.EventTypeWarning, "DeleteUnregistered", "group %s: %s", g.Name, reason)
+	}
+	return errors.Join(errs...)
+}
+
+// controlPlane says whether the node is a master: masters are in no group and
+// kubeadm gives them no providerID.
+func controlPlane(n *corev1.Node) bool {
+	_, ok := n.Labels["node-role.kubernetes.io/control-plane"]
+	return ok
+}
+
+func (e *Executor) mayReplace(group string, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if last, ok := e.replaced[group]; ok && now.Sub(last) < replaceEvery {
+		return false
+	}
+	e.replaced[group] = now
+	return true
+}

@@ -1,0 +1,220 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/autoscaler/scaledown"
+)
+
+// ScaleDown begins the removals of a plan and returns; they go on in the
+// background until ctx ends, so that a drain never holds up a scale-up. A node
+// that is being removed already, one that resisted lately and what is beyond
+// MaxParallel is left to the next plan.
+func (e *Executor) ScaleDown(ctx context.Context, d scaledown.Decision) {
+	for _, r := range d.Remove {
+		if !e.begin(r) {
+			continue
+		}
+		e.running.Go(func() {
+			defer e.finish(r)
+			e.remove(ctx, r)
+		})
+	}
+}
+
+func (e *Executor) begin(r scaledown.Removal) bool {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	forget(e.failed, now, e.o.RetryAfter)
+	_, failed := e.failed[r.Node]
+	_, begun := e.removals[r.Node]
+	_, ended := e.ended[r.InstanceID]
+	if failed || begun || ended || len(e.removals) >= e.o.MaxParallel {
+		return false
+	}
+	e.removals[r.Node] = r.Group
+	return true
+}
+
+func (e *Executor) finish(r scaledown.Removal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.removals, r.Node)
+}
+
+// remove is one removal from beginning to end. A plan that no longer holds is
+// dropped before anything is touched: the next plan knows better.
+func (e *Executor) remove(ctx context.Context, r scaledown.Removal) {
+	log := e.o.Log.With("node", r.Node, "group", r.Group, "instance", r.InstanceID, "pods", len(r.Pods), "reason", r.Reason)
+	node, release, err := e.prepare(ctx, r)
+	if err != nil {
+		log.Info("removal dropped", "err", err)
+		return
+	}
+	defer release()
+	log.Info("removing node")
+	err = e.drainAndTerminate(ctx, node, r)
+	switch {
+	case err == nil:
+		log.Info("node removed")
+		e.o.Metrics.removed.WithLabelValues(r.Group, strconv.FormatBool(r.Empty)).Inc()
+		e.o.Events.Eventf(node, corev1.EventTypeNormal, "ScaleDown", "drained and terminated instance %s of group %s: %s", r.InstanceID, r.Group, r.Reason)
+	case ctx.Err() != nil:
+		// The mark stays for whoever leads next, see the package comment.
+		log.Info("removal interrupted")
+	default:
+		log.Warn("removal rolled back", "err", err)
+		e.o.Metrics.rolledBack.WithLabelValues(r.Group).Inc()
+		e.o.Events.Eventf(node, corev1.EventTypeWarning, "ScaleDownFailed", "node stays in group %s: %v", r.Group, err)
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.failed[r.Node] = time.Now()
+	}
+}
+
+// prepare checks that the plan still holds and reserves the group's place. The
+// caller must call release when err is nil.
+func (e *Executor) prepare(ctx context.Context, r scaledown.Removal) (node *corev1.Node, release func(), err error) {
+	if node, err = e.validate(ctx, r); err != nil {
+		return nil, nil, err
+	}
+	if release, err = e.reserve(ctx, r.Group); err != nil {
+		return nil, nil, err
+	}
+	return node, release, nil
+}
+
+// drainAndTerminate marks the node, moves its pods away and ends its instance.
+// On an error the mark is taken back, unless ctx has ended.
+func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r scaledown.Removal) (err error) {
+	defer func() {
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		if back := e.unmark(ctx, r.Node); back != nil {
+			err = errors.Join(err, fmt.Errorf("untaint node: %w", back))
+		}
+	}()
+	if err := e.mark(ctx, r.Node, node.UID); err != nil {
+		return fmt.Errorf("taint node: %w", err)
+	}
+	if err := pause(ctx, e.o.Settle); err != nil {
+		return err
+	}
+	if err := e.drain(ctx, r); err != nil {
+		return err
+	}
+	if err := e.stillFree(ctx, r); err != nil {
+		return err
+	}
+	if err := e.o.Groups.Terminate(ctx, r.Group, r.InstanceID); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	forget(e.ended, time.Now(), endedFor)
+	e.ended[r.InstanceID] = time.Now()
+	return nil
+}
+
+// validate reads the node afresh and checks that the plan still holds for it.
+func (e *Executor) validate(ctx context.Context, r scaledown.Removal) (*corev1.Node, error) {
+	node, err := e.o.Kube.CoreV1().Nodes().Get(ctx, r.Node, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read node: %w", err)
+	}
+	if id := asg.InstanceOf(node); id != r.InstanceID {
+		return nil, fmt.Errorf("node runs on instance %q now", id)
+	}
+	if node.DeletionTimestamp != nil {
+		return nil, errors.New("node is being deleted")
+	}
+	reason, status := agentSays(node)
+	switch {
+	case reason == "" || status == corev1.ConditionTrue:
+	case reason == v1alpha1.PodsRunning && !r.Empty:
+	default:
+		return nil, fmt.Errorf("the node's agent reports %s", reason)
+	}
+	pods, err := e.podsToMove(ctx, r.Node)
+	if err != nil {
+		return nil, err
+	}
+	return node, unplanned(pods, r)
+}
+
+// stillFree is the last look before the instance ends: no pod has come back,
+// and no local software has taken hold of the node during the drain.
+func (e *Executor) stillFree(ctx context.Context, r scaledown.Removal) error {
+	pods, err := e.podsToMove(ctx, r.Node)
+	if err != nil {
+		return err
+	}
+	if len(pods) > 0 {
+		return fmt.Errorf("pod %s/%s is on the node", pods[0].Namespace, pods[0].Name)
+	}
+	node, err := e.o.Kube.CoreV1().Nodes().Get(ctx, r.Node, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("read node: %w", err)
+	}
+	if reason, _ := agentSays(node); reason == v1alpha1.InhibitorHeld || reason == v1alpha1.HoldFile {
+		return fmt.Errorf("the node's agent reports %s", reason)
+	}
+	return nil
+}
+
+// agentSays returns what the node's agent reports about its own node; an empty
+// reason when there is no report.
+func agentSays(n *corev1.Node) (v1alpha1.ReadyReason, corev1.ConditionStatus) {
+	for _, c := range n.Status.Conditions {
+		if string(c.Type) == v1alpha1.ScaleDownReady {
+			return v1alpha1.ReadyReason(c.Reason), c.Status
+		}
+	}
+	return "", corev1.ConditionUnknown
+}
+
+// reserve takes one of the group's places above its minimum for a removal until
+// release is called, so that removals in parallel never want more places than
+// there are. The group is looked at afresh, one removal at a time.
+func (e *Executor) reserve(ctx context.Context, group string) (release func(), err error) {
+	e.reserving.Lock()
+	defer e.reserving.Unlock()
+	spare, err := e.o.Groups.Spare(ctx, group)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if spare <= e.reserved[group] {
+		return nil, asg.ErrAtMin
+	}
+	e.reserved[group]++
+	return func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.reserved[group]--
+	}, nil
+}
+
+// pause waits for d, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,192 @@
+package act_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/act"
+	"github.com/joinery/joinery/autoscaler/scaledown"
+)
+
+func TestRemovalDrainsAndTerminates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 2)
+		f.addPod("app", nodeName(0))
+		f.change(0, says(corev1.ConditionFalse, v1alpha1.PodsRunning))
+		f.ScaleDown(t.Context(), f.removal(0, "app"))
+		synctest.Wait()
+		if n := f.node(0); !act.Marked(n) || !n.Spec.Unschedulable {
+			t.Errorf("during the removal the node is tainted %v, cordoned %v", n.Spec.Taints, n.Spec.Unschedulable)
+		}
+		f.Wait()
+		if g := f.groups()[0]; g.Desired != 1 || len(g.Instances) != 1 || g.Instances[0].ID == f.ids[0] {
+			t.Errorf("group has desired %d and %+v, want the other instance alone", g.Desired, g.Instances)
+		}
+		if !act.Marked(f.node(0)) {
+			t.Error("the taint was taken off a node that goes")
+		}
+		f.event(1, "ScaleDown", "drained and terminated instance "+f.ids[0])
+	})
+}
+
+func TestRemovalIsRolledBack(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		during func(f *fixture) // while the taint settles
+		words  []string
+	}{
+		{"blocked drain", func(f *fixture) { f.blocked = true }, []string{"ScaleDownFailed", "not drained within 1m0s", "disruption budget app"}},
+		{"a pod came", func(f *fixture) { f.addPod("late", nodeName(0)) }, []string{"ScaleDownFailed", "default/late came to the node"}},
+		{"the node is held", func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.InhibitorHeld)) }, []string{"ScaleDownFailed", "InhibitorHeld"}},
+		{"the group shrank", func(f *fixture) { f.ok(f.client.Terminate(f.t.Context(), "workers", f.ids[1])) }, []string{"ScaleDownFailed", "minimum size"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 2)
+				f.addPod("app", nodeName(0))
+				plan := f.removal(0, "app")
+				f.ScaleDown(t.Context(), plan)
+				synctest.Wait()
+				tt.during(f)
+				f.Wait()
+				desired := 2
+				if tt.name == "the group shrank" {
+					desired = 1
+				}
+				f.untouched(0, desired)
+				f.event(1, tt.words...)
+				f.ScaleDown(t.Context(), plan)
+				f.Wait()
+				f.event(0, "ScaleDown")
+			})
+		})
+	}
+}
+
+func TestPlanThatNoLongerHoldsTouchesNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		minNow int
+		before func(f *fixture)
+		plan   func(f *fixture) scaledown.Decision
+	}{
+		{"a pod came", 0, func(f *fixture) { f.addPod("late", nodeName(0)) }, nil},
+		{"a hold file", 0, func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.HoldFile)) }, nil},
+		{"pods by the agent's word", 0, func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.PodsRunning)) }, nil},
+		{"at the minimum", 2, func(*fixture) {}, nil},
+		{"another instance", 0, func(*fixture) {}, func(f *fixture) scaledown.Decision {
+			d := f.removal(0)
+			d.Remove[0].InstanceID = f.ids[1]
+			return d
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, tt.minNow, 2)
+				tt.before(f)
+				plan := f.removal(0)
+				if tt.plan != nil {
+					plan = tt.plan(f)
+				}
+				f.ScaleDown(t.Context(), plan)
+				f.Wait()
+				f.untouched(0, 2)
+				f.event(0, "ScaleDown")
+			})
+		})
+	}
+}
+
+func TestParallelRemovalsKeepTheMinimum(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 2, 5)
+		var d scaledown.Decision
+		for i := range 5 {
+			d.Remove = append(d.Remove, f.removal(i).Remove...)
+		}
+		f.ScaleDown(t.Context(), d)
+		f.Wait()
+		if g := f.groups()[0]; g.Desired != 2 {
+			t.Errorf("desired is %d, want the minimum of 2", g.Desired)
+		}
+		// The two that stay were never drained: their place was refused before.
+		f.event(0, "ScaleDownFailed")
+	})
+}
+
+func TestRollBackKeepsAnOperatorsCordon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 1)
+		f.change(0, func(n *corev1.Node) {
+			n.Spec.Unschedulable = true
+			n.Spec.Taints = []corev1.Taint{{Key: "mine", Effect: corev1.TaintEffectNoSchedule}}
+		})
+		f.ScaleDown(t.Context(), f.removal(0))
+		synctest.Wait()
+		f.addPod("late", nodeName(0))
+		f.Wait()
+		if n := f.node(0); !n.Spec.Unschedulable || len(n.Spec.Taints) != 1 || n.Spec.Taints[0].Key != "mine" {
+			t.Errorf("node is cordoned %v, tainted %v: want the operator's cordon and taint", n.Spec.Unschedulable, n.Spec.Taints)
+		}
+	})
+}
+
+// A controller that dies during a removal leaves the mark; the next one takes it
+// back, unless the instance is on its way out.
+func TestAbandonedRemovalIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 2)
+		ctx, die := context.WithCancel(t.Context())
+		f.ScaleDown(ctx, f.removal(0))
+		synctest.Wait()
+		die()
+		f.Wait()
+		if !act.Marked(f.node(0)) {
+			t.Fatal("the mark is gone though nobody took the removal back")
+		}
+		f.change(0, func(*corev1.Node) {})
+		f.ok(f.TakeBack(t.Context(), f.groups()))
+		f.untouched(0, 2)
+
+		f.ScaleDown(t.Context(), f.removal(1))
+		synctest.Wait()
+		f.change(1, func(*corev1.Node) {})
+		f.ok(f.TakeBack(t.Context(), f.groups()))
+		f.Wait()
+		f.ok(f.TakeBack(t.Context(), f.groups()))
+		if !act.Marked(f.node(1)) {
+			t.Error("the mark was taken off a removal under way")
+		}
+	})
+}
+
+func TestAnnotateWritesWhatDiffers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 3)
+		since := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+		f.change(1, func(n *corev1.Node) {
+			n.Annotations = map[string]string{v1alpha1.UnneededSinceAnnotation: "2026-05-01T12:00:00Z"}
+		})
+		f.change(2, func(n *corev1.Node) {
+			n.Annotations = map[string]string{v1alpha1.UnneededSinceAnnotation: "2026-05-01T11:00:00Z"}
+		})
+		f.kube.ClearActions()
+		f.ok(f.Annotate(t.Context(), scaledown.Decision{
+			Unneeded: map[string]time.Time{nodeName(0): since, nodeName(1): since, "gone": since},
+			Needed:   []scaledown.NodeReason{{Node: nodeName(2), Cause: scaledown.BlockedByPod}},
+		}))
+		if n := len(f.kube.Actions()); n != 2 {
+			t.Errorf("%d writes, want 2", n)
+		}
+		for i, want := range []string{"2026-05-01T12:00:00Z", "2026-05-01T12:00:00Z", ""} {
+			if got := f.node(i).Annotations[v1alpha1.UnneededSinceAnnotation]; got != want {
+				t.Errorf("%s says %q, want %q", nodeName(i), got, want)
+			}
+		}
+	})
+}

@@ -1,0 +1,112 @@
+package act_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/joinery/joinery/autoscaler/scaleup"
+	"github.com/joinery/joinery/lab/awssim"
+)
+
+func key(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "default", Name: name}
+}
+
+func TestScaleUpRaisesAndTellsThePods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 1)
+		f.addPod("small", "")
+		f.addPod("huge", "")
+		plan := scaleup.Decision{
+			Increases: []scaleup.Increase{{Group: "workers", From: 1, To: 4, Pods: []types.NamespacedName{key("small"), key("deleted")}}},
+			Unhelped:  []scaleup.PodReason{{Pod: key("huge"), UID: "huge", Reason: "0/1 groups can help: workers: Insufficient cpu"}},
+		}
+		results := f.ScaleUp(t.Context(), plan)
+		if len(results) != 1 || !results[0].Changed() || results[0].Raised.To != 4 {
+			t.Fatalf("results are %+v", results)
+		}
+		if g := f.groups()[0]; g.Desired != 4 {
+			t.Errorf("desired is %d, want 4", g.Desired)
+		}
+		const helped, unhelped = "Normal TriggeredScaleUp pod triggered scale-up: [{workers 1->4 (max: 10)}]", "Normal NotTriggerScaleUp pod didn't trigger scale-up: 0/1 groups can help: workers: Insufficient cpu"
+		f.event(1, helped)
+		f.ScaleUp(t.Context(), scaleup.Decision{Unhelped: plan.Unhelped})
+		f.event(0, unhelped)
+		time.Sleep(6 * time.Minute)
+		f.ScaleUp(t.Context(), scaleup.Decision{Unhelped: plan.Unhelped})
+		f.event(1, unhelped)
+		if again := f.ScaleUp(t.Context(), plan)[0]; again.Changed() || again.Err != nil {
+			t.Errorf("the same plan again gave %+v", again)
+		}
+		f.event(0, "TriggeredScaleUp")
+	})
+}
+
+func TestScaleUpFailureIsOneGroupsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 1)
+		f.addPod("small", "")
+		results := f.ScaleUp(t.Context(), scaleup.Decision{Increases: []scaleup.Increase{
+			{Group: "absent", From: 1, To: 2, Pods: []types.NamespacedName{key("small")}}, {Group: "workers", From: 1, To: 2},
+		}})
+		if results[0].Err == nil || !results[1].Changed() {
+			t.Errorf("results are %+v", results)
+		}
+		f.event(1, "FailedToScaleUpGroup", "absent")
+	})
+}
+
+func TestProtectAndReplace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 1, 2)
+		f.ok(f.Protect(t.Context(), f.groups()))
+		f.ok(f.Protect(t.Context(), f.groups()))
+		if calls := f.aws.CallsTo("autoscaling", "SetInstanceProtection"); len(calls) != 1 {
+			t.Errorf("%d protecting calls, want 1", len(calls))
+		}
+		time.Sleep(16 * time.Minute)
+		replace := func(nodes ...*corev1.Node) int {
+			before := len(f.aws.CallsTo("autoscaling", "TerminateInstanceInAutoScalingGroup"))
+			f.ok(f.Replace(t.Context(), f.groups(), nodes, time.Now(), 15*time.Minute))
+			return len(f.aws.CallsTo("autoscaling", "TerminateInstanceInAutoScalingGroup")) - before
+		}
+		master := &corev1.Node{}
+		master.Labels = map[string]string{"node-role.kubernetes.io/control-plane": ""}
+		if n := replace(&corev1.Node{}); n != 0 {
+			t.Errorf("%d replaced while a Node names no instance, want none", n)
+		}
+		if n := replace(master, f.node(0), f.node(1)); n != 0 {
+			t.Errorf("%d joined instances replaced", n)
+		}
+		if n := replace(master); n != 1 {
+			t.Errorf("%d replaced, want 1", n)
+		}
+		if n := replace(master); n != 0 {
+			t.Errorf("%d replaced at once after the first, want none", n)
+		}
+		g := f.groups()[0]
+		if g.Desired != 1 || !strings.Contains(g.BackoffReason, "did not become a node within 15m0s") {
+			t.Errorf("desired %d, backed off for %q", g.Desired, g.BackoffReason)
+		}
+		f.event(1, "DeleteUnregistered", "did not become a node")
+	})
+}
+
+func TestThrottledWriteIsAnErrorAndNoBackoff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 1)
+		f.aws.Inject(awssim.Fault{Service: "autoscaling", Action: "SetDesiredCapacity", Code: awssim.Throttle})
+		r := f.ScaleUp(t.Context(), scaleup.Decision{Increases: []scaleup.Increase{{Group: "workers", From: 1, To: 2}}})[0]
+		if r.Err == nil {
+			t.Fatal("no error")
+		}
+		if g := f.groups()[0]; g.BackedOff(time.Now()) || g.Desired != 1 {
+			t.Errorf("desired %d, backed off until %s", g.Desired, g.BackoffUntil)
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package asg
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/userdata"
+)
+
+// observe turns what AWS said about a group into a cluster.Group. Whatever is
+// wrong with the group alone becomes its TemplateError.
+func (c *Client) observe(ctx context.Context, g types.AutoScalingGroup, maxAge time.Duration) cluster.Group {
+	group := plainGroup(g)
+	c.dateInstances(&group)
+	if missing(group) > 0 {
+		c.readActivities(ctx, group)
+	}
+	c.fillHistory(&group)
+	t, version, instanceType, err := c.template(ctx, g, maxAge)
+	if err == nil && g.Status != nil {
+		// AWS sets a status only while the group is being deleted.
+		err = fmt.Errorf("group status is %q", aws.ToString(g.Status))
+	}
+	if err != nil {
+		group.TemplateError = fmt.Errorf("group %s: %w", group.Name, err)
+		return group
+	}
+	group.Template, group.LaunchTemplateVersion, group.InstanceType = t, version, instanceType
+	return group
+}
+
+// plainGroup copies what needs no further question.
+func plainGroup(g types.AutoScalingGroup) cluster.Group {
+	group := cluster.Group{
+		Name:    aws.ToString(g.AutoScalingGroupName),
+		Min:     int(aws.ToInt32(g.MinSize)),
+		Max:     int(aws.ToInt32(g.MaxSize)),
+		Desired: int(aws.ToInt32(g.DesiredCapacity)),
+		Zones:   slices.Sorted(slices.Values(g.AvailabilityZones)),
+		Tags:    tagMap(g.Tags),
+	}
+	for _, i := range g.Instances {
+		zone, id := aws.ToString(i.AvailabilityZone), aws.ToString(i.InstanceId)
+		in := cluster.Instance{
+			ID: id, Zone: zone, Type: aws.ToString(i.InstanceType),
+			LifecycleState: string(i.LifecycleState),
+			Protected:      aws.ToBool(i.ProtectedFromScaleIn),
+			ProviderID:     "aws:///" + zone + "/" + id,
+		}
+		if i.LaunchTemplate != nil {
+			in.LaunchTemplateVersion = aws.ToString(i.LaunchTemplate.Version)
+		}
+		group.Instances = append(group.Instances, in)
+	}
+	slices.SortFunc(group.Instances, func(a, b cluster.Instance) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return group
+}
+
+// missing is how many instances the group was asked for and has not launched.
+func missing(g cluster.Group) int {
+	members := 0
+	for _, i := range g.Instances {
+		if !i.Leaving() && !i.OutOfService() {
+			members++
+		}
+	}
+	return g.Desired - members
+}
+
+// source is where a group's instances come from.
+type source struct {
+	spec *types.LaunchTemplateSpecification
+	// types that the group names itself; empty: the launch template's.
+	types []string
+}
+
+// sourceOf finds the launch template and instance types of a group. What would
+// make desired capacity something else than a count of like instances is an
+// error.
+func sourceOf(g types.AutoScalingGroup) (source, error) {
+	if g.LaunchTemplate != nil {
+		return source{spec: g.LaunchTemplate}, nil
+	}
+	if name := aws.ToString(g.LaunchConfigurationName); name != "" {
+		return source{}, fmt.Errorf("no launch template: launch configuration %s is not supported", name)
+	}
+	p := g.MixedInstancesPolicy
+	if p == nil || p.LaunchTemplate == nil || p.LaunchTemplate.LaunchTemplateSpecification == nil {
+		return source{}, errors.New("no launch template")
+	}
+	s := source{spec: p.LaunchTemplate.LaunchTemplateSpecification}
+	for i, o := range p.LaunchTemplate.Overrides {
+		field := fmt.Sprintf("mixedInstancesPolicy.launchTemplate.overrides[%d]", i)
+		switch {
+		case o.InstanceRequirements != nil:
+			return source{}, fmt.Errorf("%s.instanceRequirements: types chosen by attributes are not supported", field)
+		case o.LaunchTemplateSpecification != nil:
+			return source{}, fmt.Errorf("%s.launchTemplateSpecification: a second launch template is not supported", field)
+		case o.WeightedCapacity != nil && aws.ToString(o.WeightedCapacity) != "1":
+			return source{}, fmt.Errorf("%s.weightedCapacity: weights other than 1 are not supported", field)
+		case o.InstanceType != nil:
+			s.types = append(s.types, *o.InstanceType)
+		}
+	}
+	return s, nil
+}
+
+// template finds out what a new node of the group looks like. instanceType is
+// empty for a group of several types.
+func (c *Client) template(ctx context.Context, g types.AutoScalingGroup, maxAge time.Duration) (t *cluster.Template, version, instanceType string, err error) {
+	from, err := sourceOf(g)
+	if err != nil {
+		return nil, "", "", err
+	}
+	lt, err := c.templates.get(ctx, from.spec, maxAge)
+	if err != nil {
+		return nil, "", "", err
+	}
+	t, instanceType, err = c.templateOf(ctx, g, lt, from.types)
+	if err != nil {
+		return nil, "", "", fmt.Errorf("launch template %s version %s: %w", lt.ID, lt.Version, err)
+	}
+	return t, lt.Version, instanceType, nil
+}
+
+func (c *Client) templateOf(ctx context.Context, g types.AutoScalingGroup, lt launchTemplate, names []string) (*cluster.Template, string, error) {
+	if len(names) == 0 {
+		if lt.Requirements {
+			return nil, "", errors.New("instanceRequirements: types chosen by attributes are not supported")
+		}
+		if lt.InstanceType == "" {
+			return nil, "", errors.New("instanceType: required, neither launch template nor group names one")
+		}
+		names = []string{lt.InstanceType}
+	}
+	facts := Facts{RootGiB: lt.RootGiB}
+	for _, name := range names {
+		f, err := c.types.get(ctx, name)
+		if err != nil {
+			return nil, "", fmt.Errorf("instanceType: %w", err)
+		}
+		facts.Types = append(facts.Types, f)
+	}
+	nc, err := c.nodeConfig(g, lt)
+	if err != nil {
+		return nil, "", fmt.Errorf("userData: %w", err)
+	}
+	t, err := Template(facts, nc, tagMap(g.Tags))
+	if err != nil {
+		return nil, "", err
+	}
+	if len(names) == 1 {
+		return t, names[0], nil
+	}
+	return t, "", nil
+}
+
+// nodeConfig reads the NodeConfig that the group's instances will read. As on
+// the instance, the tag v1alpha1.ClusterTag stands in for absent user data.
+func (c *Client) nodeConfig(g types.AutoScalingGroup, lt launchTemplate) (*v1alpha1.NodeConfig, error) {
+	raw, err := base64.StdEncoding.DecodeString(lt.UserData)
+	if err != nil {
+		return nil, fmt.Errorf("decode base64: %w", err)
+	}
+	nc, err := userdata.Parse(raw)
+	if errors.Is(err, userdata.ErrAbsent) {
+		name := instanceTag(g, lt)
+		if name == "" {
+			return nil, fmt.Errorf("%w, and instances get no tag %s", err, v1alpha1.ClusterTag)
+		}
+		nc, err = v1alpha1.NodeConfigFor(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if nc.Spec.Cluster != c.o.Cluster {
+		return nil, fmt.Errorf("spec.cluster: names cluster %q, the group belongs to %q", nc.Spec.Cluster, c.o.Cluster)
+	}
+	return nc, nil
+}
+
+// instanceTag is the value of v1alpha1.ClusterTag on the group's instances: a
+// tag that the group propagates wins over the launch template's, as in EC2.
+func instanceTag(g types.AutoScalingGroup, lt launchTemplate) string {
+	for _, t := range g.Tags {
+		if aws.ToString(t.Key) == v1alpha1.ClusterTag && aws.ToBool(t.PropagateAtLaunch) {
+			return aws.ToString(t.Value)
+		}
+	}
+	return lt.Cluster
+}

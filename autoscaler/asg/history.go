@@ -1,0 +1,155 @@
+package asg
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+// The back-off of a group that failed to give what it was asked for, as in
+// Cluster Autoscaler (--initial-node-group-backoff-duration and siblings).
+const (
+	backoffFirst = 5 * time.Minute
+	backoffMost  = 30 * time.Minute
+	backoffReset = 3 * time.Hour
+)
+
+// growth is the history of a group's growing, in memory only: a controller that
+// starts anew gives every group another chance.
+type growth struct {
+	increased time.Time // when our last SetDesiredCapacity was sent
+	failed    time.Time // start of the last failure that was counted
+	step      time.Duration
+	until     time.Time
+	reason    string
+	// seen: instance id -> when it was first seen as a member.
+	seen map[string]time.Time
+}
+
+func (c *Client) growthOf(group string) *growth {
+	h, ok := c.growth[group]
+	if !ok {
+		h = &growth{seen: map[string]time.Time{}}
+		c.growth[group] = h
+	}
+	return h
+}
+
+// fail doubles the back-off, unless the last failure was long ago.
+func (h *growth) fail(at time.Time, reason string) {
+	if h.step == 0 || at.Sub(h.failed) > backoffReset {
+		h.step = backoffFirst
+	} else {
+		h.step = min(2*h.step, backoffMost)
+	}
+	h.failed, h.until, h.reason = at, at.Add(h.step), reason
+}
+
+// dateInstances sets when each instance was first seen. AWS does not say in
+// this answer when it was launched; the first sight is later, never earlier.
+func (c *Client) dateInstances(g *cluster.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.growthOf(g.Name)
+	now, seen := time.Now(), make(map[string]time.Time, len(g.Instances))
+	for i := range g.Instances {
+		in := &g.Instances[i]
+		at, ok := h.seen[in.ID]
+		if !ok {
+			at = now
+		}
+		seen[in.ID], in.LaunchedAt = at, at
+	}
+	h.seen = seen
+}
+
+func (c *Client) fillHistory(g *cluster.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.growthOf(g.Name)
+	g.LastScaleUp, g.BackoffUntil, g.BackoffReason = h.increased, h.until, h.reason
+}
+
+// readActivities looks for the reason why a group launches nothing. An error
+// here is logged only: the group is then not backed off yet.
+func (c *Client) readActivities(ctx context.Context, g cluster.Group) {
+	out, err := c.o.AutoScaling.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{
+		AutoScalingGroupName: aws.String(g.Name),
+	})
+	if err != nil {
+		c.o.Log.Warn("describe scaling activities", "group", g.Name, "err", err)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.growthOf(g.Name)
+	since := h.increased
+	if since.IsZero() {
+		since = time.Now().Add(-backoffFirst)
+	}
+	if at, reason, ok := launchFailure(out.Activities, since, h.failed); ok {
+		h.fail(at, reason)
+		c.o.Log.Warn("group cannot launch", "group", g.Name, "desired", g.Desired, "missing", missing(g), "reason", reason, "until", h.until)
+	}
+}
+
+// launchFailure finds the newest failed launch that began at since or later,
+// and after the last one that is known. AWS may date activities in whole
+// seconds, so since is cut to seconds. Throttling is AWS's trouble with us, not
+// with the group's capacity.
+func launchFailure(activities []types.Activity, since, known time.Time) (at time.Time, reason string, ok bool) {
+	for _, a := range activities {
+		start := aws.ToTime(a.StartTime)
+		failed := a.StatusCode == types.ScalingActivityStatusCodeFailed && strings.HasPrefix(aws.ToString(a.Description), "Launching")
+		if !failed || start.Before(since.Truncate(time.Second)) || !start.After(known) {
+			continue
+		}
+		text := aws.ToString(a.StatusMessage)
+		if throttled(text) || (ok && !start.After(at)) {
+			continue
+		}
+		at, reason, ok = start, cause(text), true
+	}
+	return at, reason, ok
+}
+
+func throttled(text string) bool {
+	for _, mark := range []string{"RequestLimitExceeded", "Request limit exceeded", "Throttl", "Rate exceeded"} {
+		if strings.Contains(text, mark) {
+			return true
+		}
+	}
+	return false
+}
+
+// phrases pairs words of EC2's messages with the error codes that they belong
+// to; AutoScaling often shows the message without the code.
+var phrases = [...]struct{ words, code string }{
+	{"InsufficientInstanceCapacity", "InsufficientInstanceCapacity"},
+	{"do not have sufficient", "InsufficientInstanceCapacity"},
+	{"no Spot capacity", "UnfulfillableCapacity"},
+	{"VcpuLimitExceeded", "VcpuLimitExceeded"},
+	{"more vCPU capacity than your current vCPU limit", "VcpuLimitExceeded"},
+	{"InstanceLimitExceeded", "InstanceLimitExceeded"},
+	{"InsufficientFreeAddressesInSubnet", "InsufficientFreeAddressesInSubnet"},
+	{"not have enough free addresses", "InsufficientFreeAddressesInSubnet"},
+}
+
+// cause puts the error code before the message.
+func cause(text string) string {
+	if text == "" {
+		return "launch failed without a message"
+	}
+	for _, p := range phrases {
+		if strings.Contains(text, p.words) {
+			return p.code + ": " + text
+		}
+	}
+	return text
+}

@@ -1,0 +1,135 @@
+package asg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+// aliasAge is the least age at which $Latest and $Default are asked for again,
+// aliasRest how many times maxAge they are believed.
+const (
+	aliasAge  = time.Minute
+	aliasRest = 5
+)
+
+// launchTemplate is one version of a launch template, as far as it matters.
+type launchTemplate struct {
+	ID      string
+	Version string // a number
+	// InstanceType is empty when the template leaves it to the group.
+	InstanceType string
+	// Requirements says that the type is chosen by attributes.
+	Requirements bool
+	// UserData in base64; empty when the template has none.
+	UserData string
+	// RootGiB is the size of the root volume; 0 when not named.
+	RootGiB int64
+	// Cluster is the value of the tag v1alpha1.ClusterTag that instances get.
+	Cluster string
+}
+
+// templateCache keeps launch template versions. A numbered version never
+// changes and is asked for once; $Latest and $Default are asked for again.
+type templateCache struct {
+	api ec2API
+
+	mu       sync.Mutex // guards what follows
+	versions map[versionKey]cachedTemplate
+}
+
+// versionKey names a version: the template by id or, without one, by name.
+type versionKey struct{ template, version string }
+
+type cachedTemplate struct {
+	launchTemplate
+	at time.Time
+}
+
+func newTemplateCache(api ec2API) *templateCache {
+	return &templateCache{api: api, versions: map[versionKey]cachedTemplate{}}
+}
+
+// get returns the version that spec asks for. What $Latest or $Default stood
+// for is believed for aliasAge and, at rest, for aliasRest times maxAge: it
+// matters only when the group is about to grow, and then maxAge is short.
+func (t *templateCache) get(ctx context.Context, spec *astypes.LaunchTemplateSpecification, maxAge time.Duration) (launchTemplate, error) {
+	key := versionKey{aws.ToString(spec.LaunchTemplateId), aws.ToString(spec.Version)}
+	in := &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateId: spec.LaunchTemplateId}
+	if key.template == "" {
+		key.template = aws.ToString(spec.LaunchTemplateName)
+		in = &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: spec.LaunchTemplateName}
+	}
+	if key.version == "" {
+		key.version = "$Default"
+	}
+	t.mu.Lock()
+	have, ok := t.versions[key]
+	t.mu.Unlock()
+	_, err := strconv.ParseInt(key.version, 10, 64)
+	if numbered := err == nil; ok && (numbered || time.Since(have.at) < max(aliasRest*maxAge, aliasAge)) {
+		return have.launchTemplate, nil
+	}
+	in.Versions = []string{key.version}
+	lt, err := t.fetch(ctx, in)
+	if err != nil {
+		return launchTemplate{}, fmt.Errorf("launch template %s version %s: %w", key.template, key.version, err)
+	}
+	t.mu.Lock()
+	t.versions[key] = cachedTemplate{lt, time.Now()}
+	t.mu.Unlock()
+	return lt, nil
+}
+
+func (t *templateCache) fetch(ctx context.Context, in *ec2.DescribeLaunchTemplateVersionsInput) (launchTemplate, error) {
+	out, err := t.api.DescribeLaunchTemplateVersions(ctx, in)
+	if err != nil {
+		return launchTemplate{}, err
+	}
+	if len(out.LaunchTemplateVersions) != 1 || out.LaunchTemplateVersions[0].LaunchTemplateData == nil {
+		return launchTemplate{}, errors.New("no such version")
+	}
+	v := out.LaunchTemplateVersions[0]
+	d := v.LaunchTemplateData
+	lt := launchTemplate{
+		ID:           aws.ToString(v.LaunchTemplateId),
+		Version:      strconv.FormatInt(aws.ToInt64(v.VersionNumber), 10),
+		InstanceType: string(d.InstanceType),
+		Requirements: d.InstanceRequirements != nil,
+		UserData:     aws.ToString(d.UserData),
+		RootGiB:      rootGiB(d.BlockDeviceMappings),
+	}
+	for _, s := range d.TagSpecifications {
+		for _, tag := range s.Tags {
+			if s.ResourceType == types.ResourceTypeInstance && aws.ToString(tag.Key) == v1alpha1.ClusterTag {
+				lt.Cluster = aws.ToString(tag.Value)
+			}
+		}
+	}
+	return lt, nil
+}
+
+// rootGiB is the size of the volume under one of the names that Linux images
+// give their root device; 0 when there is none or it has no size.
+func rootGiB(mappings []types.LaunchTemplateBlockDeviceMapping) int64 {
+	for _, m := range mappings {
+		switch strings.TrimSuffix(aws.ToString(m.DeviceName), "1") {
+		case "/dev/sda", "/dev/xvda":
+			if m.Ebs != nil {
+				return int64(aws.ToInt32(m.Ebs.VolumeSize))
+			}
+		}
+	}
+	return 0
+}

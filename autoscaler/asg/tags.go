@@ -1,0 +1,105 @@
+package asg
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// The tags by which Cluster Autoscaler's users describe a group's nodes (its
+// AWS README, "Auto-Discovery Setup").
+const (
+	labelTag    = tagPrefix + "node-template/label/"
+	taintTag    = tagPrefix + "node-template/taint/"
+	resourceTag = tagPrefix + "node-template/resources/"
+)
+
+// plainQuantity bounds digits and exponent: a quantity such as 1e-999999999 is
+// valid and takes minutes of arithmetic.
+var plainQuantity = regexp.MustCompile(`^[0-9]{1,18}(\.[0-9]{0,9})?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$`)
+
+// overrides is what node-template tags say about a group's nodes.
+type overrides struct {
+	labels    map[string]string
+	taints    []corev1.Taint
+	resources corev1.ResourceList
+}
+
+// parseOverrides reads the node-template tags of a group. The error names every
+// tag that cannot be read.
+func parseOverrides(tags map[string]string) (overrides, error) {
+	o := overrides{labels: map[string]string{}, resources: corev1.ResourceList{}}
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		if err := o.add(key, tags[key]); err != nil {
+			errs = append(errs, fmt.Errorf("tag %s=%q: %w", key, tags[key], err))
+		}
+	}
+	return o, errors.Join(errs...)
+}
+
+func (o *overrides) add(key, value string) error {
+	if k, ok := strings.CutPrefix(key, labelTag); ok {
+		if err := qualified(k); err != nil {
+			return err
+		}
+		if e := validation.IsValidLabelValue(value); len(e) > 0 {
+			return fmt.Errorf("expected a label value: %s", e[0])
+		}
+		o.labels[k] = value
+		return nil
+	}
+	if k, ok := strings.CutPrefix(key, taintTag); ok {
+		t, err := parseTaint(k, value)
+		if err != nil {
+			return err
+		}
+		o.taints = append(o.taints, t)
+		return nil
+	}
+	if k, ok := strings.CutPrefix(key, resourceTag); ok {
+		if err := qualified(k); err != nil {
+			return err
+		}
+		if !plainQuantity.MatchString(value) {
+			return errors.New("expected a quantity such as 100m or 256Mi")
+		}
+		q, err := resource.ParseQuantity(value)
+		if err != nil {
+			return fmt.Errorf("expected a quantity such as 100m or 256Mi: %w", err)
+		}
+		o.resources[corev1.ResourceName(k)] = q
+	}
+	return nil
+}
+
+// parseTaint reads the value of a taint tag, <value>:<effect>.
+func parseTaint(key, text string) (corev1.Taint, error) {
+	if err := qualified(key); err != nil {
+		return corev1.Taint{}, err
+	}
+	value, effect, _ := strings.Cut(text, ":")
+	if e := validation.IsValidLabelValue(value); len(e) > 0 {
+		return corev1.Taint{}, fmt.Errorf("expected a taint value: %s", e[0])
+	}
+	t := corev1.Taint{Key: key, Value: value, Effect: corev1.TaintEffect(effect)}
+	switch t.Effect {
+	case corev1.TaintEffectNoSchedule, corev1.TaintEffectPreferNoSchedule, corev1.TaintEffectNoExecute:
+		return t, nil
+	}
+	return corev1.Taint{}, errors.New("expected <value>:NoSchedule, <value>:PreferNoSchedule or <value>:NoExecute")
+}
+
+func qualified(key string) error {
+	if e := validation.IsQualifiedName(key); len(e) > 0 {
+		return fmt.Errorf("expected a qualified name after the prefix: %s", e[0])
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package asg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+var (
+	// ErrAtMin says that a group has no instance above its minimum to give.
+	ErrAtMin = errors.New("group is at its minimum size")
+	// ErrNoGroup says that a group is gone or is no longer managed.
+	ErrNoGroup = errors.New("group does not exist or is not managed")
+)
+
+// maxProtected is the most instances that one SetInstanceProtection takes.
+const maxProtected = 50
+
+// Raised is what Raise did: desired capacity From -> To. Nothing was written
+// when they are equal.
+type Raised struct{ From, To, Max int }
+
+// Raise grows a group from the size that a plan knew to the size that it wants.
+// It looks at the group afresh first: whoever made it larger meanwhile did the
+// plan's work, and places that our own terminations took away are not asked
+// for again. The maximum is respected and the write never goes downwards: a
+// smaller size than the present one is no write at all. (AWS has no
+// conditional write; the moment between look and write is the only window.)
+func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised, error) {
+	defer c.writes.lock(group)()
+	g, err := c.fresh(ctx, group)
+	if err != nil {
+		return Raised{}, fmt.Errorf("raise group %s to %d: %w", group, to, err)
+	}
+	if g.Desired < from {
+		to -= from - g.Desired
+	}
+	r := Raised{From: g.Desired, To: min(to, g.Max), Max: g.Max}
+	if r.To <= r.From {
+		r.To = r.From
+		return r, nil
+	}
+	defer c.wrote()
+	sent := time.Now()
+	_, err = c.o.AutoScaling.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{
+		AutoScalingGroupName: aws.String(group),
+		DesiredCapacity:      aws.Int32(int32(r.To)),
+		HonorCooldown:        aws.Bool(false),
+	})
+	if err != nil {
+		return Raised{}, fmt.Errorf("set desired capacity of group %s to %d: %w", group, r.To, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.growthOf(group).increased = sent
+	return r, nil
+}
+
+// Spare returns how many instances the group could lose before it is at its
+// minimum, looked at afresh.
+func (c *Client) Spare(ctx context.Context, group string) (int, error) {
+	g, err := c.fresh(ctx, group)
+	if err != nil {
+		return 0, fmt.Errorf("look at group %s: %w", group, err)
+	}
+	return g.Desired - g.Min, nil
+}
+
+// Terminate ends one instance together with its place in the desired capacity.
+// ErrAtMin when the group has no place to give. An instance that already
+// leaves, or left, is a success: the answer to an earlier call may have been
+// lost.
+func (c *Client) Terminate(ctx context.Context, group, instance string) error {
+	return c.terminate(ctx, group, instance, false)
+}
+
+// Replace ends one instance that is of no use, and backs the group off for that
+// reason. The instance goes with its place when the group is above its minimum;
+// at the minimum AWS launches another in its place.
+func (c *Client) Replace(ctx context.Context, group, instance, reason string) error {
+	if err := c.terminate(ctx, group, instance, true); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.growthOf(group).fail(time.Now(), reason)
+	return nil
+}
+
+func (c *Client) terminate(ctx context.Context, group, instance string, atMin bool) error {
+	defer c.writes.lock(group)()
+	g, err := c.fresh(ctx, group)
+	if err != nil {
+		return fmt.Errorf("terminate instance %s of group %s: %w", instance, group, err)
+	}
+	if gone(g, instance) {
+		return nil
+	}
+	decrement := g.Desired > g.Min
+	if !decrement && !atMin {
+		return fmt.Errorf("terminate instance %s of group %s: %w (%d)", instance, group, ErrAtMin, g.Min)
+	}
+	defer c.wrote()
+	_, err = c.o.AutoScaling.TerminateInstanceInAutoScalingGroup(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+		InstanceId:                     aws.String(instance),
+		ShouldDecrementDesiredCapacity: aws.Bool(decrement),
+	})
+	if err == nil {
+		return nil
+	}
+	if g, again := c.fresh(ctx, group); again == nil && gone(g, instance) {
+		return nil
+	}
+	return fmt.Errorf("terminate instance %s of group %s: %w", instance, group, err)
+}
+
+// Protect sets scale-in protection on instances of a group, so that no
+// shrinking or rebalancing of AWS's own takes a working node. Only instances in
+// service can be protected; terminating by name ignores the protection.
+func (c *Client) Protect(ctx context.Context, group string, instances []string) error {
+	for chunk := range slices.Chunk(instances, maxProtected) {
+		_, err := c.o.AutoScaling.SetInstanceProtection(ctx, &autoscaling.SetInstanceProtectionInput{
+			AutoScalingGroupName: aws.String(group),
+			InstanceIds:          chunk,
+			ProtectedFromScaleIn: aws.Bool(true),
+		})
+		if err != nil {
+			return fmt.Errorf("protect %d instances of group %s: %w", len(chunk), group, err)
+		}
+		c.wrote()
+	}
+	return nil
+}
+
+// fresh describes one group now and checks that it is still ours.
+func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error) {
+	out, err := c.o.AutoScaling.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{
+		AutoScalingGroupNames: []string{group},
+	})
+	if err != nil {
+		return cluster.Group{}, fmt.Errorf("describe group: %w", err)
+	}
+	for _, g := range out.AutoScalingGroups {
+		if aws.ToString(g.AutoScalingGroupName) != group {
+			continue
+		}
+		tags := tagMap(g.Tags)
+		if _, ok := tags[ClusterTagKey(c.o.Cluster)]; !ok || refusal(tags, c.o.Cluster) != "" {
+			break
+		}
+		return plainGroup(g), nil
+	}
+	return cluster.Group{}, ErrNoGroup
+}
+
+// gone reports that an instance is no member any more or is on its way out.
+func gone(g cluster.Group, instance string) bool {
+	for _, i := range g.Instances {
+		if i.ID == instance {
+			return i.Leaving()
+		}
+	}
+	return true
+}

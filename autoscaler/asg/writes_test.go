@@ -1,0 +1,232 @@
+package asg_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/lab/awssim"
+)
+
+func workers(t *testing.T, w *awssim.World, minimum, maximum, desired int) {
+	t.Helper()
+	putTemplate(w, "workers", goodConfig)
+	putGroup(t, w, awssim.GroupSpec{Name: "workers", Min: minimum, Max: maximum, Desired: desired, LaunchTemplate: "workers", Tags: discoverable()})
+}
+
+func TestRaise(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		desired, from, to int
+		want              asg.Raised
+		writes            int
+	}{
+		{"as planned", 2, 2, 5, asg.Raised{From: 2, To: 5, Max: 6}, 1},
+		{"up to the maximum", 2, 2, 50, asg.Raised{From: 2, To: 6, Max: 6}, 1},
+		{"somebody raised it further", 5, 2, 4, asg.Raised{From: 5, To: 5, Max: 6}, 0},
+		{"somebody raised it a little", 3, 2, 4, asg.Raised{From: 3, To: 4, Max: 6}, 1},
+		{"we took one away meanwhile", 1, 2, 4, asg.Raised{From: 1, To: 3, Max: 6}, 1},
+		{"nothing to do", 6, 6, 7, asg.Raised{From: 6, To: 6, Max: 6}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var w awssim.World
+			c := newClient(t, &w, nil)
+			workers(t, &w, 0, 6, tt.desired)
+			got, err := c.Raise(t.Context(), "workers", tt.from, tt.to)
+			if err != nil || got != tt.want {
+				t.Errorf("got %+v %v, want %+v", got, err, tt.want)
+			}
+			calls := w.CallsTo("autoscaling", "SetDesiredCapacity")
+			if len(calls) != tt.writes {
+				t.Fatalf("%d writes, want %d", len(calls), tt.writes)
+			}
+			if tt.writes == 1 && calls[0].Params["HonorCooldown"] != "false" {
+				t.Errorf("write honors the cooldown: %v", calls[0].Params)
+			}
+		})
+	}
+}
+
+func TestWritesRefuseStrangers(t *testing.T) {
+	var w awssim.World
+	c := newClient(t, &w, nil)
+	workers(t, &w, 0, 6, 2)
+	putGroup(t, &w, awssim.GroupSpec{Name: "other", Max: 6, Desired: 2, LaunchTemplate: "workers"})
+	for _, group := range []string{"other", "absent"} {
+		if _, err := c.Raise(t.Context(), group, 2, 3); !errors.Is(err, asg.ErrNoGroup) {
+			t.Errorf("raise %s: %v, want ErrNoGroup", group, err)
+		}
+		if err := c.Terminate(t.Context(), group, "i-0123456789abcdef0"); !errors.Is(err, asg.ErrNoGroup) {
+			t.Errorf("terminate in %s: %v, want ErrNoGroup", group, err)
+		}
+	}
+}
+
+func TestTerminateRespectsTheMinimum(t *testing.T) {
+	var w awssim.World
+	c := newClient(t, &w, nil)
+	workers(t, &w, 1, 6, 3)
+	var wg sync.WaitGroup
+	errs := make([]error, 3)
+	for i, in := range got(t, c, "workers").Instances {
+		wg.Go(func() { errs[i] = c.Terminate(t.Context(), "workers", in.ID) })
+	}
+	wg.Wait()
+	refused := 0
+	for _, err := range errs {
+		if errors.Is(err, asg.ErrAtMin) {
+			refused++
+		} else if err != nil {
+			t.Error(err)
+		}
+	}
+	if g := got(t, c, "workers"); refused != 1 || g.Desired != 1 {
+		t.Errorf("%d refused, desired %d: want 1 and 1", refused, g.Desired)
+	}
+	left := ""
+	for _, in := range got(t, c, "workers").Instances {
+		if !in.Leaving() {
+			left = in.ID
+		}
+	}
+	if err := c.Replace(t.Context(), "workers", left, "it never joined"); err != nil {
+		t.Fatal(err)
+	}
+	g := got(t, c, "workers")
+	if g.Desired != 1 || g.BackoffReason != "it never joined" {
+		t.Errorf("after replacing: desired %d, backed off for %q", g.Desired, g.BackoffReason)
+	}
+}
+
+func TestTerminateSurvivesALostAnswer(t *testing.T) {
+	var w awssim.World
+	c := newClient(t, &w, nil)
+	workers(t, &w, 0, 6, 3)
+	w.Inject(awssim.Fault{Service: "autoscaling", Action: "TerminateInstanceInAutoScalingGroup", Count: 1, LoseAnswer: true})
+	id := got(t, c, "workers").Instances[0].ID
+	for range 2 {
+		if err := c.Terminate(t.Context(), "workers", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if g := got(t, c, "workers"); g.Desired != 2 {
+		t.Errorf("desired is %d after one termination, want 2", g.Desired)
+	}
+}
+
+func TestProtectSetsWhatIsMissing(t *testing.T) {
+	var w awssim.World
+	c := newClient(t, &w, nil)
+	workers(t, &w, 0, 80, 70)
+	var ids []string
+	for _, in := range got(t, c, "workers").Instances {
+		ids = append(ids, in.ID)
+	}
+	if err := c.Protect(t.Context(), "workers", ids); err != nil {
+		t.Fatal(err)
+	}
+	for _, in := range got(t, c, "workers").Instances {
+		if !in.Protected {
+			t.Fatalf("instance %s is not protected", in.ID)
+		}
+	}
+	if n := len(w.CallsTo("autoscaling", "SetInstanceProtection")); n != 2 {
+		t.Errorf("%d calls for 70 instances, want 2", n)
+	}
+}
+
+// Whatever happens at once, no write of ours ever lowers desired capacity.
+func TestDesiredCapacityIsNeverWrittenDownwards(t *testing.T) {
+	for seed := range uint64(8) {
+		var w awssim.World
+		c := newClient(t, &w, nil)
+		workers(t, &w, 1, 40, 5)
+		var wg sync.WaitGroup
+		for worker := range uint64(4) {
+			random := rand.New(rand.NewPCG(seed, worker))
+			wg.Go(func() { disturb(t.Context(), c, random) })
+		}
+		wg.Wait()
+		checkWrites(t, &w, 5)
+	}
+}
+
+func disturb(ctx context.Context, c *asg.Client, random *rand.Rand) {
+	for range 12 {
+		groups, err := c.Groups(ctx, time.Hour)
+		if err != nil || len(groups) != 1 {
+			continue
+		}
+		g := groups[0]
+		if random.IntN(3) > 0 || len(g.Instances) == 0 {
+			_, _ = c.Raise(ctx, "workers", g.Desired, g.Desired+random.IntN(6)-1)
+			continue
+		}
+		_ = c.Terminate(ctx, "workers", g.Instances[random.IntN(len(g.Instances))].ID)
+	}
+}
+
+// checkWrites replays the writes that AWS saw.
+func checkWrites(t *testing.T, w *awssim.World, desired int) {
+	t.Helper()
+	for _, call := range w.Calls() {
+		if call.Error != "" {
+			continue
+		}
+		switch call.Action {
+		case "SetDesiredCapacity":
+			n, err := strconv.Atoi(call.Params["DesiredCapacity"])
+			if err != nil || n <= desired {
+				t.Fatalf("desired capacity was written from %d to %d (%v)", desired, n, err)
+			}
+			desired = n
+		case "TerminateInstanceInAutoScalingGroup":
+			if call.Params["ShouldDecrementDesiredCapacity"] == "true" {
+				desired--
+			}
+		case "UpdateAutoScalingGroup":
+			t.Fatal("a group was updated")
+		}
+	}
+	if desired < 1 {
+		t.Errorf("the group fell below its minimum to %d", desired)
+	}
+}
+
+func TestCapacityFailureBacksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w awssim.World
+		c := newClient(t, &w, nil)
+		workers(t, &w, 0, 6, 1)
+		remove := w.Inject(awssim.Fault{NoCapacity: &awssim.Capacity{}})
+		time.Sleep(time.Minute)
+		if _, err := c.Raise(t.Context(), "workers", 1, 3); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		g := got(t, c, "workers")
+		if !g.BackedOff(time.Now()) || !strings.HasPrefix(g.BackoffReason, "InsufficientInstanceCapacity") {
+			t.Fatalf("backed off until %s for %q", g.BackoffUntil, g.BackoffReason)
+		}
+		remove()
+		time.Sleep(10 * time.Minute)
+		g = got(t, c, "workers")
+		if g.BackedOff(time.Now()) || missingInstances(g.Desired, len(g.Instances)) {
+			t.Errorf("capacity is back, still backed off until %s with %d instances", g.BackoffUntil, len(g.Instances))
+		}
+		asked := len(w.CallsTo("autoscaling", "DescribeScalingActivities"))
+		got(t, c, "workers")
+		if again := len(w.CallsTo("autoscaling", "DescribeScalingActivities")); again != asked {
+			t.Errorf("activities of a complete group were asked for")
+		}
+	})
+}
+
+func missingInstances(desired, have int) bool { return have < desired }

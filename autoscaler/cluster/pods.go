@@ -1,0 +1,52 @@
+package cluster
+
+import (
+	"cmp"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+)
+
+// Key is the namespace and name of a pod.
+func Key(pod *corev1.Pod) types.NamespacedName {
+	return types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name}
+}
+
+// ComparePods orders pods by namespace, name and uid.
+func ComparePods(a, b *corev1.Pod) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
+}
+
+// Terminal reports whether all containers of the pod have ended for good, so
+// that it takes no room on its node.
+func Terminal(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// Expendable reports whether the pod's priority is below the cut-off, see
+// ExpendablePriority.
+func Expendable(pod *corev1.Pod) bool {
+	return corev1helpers.PodPriority(pod) < ExpendablePriority
+}
+
+// unbound reports whether the default scheduler is to find a node for the pod
+// some time soon: it is not gated, not ending and not a daemon, whose node is
+// given.
+func unbound(pod *corev1.Pod) bool {
+	name := pod.Spec.SchedulerName
+	return pod.Spec.NodeName == "" && !Terminal(pod) && pod.DeletionTimestamp == nil &&
+		len(pod.Spec.SchedulingGates) == 0 &&
+		(name == "" || name == corev1.DefaultSchedulerName) && !OwnedByDaemonSet(pod)
+}
+
+// unschedulable reports whether the scheduler has tried the pod and found no
+// node for it.
+func unschedulable(pod *corev1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled {
+			return c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+		}
+	}
+	return false
+}

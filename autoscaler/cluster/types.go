@@ -1,0 +1,104 @@
+package cluster
+
+import (
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+)
+
+// InstanceID is an EC2 instance id, such as i-0123456789abcdef0.
+type InstanceID = string
+
+// Instance is one member of an Auto Scaling Group.
+type Instance struct {
+	ID InstanceID
+	// Zone is the availability zone, such as us-west-2a.
+	Zone string
+	// Type is the EC2 instance type, such as t3.medium.
+	Type string
+	// LifecycleState is the Auto Scaling Group's own word, such as Pending,
+	// Pending:Wait, InService, Terminating:Wait or Warmed:Stopped.
+	LifecycleState string
+	// Protected says that scale-in protection is set on the instance.
+	Protected             bool
+	LaunchTemplateVersion string
+	// ProviderID is what the node of the instance carries: aws:///<zone>/<id>.
+	ProviderID string
+	// LaunchedAt bounds how long a node is waited for, see StartupTimeout. Zero
+	// when not known: then the instance is waited for without end.
+	LaunchedAt time.Time
+}
+
+// Leaving reports whether the group is getting rid of the instance, so that it
+// will not carry pods any more. The group does not count such instances as part
+// of its desired capacity.
+func (i Instance) Leaving() bool {
+	return hasPrefix(i.LifecycleState, "Terminat", "Detach")
+}
+
+// OutOfService reports whether the instance is a member that takes no part in
+// the group's desired capacity (standby, warm pool) and hence is not coming.
+func (i Instance) OutOfService() bool {
+	return hasPrefix(i.LifecycleState, "Warmed", "Standby", "EnteringStandby")
+}
+
+// Group is an Auto Scaling Group as observed, with what a new node of it looks
+// like.
+type Group struct {
+	Name              string
+	Min, Max, Desired int
+	// Zones are the availability zones the group may launch into.
+	Zones        []string
+	InstanceType string
+	Instances    []Instance
+	// Template is the node that a new instance becomes. Nil when TemplateError
+	// is set.
+	Template *Template
+	// TemplateError says why the group cannot be grown: what a new node would
+	// look like is not known.
+	TemplateError         error
+	LaunchTemplateVersion string
+	// BackoffUntil is the time before which the group must not be grown,
+	// because of BackoffReason. Zero when the group is not backed off.
+	BackoffUntil  time.Time
+	BackoffReason string
+	// LastScaleUp is when the group was last grown, for the delay before
+	// nodes are taken out again. Zero when not known.
+	LastScaleUp time.Time
+	Tags        map[string]string
+}
+
+// BackedOff reports whether the group must not be grown at now. With now zero
+// (not known) any back-off is taken as still running.
+func (g *Group) BackedOff(now time.Time) bool {
+	return !g.BackoffUntil.IsZero() && (now.IsZero() || now.Before(g.BackoffUntil))
+}
+
+// StartupTimeout is how long an instance may take from launch to a Ready node
+// before it is no longer counted as capacity on its way. It is the value of
+// Cluster Autoscaler's --max-node-provision-time.
+const StartupTimeout = 15 * time.Minute
+
+// ExpendablePriority is the priority below which a pod neither makes a group
+// grow nor keeps a node from going: the cut-off of Cluster Autoscaler
+// (--expendable-pods-priority-cutoff).
+const ExpendablePriority int32 = -10
+
+// Input is everything a Snapshot is made of, as listed from informers and the
+// group cache. Nothing in it is changed. The slices may be in any order.
+type Input struct {
+	// Now is the moment of the observation. With Now zero no node or instance
+	// is too old to be waited for.
+	Now    time.Time
+	Nodes  []*corev1.Node
+	Pods   []*corev1.Pod
+	Groups []Group
+	// DaemonSets give the overhead of an imagined node.
+	DaemonSets []*appsv1.DaemonSet
+	// PodDisruptionBudgets limit what a scale-down may evict.
+	PodDisruptionBudgets []*policyv1.PodDisruptionBudget
+	// Namespaces give the labels that namespace selectors of pod affinity match.
+	Namespaces []*corev1.Namespace
+}

@@ -1,0 +1,67 @@
+package loop
+
+import (
+	"time"
+
+	"github.com/joinery/joinery/autoscaler/act"
+	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/explain"
+	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/autoscaler/scaleup"
+)
+
+// shown bounds the subjects of one kind that a decision keeps, so that the ring
+// stays small in a large cluster.
+const shown = 100
+
+func describeGroups(d *explain.Decision, groups []cluster.Group, skipped []asg.Skipped, now time.Time) {
+	for i := range groups {
+		g := &groups[i]
+		e := explain.Group{Name: g.Name, Min: g.Min, Desired: g.Desired, Max: g.Max}
+		switch {
+		case g.TemplateError != nil:
+			e.Blocked = g.TemplateError.Error()
+		case g.BackedOff(now):
+			e.Blocked = "backed off until " + g.BackoffUntil.UTC().Format(time.RFC3339) + ": " + g.BackoffReason
+		}
+		d.Groups = append(d.Groups, e)
+	}
+	for _, s := range skipped {
+		d.Skipped = append(d.Skipped, explain.Subject{Name: s.Group, Reason: s.Reason})
+	}
+}
+
+func explainGrowth(d *explain.Decision, plan scaleup.Decision, results []act.Increased) {
+	for _, r := range results {
+		inc := explain.Increase{Group: r.Group, From: r.Raised.From, To: r.Raised.To, Reason: r.Reason}
+		if r.Err != nil {
+			inc.From, inc.To, inc.Error = r.Increase.From, r.Increase.To, r.Err.Error()
+		}
+		for _, p := range r.Pods[:min(len(r.Pods), shown)] {
+			inc.Pods = append(inc.Pods, p.String())
+		}
+		d.Increases = append(d.Increases, inc)
+	}
+	d.Waiting = podSubjects(plan.Waiting)
+	d.Unhelped = podSubjects(plan.Unhelped)
+}
+
+func podSubjects(pods []scaleup.PodReason) []explain.Subject {
+	var out []explain.Subject
+	for _, p := range pods[:min(len(pods), shown)] {
+		out = append(out, explain.Subject{Name: p.Pod.String(), Reason: p.Reason})
+	}
+	return out
+}
+
+func explainShrinking(d *explain.Decision, plan scaledown.Decision) {
+	for _, r := range plan.Remove[:min(len(plan.Remove), shown)] {
+		d.Removals = append(d.Removals, explain.Subject{Name: r.Node, Reason: r.Reason})
+	}
+	for _, stays := range [][]scaledown.NodeReason{plan.Waiting, plan.Needed} {
+		for _, n := range stays[:min(len(stays), shown)] {
+			d.Needed = append(d.Needed, explain.Subject{Name: n.Node, Reason: string(n.Cause) + ": " + n.Message})
+		}
+	}
+}

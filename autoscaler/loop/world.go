@@ -1,0 +1,163 @@
+package loop
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	appslisters "k8s.io/client-go/listers/apps/v1"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	policylisters "k8s.io/client-go/listers/policy/v1"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+// slowSync is after how long a list that does not come is complained about.
+const slowSync = 30 * time.Second
+
+// world is the cluster as the informers know it.
+type world struct {
+	factory    informers.SharedInformerFactory
+	pods       corelisters.PodLister
+	nodes      corelisters.NodeLister
+	daemons    appslisters.DaemonSetLister
+	budgets    policylisters.PodDisruptionBudgetLister
+	namespaces corelisters.NamespaceLister
+}
+
+func newWorld(kube kubernetes.Interface) *world {
+	f := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trim))
+	return &world{
+		factory:    f,
+		pods:       f.Core().V1().Pods().Lister(),
+		nodes:      f.Core().V1().Nodes().Lister(),
+		daemons:    f.Apps().V1().DaemonSets().Lister(),
+		budgets:    f.Policy().V1().PodDisruptionBudgets().Lister(),
+		namespaces: f.Core().V1().Namespaces().Lister(),
+	}
+}
+
+// trim drops what no plan reads and what fills memory: who set which field.
+func trim(obj any) (any, error) {
+	if m, err := meta.Accessor(obj); err == nil {
+		m.SetManagedFields(nil)
+	}
+	return obj, nil
+}
+
+// start begins to observe and returns once everything has been listed.
+func (w *world) start(ctx context.Context, p *pending, wake *waker, log *slog.Logger) error {
+	if err := w.watchPods(p, wake); err != nil {
+		return err
+	}
+	if err := w.watchNodes(wake); err != nil {
+		return err
+	}
+	w.factory.StartWithContext(ctx)
+	for {
+		patience, cancel := context.WithTimeout(ctx, slowSync)
+		synced := w.factory.WaitForCacheSync(patience.Done())
+		cancel()
+		missing := []string{}
+		for kind, ok := range synced {
+			if !ok {
+				missing = append(missing, kind.String())
+			}
+		}
+		if len(missing) == 0 || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		slices.Sort(missing)
+		log.Warn("waiting for lists from the API server (is the controller allowed to list and watch them?)", "kinds", missing)
+	}
+}
+
+func (w *world) stop() { w.factory.Shutdown() }
+
+func (w *world) watchPods(p *pending, wake *waker) error {
+	look := func(obj any) {
+		if pod, ok := obj.(*corev1.Pod); ok && p.saw(pod, time.Now()) {
+			wake.podPending()
+		}
+	}
+	_, err := w.factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    look,
+		UpdateFunc: func(_, obj any) { look(obj) },
+		DeleteFunc: func(obj any) {
+			if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = last.Obj
+			}
+			if pod, ok := obj.(*corev1.Pod); ok {
+				p.gone(pod.UID)
+				wake.nodeChanged()
+			}
+		},
+	})
+	return err
+}
+
+func (w *world) watchNodes(wake *waker) error {
+	_, err := w.factory.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(any) { wake.nodeChanged() },
+		UpdateFunc: func(before, after any) {
+			old, ok := before.(*corev1.Node)
+			node, ok2 := after.(*corev1.Node)
+			if ok && ok2 && matters(old, node) {
+				wake.nodeChanged()
+			}
+		},
+		DeleteFunc: func(any) { wake.nodeChanged() },
+	})
+	return err
+}
+
+// matters tells a change that a plan may follow from a heartbeat.
+func matters(old, node *corev1.Node) bool {
+	said := func(n *corev1.Node, kind corev1.NodeConditionType) (corev1.ConditionStatus, string) {
+		for _, c := range n.Status.Conditions {
+			if c.Type == kind {
+				return c.Status, c.Reason
+			}
+		}
+		return "", ""
+	}
+	for _, kind := range []corev1.NodeConditionType{corev1.NodeReady, v1alpha1.ScaleDownReady} {
+		was, why := said(old, kind)
+		if is, reason := said(node, kind); is != was || reason != why {
+			return true
+		}
+	}
+	sameTaint := func(a, b corev1.Taint) bool { return a.MatchTaint(&b) && a.Value == b.Value }
+	return old.Spec.Unschedulable != node.Spec.Unschedulable || !slices.EqualFunc(old.Spec.Taints, node.Spec.Taints, sameTaint)
+}
+
+// input lists everything for a snapshot.
+func (w *world) input(now time.Time) (cluster.Input, error) {
+	in := cluster.Input{Now: now}
+	var err error
+	if in.Nodes, err = w.nodes.List(labels.Everything()); err != nil {
+		return in, fmt.Errorf("list nodes: %w", err)
+	}
+	if in.Pods, err = w.pods.List(labels.Everything()); err != nil {
+		return in, fmt.Errorf("list pods: %w", err)
+	}
+	if in.DaemonSets, err = w.daemons.List(labels.Everything()); err != nil {
+		return in, fmt.Errorf("list daemon sets: %w", err)
+	}
+	if in.PodDisruptionBudgets, err = w.budgets.List(labels.Everything()); err != nil {
+		return in, fmt.Errorf("list disruption budgets: %w", err)
+	}
+	if in.Namespaces, err = w.namespaces.List(labels.Everything()); err != nil {
+		return in, fmt.Errorf("list namespaces: %w", err)
+	}
+	return in, nil
+}

@@ -1,0 +1,127 @@
+package scaledown
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Options steer a plan. The zero value is ready to use: a zero duration, count
+// or share stands for the default; a negative duration for none at all.
+type Options struct {
+	// IdleDelay is how long an agent must have reported its empty node ready to
+	// go. Default 30 s.
+	IdleDelay time.Duration
+	// UnneededTime is how long any other node must have been unneeded. Default
+	// 10 min (Cluster Autoscaler's --scale-down-unneeded-time).
+	UnneededTime time.Duration
+	// DelayAfterAdd is how long after its growth a group keeps its nodes, except
+	// idle ones. Default 10 min (--scale-down-delay-after-add, there for the
+	// whole cluster).
+	DelayAfterAdd time.Duration
+	// ReportTimeout is the age at which an agent's report counts as no report.
+	// Default 5 min.
+	ReportTimeout time.Duration
+	// MaxParallel bounds the nodes that are being removed at a time, those of
+	// earlier plans counted. Default 10.
+	MaxParallel int
+	// UtilizationThreshold is the share of cpu or memory requests, whichever is
+	// higher, from which on a node is left alone. Default 0.5.
+	UtilizationThreshold float64
+	// MoveLocalStorage lets pods go that lose an emptyDir or use a hostPath
+	// (--skip-nodes-with-local-storage=false).
+	MoveLocalStorage bool
+	// MoveSystemPods lets pods of kube-system go that no disruption budget covers
+	// (--skip-nodes-with-system-pods=false).
+	MoveSystemPods bool
+	// MoveCustomControllerPods lets pods go whose controller is of a kind that is
+	// not built in (--skip-nodes-with-custom-controller-pods=false).
+	MoveCustomControllerPods bool
+}
+
+func (o Options) withDefaults() Options {
+	o.IdleDelay = orDefault(o.IdleDelay, 30*time.Second)
+	o.UnneededTime = orDefault(o.UnneededTime, 10*time.Minute)
+	o.DelayAfterAdd = orDefault(o.DelayAfterAdd, 10*time.Minute)
+	o.ReportTimeout = orDefault(o.ReportTimeout, 5*time.Minute)
+	if o.MaxParallel == 0 {
+		o.MaxParallel = 10
+	}
+	if o.UtilizationThreshold == 0 {
+		o.UtilizationThreshold = 0.5
+	}
+	return o
+}
+
+func orDefault(d, byDefault time.Duration) time.Duration {
+	switch {
+	case d == 0:
+		return byDefault
+	case d < 0:
+		return 0
+	default:
+		return d
+	}
+}
+
+// Decision is what to do. The same snapshot, options and time give the same
+// decision, byte for byte.
+type Decision struct {
+	// Remove are the nodes to take out now, in the order of choice.
+	Remove []Removal `json:"remove,omitempty"`
+	// Unneeded: node -> since when it has been unneeded: what the annotation
+	// joinery.dev/unneeded-since is to say. The nodes of Remove are among them.
+	Unneeded map[string]time.Time `json:"unneeded,omitempty"`
+	// Waiting are the unneeded nodes that do not go yet, by name, and what for.
+	Waiting []NodeReason `json:"waiting,omitempty"`
+	// Needed are the nodes that stay, by name: the annotation is to be cleared.
+	Needed []NodeReason `json:"needed,omitempty"`
+	// Err is set when nothing could be planned at all.
+	Err error `json:"-"`
+}
+
+// Removal is one node to take out.
+type Removal struct {
+	Node       string `json:"node"`
+	Group      string `json:"group"`
+	InstanceID string `json:"instanceID"`
+	// Empty says that no pod has to move.
+	Empty bool `json:"empty"`
+	// Pods are the pods to evict, by namespace and name.
+	Pods   []types.NamespacedName `json:"pods,omitempty"`
+	Reason string                 `json:"reason"`
+}
+
+// NodeReason says why a node stays.
+type NodeReason struct {
+	Node  string `json:"node"`
+	Group string `json:"group,omitempty"`
+	// Cause is one word for metrics and for programs.
+	Cause Cause `json:"cause"`
+	// Message is one sentence for people.
+	Message string `json:"message"`
+}
+
+// Cause says in one word why a node stays. Where Cluster Autoscaler has a word
+// for it (the label "reason" of its metric unremovable_nodes_count), it is that
+// one.
+type Cause string
+
+// The causes.
+const (
+	NotAutoscaled      Cause = "NotAutoscaled"
+	ControlPlane       Cause = "ControlPlane"
+	Disabled           Cause = "ScaleDownDisabledAnnotation"
+	BeingDeleted       Cause = "CurrentlyBeingDeleted"
+	NotReady           Cause = "NotReady"
+	OutOfService       Cause = "InstanceNotInService"
+	Held               Cause = "HeldByAgent"
+	NotUnderutilized   Cause = "NotUnderutilized"
+	BlockedByPod       Cause = "BlockedByPod"
+	NoPlaceToMovePods  Cause = "NoPlaceToMovePods"
+	NeededByPods       Cause = "NeededByPods"
+	MinSizeReached     Cause = "NodeGroupMinSizeReached"
+	NotUnneededLong    Cause = "NotUnneededLongEnough"
+	RecentlyAdded      Cause = "GroupRecentlyGrown"
+	MaxParallelReached Cause = "MaxParallelReached"
+)

@@ -1,0 +1,272 @@
+package scaledown_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/cluster"
+	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
+	"github.com/joinery/joinery/autoscaler/scaledown"
+)
+
+var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
+
+func plan(t *testing.T, in cluster.Input, o scaledown.Options) scaledown.Decision {
+	t.Helper()
+	in.Now = now
+	s, err := cluster.New(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := scaledown.Plan(s, now, o)
+	if d.Err != nil {
+		t.Fatal(d.Err)
+	}
+	if s.Forked() != 0 {
+		t.Errorf("the plan left %d forks open", s.Forked())
+	}
+	return d
+}
+
+// pool is a group with a minimum of 1 and n joined nodes, node-1 to node-n, in
+// turn in two zones.
+func pool(n int) cluster.Input {
+	g := ct.Group("workers", 1, n, 9, "2", "4Gi", "us-west-2a", "us-west-2b")
+	in := cluster.Input{}
+	for i := range n {
+		in.Nodes = append(in.Nodes, ct.Join(&g, fmt.Sprintf("i-%d", i+1), g.Zones[i%2]))
+	}
+	in.Groups = []cluster.Group{g}
+	return in
+}
+
+// agent sets the agent's condition since so long ago.
+func agent(n *corev1.Node, status corev1.ConditionStatus, reason string, ago time.Duration) {
+	n.Status.Conditions = append(n.Status.Conditions, corev1.NodeCondition{
+		Type: v1alpha1.ScaleDownReady, Status: status, Reason: reason,
+		LastTransitionTime: metav1.NewTime(now.Add(-ago)), LastHeartbeatTime: metav1.NewTime(now.Add(-time.Second)),
+	})
+}
+
+func unneeded(n *corev1.Node, ago time.Duration) {
+	metav1.SetMetaDataAnnotation(&n.ObjectMeta, v1alpha1.UnneededSinceAnnotation, now.Add(-ago).Format(time.RFC3339))
+}
+
+// verdict is what the plan says of a node: "remove", or the cause why it stays.
+func verdict(d scaledown.Decision, node string) string {
+	for _, r := range d.Remove {
+		if r.Node == node {
+			return "remove"
+		}
+	}
+	for _, r := range slices.Concat(d.Needed, d.Waiting) {
+		if r.Node == node {
+			return string(r.Cause)
+		}
+	}
+	return ""
+}
+
+func TestEmptyNode(t *testing.T) {
+	type edit func(in *cluster.Input, n *corev1.Node)
+	tests := []struct {
+		name string
+		edit edit
+		want string
+	}{
+		{"idle for long enough", func(_ *cluster.Input, n *corev1.Node) { agent(n, "True", "Idle", time.Minute) }, "remove"},
+		{"idle in a group that has just grown", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Minute)
+			in.Groups[0].LastScaleUp = now
+		}, "remove"},
+		{"idle for the delay exactly", func(_ *cluster.Input, n *corev1.Node) { agent(n, "True", "Idle", 30*time.Second) }, "remove"},
+		{"idle too short", func(_ *cluster.Input, n *corev1.Node) { agent(n, "True", "Idle", 29*time.Second) }, "NotUnneededLongEnough"},
+		{"inhibitor", func(_ *cluster.Input, n *corev1.Node) { agent(n, "False", "InhibitorHeld", time.Hour) }, "HeldByAgent"},
+		{"hold file", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "False", "HoldFile", time.Hour)
+			unneeded(n, time.Hour)
+		}, "HeldByAgent"},
+		{"joining", func(_ *cluster.Input, n *corev1.Node) { agent(n, "False", "Joining", time.Hour) }, "HeldByAgent"},
+		{"a hold does not age", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "False", "HoldFile", time.Hour)
+			n.Status.Conditions[len(n.Status.Conditions)-1].LastHeartbeatTime = metav1.NewTime(now.Add(-time.Hour))
+		}, "HeldByAgent"},
+		{"the agent still sees pods", func(_ *cluster.Input, n *corev1.Node) { agent(n, "False", "PodsRunning", time.Hour) }, "HeldByAgent"},
+		{"an old report counts as none", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			n.Status.Conditions[len(n.Status.Conditions)-1].LastHeartbeatTime = metav1.NewTime(now.Add(-time.Hour))
+		}, "NotUnneededLongEnough"},
+		{"no agent, first seen", func(*cluster.Input, *corev1.Node) {}, "NotUnneededLongEnough"},
+		{"no agent, unneeded for long", func(_ *cluster.Input, n *corev1.Node) { unneeded(n, 10*time.Minute) }, "remove"},
+		{"no agent, unneeded for not so long", func(_ *cluster.Input, n *corev1.Node) { unneeded(n, 9*time.Minute) }, "NotUnneededLongEnough"},
+		{"no agent, group has just grown", func(in *cluster.Input, n *corev1.Node) {
+			unneeded(n, time.Hour)
+			in.Groups[0].LastScaleUp = now.Add(-time.Minute)
+		}, "GroupRecentlyGrown"},
+		{"an annotation that cannot be read", func(_ *cluster.Input, n *corev1.Node) {
+			n.Annotations = map[string]string{v1alpha1.UnneededSinceAnnotation: "yesterday"}
+		}, "NotUnneededLongEnough"},
+		{"disabled", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			n.Annotations = map[string]string{"cluster-autoscaler.kubernetes.io/scale-down-disabled": "true"}
+		}, "ScaleDownDisabledAnnotation"},
+		{"control plane", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			n.Labels["node-role.kubernetes.io/control-plane"] = ""
+		}, "ControlPlane"},
+		{"of no group", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			n.Spec.ProviderID = "aws:///us-west-2a/i-other"
+		}, "NotAutoscaled"},
+		{"being removed already", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			n.Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		}, "CurrentlyBeingDeleted"},
+		{"not ready", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			n.Status.Conditions[0].Status = corev1.ConditionUnknown
+		}, "NotReady"},
+		{"standby", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			in.Groups[0].Instances[0].LifecycleState = "Standby"
+		}, "InstanceNotInService"},
+		{"group at its minimum", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			in.Groups[0].Min = 2
+		}, "NodeGroupMinSizeReached"},
+		{"a pending pod would use it", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			in.Pods = append(in.Pods, ct.Pending("p", "1", "1Gi"))
+		}, "NeededByPods"},
+		{"a new pod that the scheduler has not seen yet would use it", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			in.Pods = append(in.Pods, ct.Pod("p", "1", "1Gi"))
+		}, "NeededByPods"},
+		{"a pod that fits nowhere keeps nothing", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			in.Pods = append(in.Pods, ct.Pending("p", "64", "1Gi"))
+		}, "remove"},
+		{"daemons, mirror and ended pods do not count", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			done := ct.Running("done", n.Name, "1", "1Gi")
+			done.Status.Phase = corev1.PodSucceeded
+			in.Pods = append(in.Pods, done, ct.Running("ds", n.Name, "100m", "1Gi", ct.OwnedBy("DaemonSet", "d")),
+				ct.Running("static", n.Name, "100m", "1Gi", ct.Annotation(corev1.MirrorPodAnnotationKey, "x")))
+		}, "remove"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			in := pool(2)
+			in.Pods = []*corev1.Pod{ct.Running("busy", "node-2", "1900m", "1Gi")}
+			tt.edit(&in, in.Nodes[0])
+			d := plan(t, in, scaledown.Options{})
+			if got := verdict(d, "node-1"); got != tt.want {
+				t.Errorf("node-1: %s, want %s\n%+v", got, tt.want, d)
+			}
+			if got := verdict(d, "node-2"); got == "remove" {
+				t.Errorf("the busy node is removed: %+v", d)
+			}
+			if d.Remove != nil && (!d.Remove[0].Empty || len(d.Remove[0].Pods) != 0 || d.Remove[0].InstanceID != "i-1") {
+				t.Errorf("removal %+v, want an empty one of i-1", d.Remove[0])
+			}
+		})
+	}
+}
+
+func removed(d scaledown.Decision) string {
+	var out []string
+	for _, r := range d.Remove {
+		out = append(out, r.Node)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestChoice(t *testing.T) {
+	idle := func(n int) cluster.Input {
+		in := pool(n)
+		for _, node := range in.Nodes {
+			agent(node, "True", "Idle", time.Minute)
+		}
+		return in
+	}
+	t.Run("down to the minimum, zones in balance", func(t *testing.T) {
+		if got := removed(plan(t, idle(5), scaledown.Options{})); got != "node-1 node-2 node-3 node-4" {
+			t.Errorf("removed %q", got)
+		}
+	})
+	t.Run("the fuller zone gives first", func(t *testing.T) {
+		in := idle(5)
+		in.Groups[0].Min = 4
+		in.Nodes[1], in.Nodes[3] = in.Nodes[3], in.Nodes[1]
+		if got := removed(plan(t, in, scaledown.Options{})); got != "node-1" {
+			t.Errorf("removed %q, want a node of us-west-2a", got)
+		}
+		in = idle(5)
+		in.Groups[0].Min = 4
+		in.Nodes[0].Annotations = map[string]string{"cluster-autoscaler.kubernetes.io/scale-down-disabled": "true"}
+		if got := removed(plan(t, in, scaledown.Options{})); got != "node-3" {
+			t.Errorf("removed %q, want the next of us-west-2a", got)
+		}
+	})
+	t.Run("not more at a time than allowed, those under way counted", func(t *testing.T) {
+		in := idle(5)
+		in.Nodes[4].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		d := plan(t, in, scaledown.Options{MaxParallel: 3})
+		if got := removed(d); len(d.Remove) != 2 || verdict(d, "node-3") != "MaxParallelReached" && verdict(d, "node-4") == "" {
+			t.Errorf("removed %q: %+v", got, d)
+		}
+	})
+	t.Run("nodes under way count against the minimum", func(t *testing.T) {
+		in := idle(2)
+		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		if d := plan(t, in, scaledown.Options{}); len(d.Remove) != 0 || verdict(d, "node-2") != "NodeGroupMinSizeReached" {
+			t.Errorf("%+v", d)
+		}
+	})
+	t.Run("a node whose time has come goes before one that waits", func(t *testing.T) {
+		in := pool(2)
+		agent(in.Nodes[0], "True", "Idle", time.Second)
+		agent(in.Nodes[1], "True", "Idle", time.Minute)
+		if got := removed(plan(t, in, scaledown.Options{})); got != "node-2" {
+			t.Errorf("removed %q", got)
+		}
+	})
+	t.Run("two half empty nodes do not lean on each other", func(t *testing.T) {
+		in := pool(2)
+		in.Groups[0].Min = 0
+		for i, n := range in.Nodes {
+			unneeded(n, time.Hour)
+			in.Pods = append(in.Pods, ct.Running(fmt.Sprintf("p-%d", i), n.Name, "500m", "256Mi"))
+		}
+		d := plan(t, in, scaledown.Options{})
+		if removed(d) != "node-1" || verdict(d, "node-2") != "NeededByPods" {
+			t.Errorf("%+v", d)
+		}
+		if len(d.Remove[0].Pods) != 1 || d.Remove[0].Pods[0].Name != "p-0" || d.Remove[0].Empty {
+			t.Errorf("removal %+v, want one that evicts p-0", d.Remove[0])
+		}
+		if got := d.Unneeded["node-1"]; !got.Equal(now.Add(-time.Hour)) {
+			t.Errorf("unneeded since %s, want what the annotation says", got)
+		}
+	})
+	t.Run("one budget over two nodes", func(t *testing.T) {
+		in := pool(3)
+		in.PodDisruptionBudgets = []*policyv1.PodDisruptionBudget{budget(1, "web")}
+		in.Pods = []*corev1.Pod{ct.Running("anchor", "node-3", "1100m", "256Mi")}
+		for i, n := range in.Nodes[:2] {
+			unneeded(n, time.Hour)
+			in.Pods = append(in.Pods, ct.Running(fmt.Sprintf("p-%d", i), n.Name, "300m", "256Mi", ct.Labels(map[string]string{"app": "web"})))
+		}
+		if d := plan(t, in, scaledown.Options{}); removed(d) != "node-1" {
+			t.Errorf("removed %q: %+v", removed(d), d)
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package scaleup
+
+import (
+	"fmt"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Options steer a plan. The zero value is ready to use.
+type Options struct {
+	// MaxNodesPerPlan bounds the nodes that one plan adds. 0 is 1000, the value
+	// of Cluster Autoscaler's --max-nodes-per-scaleup.
+	MaxNodesPerPlan int
+	// MaxNodesTotal bounds the nodes of the cluster, upcoming ones counted. 0 is
+	// no bound.
+	MaxNodesTotal int
+}
+
+func (o Options) maxNodesPerPlan() int {
+	if o.MaxNodesPerPlan == 0 {
+		return 1000
+	}
+	return o.MaxNodesPerPlan
+}
+
+// Decision is what to do, with a reason for each pod. The same snapshot, options
+// and time give the same decision, byte for byte.
+type Decision struct {
+	// Increases are the groups to grow, by name.
+	Increases []Increase `json:"increases,omitempty"`
+	// Unhelped are the pods that no group can take, by namespace and name.
+	Unhelped []PodReason `json:"unhelped,omitempty"`
+	// Waiting are the pods that need no growth, by namespace and name: they fit
+	// on a node that is there or on its way.
+	Waiting []PodReason `json:"waiting,omitempty"`
+	// Err is set when nothing could be planned at all.
+	Err error `json:"-"`
+}
+
+// Increase is one group to grow.
+type Increase struct {
+	Group string `json:"group"`
+	// From is the desired capacity that the plan was made for, To the one to
+	// set. To never exceeds the group's maximum.
+	From int `json:"from"`
+	To   int `json:"to"`
+	// Pods are the pods that the new nodes are for, by namespace and name.
+	Pods []types.NamespacedName `json:"pods"`
+	// Zones are the zones that the new nodes are expected in, in order. The Auto
+	// Scaling Group decides; with one zone it is sure.
+	Zones  []string `json:"zones,omitempty"`
+	Reason string   `json:"reason"`
+}
+
+// PodReason says how a pod stands.
+type PodReason struct {
+	Pod types.NamespacedName `json:"pod"`
+	UID types.UID            `json:"uid,omitempty"`
+	// Reason is one sentence for people, fit for an event.
+	Reason string `json:"reason"`
+	// Groups tell for each group, by name, why it does not help. Empty when the
+	// cause lies in the pod alone.
+	Groups []GroupReason `json:"groups,omitempty"`
+}
+
+// GroupReason is why one group does not help a pod.
+type GroupReason struct {
+	Group  string `json:"group"`
+	Reason string `json:"reason"`
+}
+
+// summary puts the reasons of all groups into one sentence.
+func summary(groups []GroupReason) string {
+	if len(groups) == 0 {
+		return "there is no group to grow"
+	}
+	parts := make([]string, len(groups))
+	for i, g := range groups {
+		parts[i] = g.Group + ": " + g.Reason
+	}
+	return fmt.Sprintf("0/%d groups can help: %s", len(groups), strings.Join(parts, "; "))
+}
