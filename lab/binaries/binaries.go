@@ -1,0 +1,196 @@
+// Package binaries builds every program that the lab runs from Go modules and
+// keeps the results in a cache outside the source tree. A program is built
+// again when its module's go.mod or go.sum, its flags or the Go version change,
+// and at no other time.
+package binaries
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/progress"
+)
+
+// KubernetesVersion is the version that the lab's control plane and nodes run.
+// lab/binaries/kubernetes/go.mod pins the code; this names it to kubeadm.
+const KubernetesVersion = "v1.37.2"
+
+// ErrNotBuilt says that a program is not in the cache yet.
+var ErrNotBuilt = errors.New("not built yet")
+
+// Options says where to build.
+type Options struct {
+	// Root is the root of this repository; see FindRoot.
+	Root string
+	// Cache is the cache's directory; see CacheDir.
+	Cache string
+	// Report is told of every program; nil is fine.
+	Report progress.Func
+}
+
+// Set is the finished programs. The zero value has none.
+type Set struct {
+	paths map[string]string // program name -> path
+	keys  map[string]string // program name -> cache key
+}
+
+// Path returns where a program lies, "" when the set has no such program.
+func (s Set) Path(program string) string { return s.paths[program] }
+
+// Key returns a text that changes whenever one of the programs is built anew.
+func (s Set) Key(programs ...string) string {
+	var keys []string
+	for _, p := range programs {
+		keys = append(keys, p+"="+s.keys[p])
+	}
+	return strings.Join(keys, ",")
+}
+
+// Programs lists the names of the set's programs in order.
+func (s Set) Programs() []string { return slices.Sorted(maps.Keys(s.paths)) }
+
+func (s *Set) add(program, path, key string) {
+	if s.paths == nil {
+		s.paths, s.keys = map[string]string{}, map[string]string{}
+	}
+	s.paths[program], s.keys[program] = path, key
+}
+
+// CacheDir returns $JOINERY_CACHE, or "joinery" in the user's cache directory.
+func CacheDir() (string, error) {
+	if dir := os.Getenv("JOINERY_CACHE"); dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", fmt.Errorf("find cache directory (set JOINERY_CACHE): %w", err)
+	}
+	return filepath.Join(dir, "joinery"), nil
+}
+
+// FindRoot returns the root of this repository, looking upwards from dir. The
+// lab builds from the sources, so it runs inside a checkout only.
+func FindRoot(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("find repository: %w", err)
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		mod, err := os.ReadFile(filepath.Join(at, "go.mod"))
+		if err == nil && strings.HasPrefix(string(mod), "module github.com/joinery/joinery\n") {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("find repository: %s is not inside a checkout of github.com/joinery/joinery", dir)
+		}
+	}
+}
+
+// Build returns all cached programs, building the missing ones first. Two
+// builders on one cache wait for each other, module by module.
+func Build(ctx context.Context, o Options) (Set, error) {
+	var set Set
+	for _, c := range components() {
+		if err := c.build(ctx, o, &set); err != nil {
+			return Set{}, fmt.Errorf("build %s: %w", c.name, err)
+		}
+	}
+	return set, nil
+}
+
+// Load returns what Build would, without building: a missing program is
+// ErrNotBuilt.
+func Load(ctx context.Context, o Options) (Set, error) {
+	var set Set
+	for _, c := range components() {
+		dir, key, err := c.dir(ctx, o)
+		if err != nil {
+			return Set{}, fmt.Errorf("look up %s: %w", c.name, err)
+		}
+		for _, p := range c.programs {
+			path := filepath.Join(dir, p.name)
+			if _, err := os.Stat(path); err != nil {
+				return Set{}, fmt.Errorf("look up %s: %w", p.name, ErrNotBuilt)
+			}
+			set.add(p.name, path, key)
+		}
+	}
+	return set, nil
+}
+
+// Own builds main packages of this repository, such as "./cmd/joinery-agent",
+// statically into out and returns program name -> path. They are always built,
+// as Go's own cache makes that cheap and it alone knows what changed.
+func Own(ctx context.Context, o Options, out string, packages ...string) (map[string]string, error) {
+	paths := map[string]string{}
+	for _, pkg := range packages {
+		name := filepath.Base(pkg)
+		paths[name] = filepath.Join(out, name)
+		err := o.Report.Step("build "+name, func() (bool, error) {
+			c := component{name: name, module: "."}
+			return false, c.compile(ctx, o, program{name: name, pkg: pkg}, paths[name])
+		})
+		if err != nil {
+			return nil, fmt.Errorf("build %s: %w", name, err)
+		}
+	}
+	return paths, nil
+}
+
+func (c component) build(ctx context.Context, o Options, set *Set) error {
+	dir, key, err := c.dir(ctx, o)
+	if err != nil {
+		return err
+	}
+	unlock, err := host.Lock(ctx, dir+".lock")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, p := range c.programs {
+		path := filepath.Join(dir, p.name)
+		err := o.Report.Step("build "+p.name, func() (bool, error) {
+			if _, err := os.Stat(path); err == nil {
+				return true, nil
+			}
+			return false, c.compile(ctx, o, p, path)
+		})
+		if err != nil {
+			return err
+		}
+		set.add(p.name, path, key)
+	}
+	return nil
+}
+
+// compile builds one program and puts it to path in one step, so that a killed
+// build leaves no half of a program there.
+func (c component) compile(ctx context.Context, o Options, p program, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make output directory: %w", err)
+	}
+	work, err := os.MkdirTemp(filepath.Dir(path), ".build-")
+	if err != nil {
+		return fmt.Errorf("make build directory: %w", err)
+	}
+	defer os.RemoveAll(work)
+	made := filepath.Join(work, p.name)
+	cmd := exec.CommandContext(ctx, "go", append(append([]string{"build"}, c.flags()...), "-o", made, p.pkg)...)
+	cmd.Dir = filepath.Join(o.Root, c.module)
+	cmd.Env = c.env()
+	if text, err := host.Run(cmd); err != nil {
+		return fmt.Errorf("go build %s: %w: %s", p.pkg, err, text)
+	}
+	if err := os.Chmod(made, 0o755); err != nil {
+		return fmt.Errorf("set mode of %s: %w", p.name, err)
+	}
+	return os.Rename(made, path)
+}

@@ -1,0 +1,119 @@
+package image
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/progress"
+)
+
+const (
+	// Repository is the made-up registry of all the lab's container images.
+	// Nothing answers there: images are imported and pods must not pull.
+	Repository = "lab.local"
+	// Pause is the sandbox image, also good as a workload that does nothing.
+	Pause = Repository + "/pause:1"
+	// ControlPlanePrograms is where the AMI has the programs of Kubernetes' own
+	// control plane. Static pods mount it.
+	ControlPlanePrograms = "/opt/control-plane"
+)
+
+// PauseArchive returns the file with the pause image, made once and cached.
+func PauseArchive(ctx context.Context, cache string, set binaries.Set, report progress.Func) (string, error) {
+	path := filepath.Join(cache, "image", "pause-"+short(set.Key("pause"))+".tar")
+	return cached(ctx, path, "image pause", report, func() (Container, error) {
+		return Container{
+			Tags: []string{Pause}, Entrypoint: []string{"/pause"},
+			Files: map[string]File{"/pause": {Source: set.Path("pause"), Mode: 0o755}},
+		}, nil
+	})
+}
+
+// ControlPlaneArchive returns the file with the control plane's image, made
+// once and cached. It is one image under all the names that kubeadm's static
+// pods use, as their manifests call each program by its bare name. Only etcd is
+// inside: the others come from ControlPlanePrograms, because importing 300 MB
+// into each master's containerd takes longer than all the rest of its start.
+func ControlPlaneArchive(ctx context.Context, cache string, set binaries.Set, report progress.Func) (string, error) {
+	path := filepath.Join(cache, "image", "control-plane-"+short(set.Key("etcd", "pause", "kubeadm"))+".tar")
+	return cached(ctx, path, "image control plane", report, func() (Container, error) {
+		tags, err := controlPlaneTags(ctx, set.Path("kubeadm"))
+		if err != nil {
+			return Container{}, err
+		}
+		return Container{
+			Tags: tags, Entrypoint: []string{"/pause"}, Env: []string{"PATH=/usr/local/bin:" + ControlPlanePrograms},
+			Files: map[string]File{
+				"/pause":              {Source: set.Path("pause"), Mode: 0o755},
+				"/usr/local/bin/etcd": {Source: set.Path("etcd"), Mode: 0o755},
+				"/tmp":                {Mode: os.ModeDir | 0o755},
+				"/etc":                {Mode: os.ModeDir | 0o755},
+				ControlPlanePrograms:  {Mode: os.ModeDir | 0o755},
+			},
+		}, nil
+	})
+}
+
+// controlPlaneTags asks kubeadm which images it will want. It wants an etcd of
+// its own choice; the lab's serves under that name too.
+func controlPlaneTags(ctx context.Context, kubeadm string) ([]string, error) {
+	cmd := exec.CommandContext(ctx, kubeadm, "config", "images", "list",
+		"--image-repository", Repository, "--kubernetes-version", binaries.KubernetesVersion)
+	host.Detach(cmd)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("list images of kubeadm: %w: %s", err, tail(stderr.Bytes()))
+	}
+	var tags []string
+	for _, tag := range strings.Fields(stdout.String()) {
+		// The lab runs neither: iptables rules stand for kube-proxy, /etc/hosts for DNS.
+		if !strings.Contains(tag, "kube-proxy") && !strings.Contains(tag, "coredns") {
+			tags = append(tags, tag)
+		}
+	}
+	if len(tags) == 0 {
+		return nil, fmt.Errorf("list images of kubeadm: none of the control plane in %q", stdout.String())
+	}
+	return tags, nil
+}
+
+func cached(ctx context.Context, path, step string, report progress.Func, describe func() (Container, error)) (string, error) {
+	err := report.Step(step, func() (bool, error) {
+		unlock, err := host.Lock(ctx, path+".lock")
+		if err != nil {
+			return false, err
+		}
+		defer unlock()
+		if _, err := os.Stat(path); err == nil {
+			return true, nil
+		}
+		c, err := describe()
+		if err != nil {
+			return false, err
+		}
+		return false, WriteArchive(path, c)
+	})
+	if err != nil {
+		return "", fmt.Errorf("make %s: %w", step, err)
+	}
+	return path, nil
+}
+
+// layout changes whenever this package puts the same programs into an image in
+// another way.
+const layout = "2"
+
+func short(key string) string {
+	sum := sha256.Sum256([]byte(layout + " " + key))
+	return hex.EncodeToString(sum[:])[:16]
+}

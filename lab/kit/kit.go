@@ -1,0 +1,125 @@
+// Package kit gathers all that a lab run needs from outside of it: host
+// packages, programs, the operating system base and the container images. The
+// lab command prepares a kit once; runs and tests load it.
+package kit
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/image"
+	"github.com/joinery/joinery/lab/progress"
+)
+
+// Options says where the sources and the cache are. Empty fields mean the
+// checkout around the working directory and binaries.CacheDir.
+type Options struct {
+	Root, Cache string
+	Report      progress.Func
+}
+
+func (o Options) complete() (binaries.Options, error) {
+	var err error
+	if o.Root == "" {
+		if o.Root, err = binaries.FindRoot("."); err != nil {
+			return binaries.Options{}, err
+		}
+	}
+	if o.Cache == "" {
+		if o.Cache, err = binaries.CacheDir(); err != nil {
+			return binaries.Options{}, err
+		}
+	}
+	return binaries.Options{Root: o.Root, Cache: o.Cache, Report: o.Report}, nil
+}
+
+// Kit is a prepared set of things, all of them in the cache.
+type Kit struct {
+	// Programs are the foreign programs: Kubernetes, etcd, containerd, runc.
+	Programs binaries.Set
+	// Base is the operating system's directory.
+	Base string
+	// Pause and ControlPlane are archives with container images.
+	Pause, ControlPlane string
+
+	build binaries.Options
+}
+
+// Prepare installs, builds and downloads what is missing and returns the kit.
+// The first time on a computer that is half an hour of compiling.
+func Prepare(ctx context.Context, o Options) (*Kit, error) {
+	if err := host.Ensure(ctx, o.Report); err != nil {
+		return nil, fmt.Errorf("prepare lab: %w", err)
+	}
+	build, err := o.complete()
+	if err != nil {
+		return nil, fmt.Errorf("prepare lab: %w", err)
+	}
+	// The base is mostly waiting for a mirror, the programs are all compiling.
+	var set binaries.Set
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		set, err = binaries.Build(both, build)
+		return err
+	})
+	group.Go(func() error {
+		_, err := image.Base(both, build.Cache, build.Report)
+		return err
+	})
+	if err := group.Wait(); err != nil {
+		return nil, fmt.Errorf("prepare lab: %w", err)
+	}
+	return assemble(ctx, build, set)
+}
+
+// Load returns the kit that an earlier Prepare made. Programs that are not
+// built yet are binaries.ErrNotBuilt.
+func Load(ctx context.Context, o Options) (*Kit, error) {
+	build, err := o.complete()
+	if err != nil {
+		return nil, fmt.Errorf("load lab: %w", err)
+	}
+	set, err := binaries.Load(ctx, build)
+	if err != nil {
+		return nil, fmt.Errorf("load lab: %w", err)
+	}
+	return assemble(ctx, build, set)
+}
+
+func assemble(ctx context.Context, build binaries.Options, set binaries.Set) (*Kit, error) {
+	k := &Kit{Programs: set, build: build}
+	var err error
+	if k.Base, err = image.Base(ctx, build.Cache, build.Report); err != nil { // cached by now, as a rule
+		return nil, err
+	}
+	if k.Pause, err = image.PauseArchive(ctx, build.Cache, set, build.Report); err != nil {
+		return nil, err
+	}
+	if k.ControlPlane, err = image.ControlPlaneArchive(ctx, build.Cache, set, build.Report); err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// Own builds main packages of this repository into dir; see binaries.Own.
+func (k *Kit) Own(ctx context.Context, dir string, packages ...string) (map[string]string, error) {
+	return binaries.Own(ctx, k.build, dir, packages...)
+}
+
+// AMI makes the machine image of a run in dir, a directory of that run: the
+// base, the programs and units of a node, and extra, which wins where both have
+// a file.
+func (k *Kit) AMI(dir, region string, extra map[string]image.File) (image.Image, error) {
+	files, err := image.AMI(k.Programs, k.Pause, region)
+	if err != nil {
+		return image.Image{}, err
+	}
+	maps.Copy(files, extra)
+	return image.Image{Layers: []string{k.Base}}.With(filepath.Join(dir, "ami"), files)
+}

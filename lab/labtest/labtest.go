@@ -1,0 +1,64 @@
+// Package labtest lets tests use real lab machines. Where those cannot run, a
+// test that asks for them is skipped with the reason, or fails when CI=true, so
+// that a pipeline never passes by leaving them out.
+package labtest
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/kit"
+	"github.com/joinery/joinery/lab/progress"
+)
+
+// Require skips t, or fails it when CI=true, unless lab machines can run here.
+func Require(t testing.TB) {
+	t.Helper()
+	if why := host.Machines(); why != "" {
+		without(t, why)
+	}
+	if missing := host.Missing(t.Context()); len(missing) > 0 {
+		without(t, "missing packages: "+strings.Join(missing, " "))
+	}
+}
+
+// Kit returns the prepared kit. It builds nothing foreign: that takes longer
+// than a test may.
+func Kit(t testing.TB) *kit.Kit {
+	t.Helper()
+	Require(t)
+	k, err := kit.Load(t.Context(), kit.Options{Report: Report(t)})
+	if errors.Is(err, binaries.ErrNotBuilt) {
+		without(t, err.Error()+": build them once with `go run ./cmd/joinery-lab prepare`")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// Report logs steps that did some work to t.
+func Report(t testing.TB) progress.Func {
+	return func(e progress.Event) {
+		if e.State == progress.Done && !e.Cached {
+			t.Logf("%s: %.1f s", e.Step, e.Elapsed.Seconds())
+		}
+	}
+}
+
+// Lasting returns a context for cleaning up, which t's own context, cancelled
+// before cleanups run, is no good for.
+func Lasting(t testing.TB) context.Context { return context.WithoutCancel(t.Context()) }
+
+func without(t testing.TB, why string) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
