@@ -19,7 +19,7 @@ demo: ## run the whole story on this machine; KEEP=1 leaves the cluster up
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo)(/|$$)')
 	$(GO) run ./cmd/joinery-lab prepare
-	$(GO) test -v -count=1 -p 1 -timeout 40m $(MACHINES) 2>&1 | .ci/quiet
+	$(GO) test -count=1 -p 1 -timeout 40m $(MACHINES)
 
 lint: ## static analysis, with the tools that go.mod pins
 	$(GO) vet ./...

@@ -1,0 +1,53 @@
+// Command joinery-lab runs Joinery's local world: it prepares what the world is
+// made of, plays the demo, and cleans up after runs that were killed. It is for
+// development and is never shipped.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/joinery/joinery/lab/kit"
+	"github.com/joinery/joinery/lab/progress"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	root := &cobra.Command{Use: "joinery-lab", Short: "Joinery's local world", SilenceUsage: true}
+	root.AddCommand(prepareCommand(), demoCommand(), cleanCommand())
+	err := root.ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		os.Exit(1) // cobra has printed the error
+	}
+}
+
+func prepareCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "prepare",
+		Short: "build and bake what the lab needs, into the cache",
+		Long:  "Installs missing Debian packages, builds Kubernetes, etcd, containerd and runc from their Go modules, and makes the machines' image. The first time takes about half an hour; what is in the cache ($JOINERY_CACHE, or joinery in the user's cache directory) is not made again.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := kit.Prepare(cmd.Context(), kit.Options{Report: printProgress})
+			return err
+		},
+	}
+}
+
+func printProgress(e progress.Event) {
+	switch {
+	case e.Cached:
+	case e.State == progress.Started:
+		fmt.Printf("%s ...\n", e.Step)
+	case e.Err != nil:
+		fmt.Printf("%s failed after %.0f s\n", e.Step, e.Elapsed.Seconds())
+	case e.Elapsed.Seconds() >= 1:
+		fmt.Printf("%s took %.0f s\n", e.Step, e.Elapsed.Seconds())
+	}
+}
