@@ -101,15 +101,25 @@ func JoinConfiguration(p Paths, n Node) ([]byte, error) {
 // kubeletArgs returns the flags of the kubelet, sorted, so that one node gives
 // one file.
 func kubeletArgs(n Node) []arg {
-	args := []arg{{"node-ip", n.Facts.PrivateIP}}
-	if len(n.Spec.Labels) > 0 {
-		var labels []string
-		for _, k := range slices.Sorted(maps.Keys(n.Spec.Labels)) {
-			labels = append(labels, k+"="+n.Spec.Labels[k])
-		}
-		args = append(args, arg{"node-labels", strings.Join(labels, ",")})
+	labels := nodeLabels(n)
+	pairs := make([]string, 0, len(labels))
+	for _, k := range slices.Sorted(maps.Keys(labels)) {
+		pairs = append(pairs, k+"="+labels[k])
 	}
-	return append(args, arg{"provider-id", n.ProviderID})
+	return []arg{{"node-ip", n.Facts.PrivateIP}, {"node-labels", strings.Join(pairs, ",")}, {"provider-id", n.ProviderID}}
+}
+
+// nodeLabels are the operator's labels and those that tell where and what the
+// instance is. A cloud controller manager would set the latter, if there is
+// one, and only after a while; the planner counts on them from the start.
+func nodeLabels(n Node) map[string]string {
+	labels := map[string]string{
+		corev1.LabelInstanceTypeStable: n.Facts.InstanceType,
+		corev1.LabelTopologyRegion:     n.Facts.Region,
+		corev1.LabelTopologyZone:       n.Facts.Zone,
+	}
+	maps.Copy(labels, n.Spec.Labels)
+	return labels
 }
 
 // KubeletPatch returns what is merged into the cluster's KubeletConfiguration

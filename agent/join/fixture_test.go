@@ -35,7 +35,7 @@ import (
 const token = "abcdef.0123456789abcdef"
 
 func facts() identity.Facts {
-	return identity.Facts{InstanceID: "i-0123456789abcdef0", Region: "us-west-2", Zone: "us-west-2a", PrivateIP: "10.99.0.12"}
+	return identity.Facts{InstanceID: "i-0123456789abcdef0", Region: "us-west-2", Zone: "us-west-2a", PrivateIP: "10.99.0.12", InstanceType: "t3.medium"}
 }
 
 func node(t testing.TB, change func(*v1alpha1.NodeConfigSpec)) join.Node {

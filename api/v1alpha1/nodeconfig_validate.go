@@ -67,14 +67,18 @@ func (p *problems) label(field, key, value string) {
 	for _, e := range validation.IsValidLabelValue(value) {
 		p.add(path, value, "expected a label value: %s", e)
 	}
-	if !kubeletMayLabel(key) {
+	switch {
+	case instanceLabels[key]:
+		p.add(path, value, "may not be set: it is taken from the instance itself")
+	case !kubeletMayLabel(key):
 		p.add(path, key, "a kubelet may not set this label on its own Node (NodeRestriction)")
 	}
 }
 
-// kubeletLabels are the labels of reserved domains that a kubelet may set on
-// its own Node, after KEP-279 (limited node access).
-var kubeletLabels = map[string]bool{
+// instanceLabels are the labels of reserved domains that tell what and where
+// the instance is. A kubelet may set them (KEP-279), and the agent and the
+// kubelet do, so that they cannot differ from what the planner expects.
+var instanceLabels = map[string]bool{
 	corev1.LabelHostname: true, corev1.LabelInstanceTypeStable: true, corev1.LabelOSStable: true, corev1.LabelArchStable: true,
 	corev1.LabelTopologyZone: true, corev1.LabelTopologyRegion: true,
 }
@@ -91,7 +95,7 @@ func kubeletMayLabel(key string) bool {
 	if !under("kubernetes.io") && !under("k8s.io") {
 		return true
 	}
-	return kubeletLabels[key] || under("kubelet.kubernetes.io") || under("node.kubernetes.io")
+	return under("kubelet.kubernetes.io") || under("node.kubernetes.io")
 }
 
 func (p *problems) taints(field string, taints []corev1.Taint) {

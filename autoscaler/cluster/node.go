@@ -128,17 +128,23 @@ func isOperatorStartupTaint(t corev1.Taint) bool {
 	return hasPrefix(t.Key, startupTaintPrefixes...)
 }
 
+// hasStartupTaint also finds the taints of a node whose kubelet already says
+// Ready: the node lifecycle controller removes not-ready a moment later, and a
+// plan made in between must not grow the group for the pods that this very node
+// will take.
 func hasStartupTaint(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Spec.Taints, isOperatorStartupTaint)
+	return slices.ContainsFunc(node.Spec.Taints, isStartupTaint)
+}
+
+func isStartupTaint(t corev1.Taint) bool {
+	return slices.Contains(startupTaints, t.Key) || isOperatorStartupTaint(t)
 }
 
 // withoutStartupTaints copies the node without the taints that go when it has
 // started.
 func withoutStartupTaints(node *corev1.Node) *corev1.Node {
 	out := *node
-	out.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), func(t corev1.Taint) bool {
-		return slices.Contains(startupTaints, t.Key) || isOperatorStartupTaint(t)
-	})
+	out.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), isStartupTaint)
 	return &out
 }
 

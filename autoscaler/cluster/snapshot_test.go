@@ -132,6 +132,7 @@ func TestNodeStates(t *testing.T) {
 		{"starting loses only its start-up taints", notReady(corev1.ConditionFalse, time.Minute), cluster.Starting, "", 1},
 		{"silent is lost, not starting", notReady(corev1.ConditionUnknown, time.Minute), cluster.Joined, "the node is not ready", 2},
 		{"long not ready is lost", notReady(corev1.ConditionFalse, time.Hour), cluster.Joined, "the node is not ready", 2},
+		{"Ready a moment before its taint goes", taint("node.kubernetes.io/not-ready"), cluster.Starting, "", 0},
 		{"operator's start-up taint", taint("startup-taint.cluster-autoscaler.kubernetes.io/cni"), cluster.Starting, "", 0},
 		{"to be deleted", taint(cluster.ToBeDeletedTaint), cluster.Joined, "the node is being removed", 1},
 		{"deletion timestamp", func(n *corev1.Node) { n.DeletionTimestamp = &metav1.Time{Time: now} }, cluster.Joined, "the Node is being deleted", 0},

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -45,6 +46,9 @@ func runDemo(ctx context.Context, out string, keep bool) error {
 	log, err := os.Create(filepath.Join(out, "logs", "lab.log"))
 	if err != nil {
 		return fmt.Errorf("make log: %w", err)
+	}
+	if os.Getenv(keeperVariable) != "" {
+		syscall.CloseOnExec(keeperPipe) // or every machine would hold it open
 	}
 	o := demo.Options{Out: out, Terminal: os.Stdout, Log: slog.New(slog.NewTextHandler(log, nil))}
 	if keep {

@@ -50,11 +50,11 @@ func startKeeper(ctx context.Context, out string) error {
 	}
 	over := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer over()
-	message, err := io.ReadAll(read)
-	if err == nil && string(message) == keptMessage {
+	message := make([]byte, len(keptMessage))
+	if _, err := io.ReadFull(read, message); err == nil {
 		return cmd.Process.Release()
 	}
-	return errors.Join(err, cmd.Wait(), os.Remove(filepath.Join(out, keeperPID)))
+	return errors.Join(cmd.Wait(), os.Remove(filepath.Join(out, keeperPID)))
 }
 
 func writePID(out string, pid int) error {

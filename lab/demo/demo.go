@@ -65,9 +65,7 @@ func Run(ctx context.Context, o Options) (*Facts, error) {
 	close(stop)
 	<-drawn
 	f.OK = err == nil
-	f.Events = t.history()
-	summarize(f, t, o)
-	return f, errors.Join(err, f.write(o.Out))
+	return f, errors.Join(err, finish(f, t, o))
 }
 
 // play runs the story from the first build to the teardown.
@@ -105,10 +103,23 @@ func play(ctx context.Context, o Options, f *Facts, t *timeline) (err error) {
 	}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotObserved, err)
 	}
-	if o.Kept != nil {
-		o.Kept(ctx, lab.Cluster.KubectlCommand())
+	if o.Kept == nil {
+		return nil
 	}
+	f.OK = true
+	s.conclude()
+	if err := finish(f, t, o); err != nil {
+		return err
+	}
+	o.Kept(ctx, lab.Cluster.KubectlCommand())
 	return nil
+}
+
+// finish writes the facts and tells the outcome.
+func finish(f *Facts, t *timeline, o Options) error {
+	f.Events = t.history()
+	summarize(f, t, o)
+	return f.write(o.Out)
 }
 
 func (o Options) patience(c chapter) time.Duration {
