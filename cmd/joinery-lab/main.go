@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/kit"
 	"github.com/joinery/joinery/lab/progress"
 )
@@ -19,11 +21,30 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	root := &cobra.Command{Use: "joinery-lab", Short: "Joinery's local world", SilenceUsage: true}
-	root.AddCommand(prepareCommand(), demoCommand(), cleanCommand())
+	root.AddCommand(readyCommand(), prepareCommand())
+	root.AddCommand(machineCommands()...)
 	err := root.ExecuteContext(ctx)
 	stop()
 	if err != nil {
 		os.Exit(1) // cobra has printed the error
+	}
+}
+
+// readyCommand lets the Makefile leave the machines out where they cannot run,
+// and say why.
+func readyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "ready",
+		Short: "say whether machines can run here; if not, print why and fail",
+		Args:  cobra.NoArgs, SilenceErrors: true,
+		RunE: func(*cobra.Command, []string) error {
+			why := host.Machines()
+			if why == "" {
+				return nil
+			}
+			fmt.Println(why)
+			return errors.New(why)
+		},
 	}
 }
 

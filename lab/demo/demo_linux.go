@@ -1,8 +1,3 @@
-// Package demo plays the whole story on a real cluster on this machine: an
-// instance boots and joins, pods arrive, the group grows, the token is rotated
-// meanwhile, the pods go, the nodes go. Every step is observed from outside, at
-// the API server and at the simulated AWS, and the run is good only if every
-// step was.
 package demo
 
 import (
@@ -16,6 +11,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/kit"
 	"github.com/joinery/joinery/lab/progress"
 )
@@ -135,6 +131,9 @@ func prepare(ctx context.Context, o Options, f *Facts, t *timeline) (k *kit.Kit,
 	const step = "prepare"
 	begin := time.Now()
 	t.print("── %s", step)
+	if why := host.Machines(); why != "" {
+		return nil, nil, fmt.Errorf("%s: %s", step, why)
+	}
 	k, err = kit.Prepare(ctx, kit.Options{Report: reporter(t)})
 	if err == nil {
 		own, err = k.Own(ctx, filepath.Join(o.Out, "bin"), "./cmd/joinery-agent", "./cmd/joinery-controller")

@@ -17,6 +17,9 @@ import (
 	"github.com/joinery/joinery/lab/demo"
 )
 
+// machineCommands are the verbs that boot machines or remove them.
+func machineCommands() []*cobra.Command { return []*cobra.Command{demoCommand(), cleanCommand()} }
+
 func demoCommand() *cobra.Command {
 	var out string
 	var keep bool
