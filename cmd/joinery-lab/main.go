@@ -19,7 +19,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	root := &cobra.Command{Use: "joinery-lab", Short: "Joinery's local world", SilenceUsage: true}
 	root.AddCommand(readyCommand(), prepareCommand())
 	root.AddCommand(machineCommands()...)

@@ -32,6 +32,7 @@ const legend = "  . booting   - joining   = Ready   ~ going        one column is
 type timeline struct {
 	out      io.Writer
 	terminal bool
+	columns  int // a lane's width
 	start    time.Time
 
 	mu     sync.Mutex // guards everything that follows
@@ -48,12 +49,15 @@ type change struct {
 
 func newTimeline(out io.Writer, start time.Time) *timeline {
 	f, isFile := out.(*os.File)
-	terminal := false
+	t := &timeline{out: out, columns: laneWidth, start: start, lanes: map[string][]change{}}
 	if isFile {
-		_, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
-		terminal = err == nil
+		size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+		t.terminal = err == nil
+		if t.terminal && size.Col > 0 { // a line that wraps could not be erased
+			t.columns = min(laneWidth, max(10, int(size.Col)-laneLabel))
+		}
 	}
-	return &timeline{out: out, terminal: terminal, start: start, lanes: map[string][]change{}}
+	return t
 }
 
 // add records an event and prints it.
@@ -107,6 +111,7 @@ func (t *timeline) animate(stop <-chan struct{}) {
 		case <-stop:
 			t.mu.Lock()
 			t.erase()
+			t.terminal = false // what follows is the summary
 			t.mu.Unlock()
 			return
 		case now := <-tick.C:
@@ -151,8 +156,12 @@ func (t *timeline) draw(now time.Time) {
 	t.drawn = len(lines)
 }
 
-// laneWidth is how many columns a lane may take.
-const laneWidth = 72
+const (
+	// laneWidth is how many columns a lane may take.
+	laneWidth = 72
+	// laneLabel is how many the name before it takes.
+	laneLabel = 20
+)
 
 func (t *timeline) chartLines(now time.Time) []string {
 	first := now
@@ -164,7 +173,7 @@ func (t *timeline) chartLines(now time.Time) []string {
 	if len(t.lanes) == 0 {
 		return nil
 	}
-	column := max(time.Second, (now.Sub(first)/laneWidth + time.Second).Truncate(time.Second))
+	column := max(time.Second, (now.Sub(first)/time.Duration(t.columns) + time.Second).Truncate(time.Second))
 	lines := []string{"\n"}
 	for _, node := range slices.Sorted(maps.Keys(t.lanes)) {
 		lines = append(lines, fmt.Sprintf("  %-16s|%s\n", shortName(node), drawLane(t.lanes[node], first, now, column)))
