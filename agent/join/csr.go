@@ -133,7 +133,7 @@ func awaitCertificate(ctx context.Context, client certificatesclient.Certificate
 		if done, err := decided(r); done {
 			return r, err
 		}
-		next, err := watchOnce(ctx, client, r)
+		next := watchOnce(ctx, client, r)
 		if ctx.Err() != nil {
 			return next, ctx.Err()
 		}
@@ -144,7 +144,7 @@ func awaitCertificate(ctx context.Context, client certificatesclient.Certificate
 		if err := pause(ctx, lookAgain); err != nil {
 			return r, err
 		}
-		if next, err = client.Get(ctx, name, metav1.GetOptions{}); err == nil {
+		if next, err := client.Get(ctx, name, metav1.GetOptions{}); err == nil {
 			r = next
 		} else if ctx.Err() != nil {
 			return r, ctx.Err()
@@ -152,28 +152,30 @@ func awaitCertificate(ctx context.Context, client certificatesclient.Certificate
 	}
 }
 
-// watchOnce follows the request until it is decided or the watch ends.
-func watchOnce(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r *certificatesv1.CertificateSigningRequest) (*certificatesv1.CertificateSigningRequest, error) {
+// watchOnce follows the request until it is decided or the watch ends, and
+// returns it as it was seen last: unchanged when the watch was refused, which
+// reading it again makes up for.
+func watchOnce(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r *certificatesv1.CertificateSigningRequest) *certificatesv1.CertificateSigningRequest {
 	w, err := client.Watch(ctx, metav1.ListOptions{
 		FieldSelector:   fields.OneTermEqualSelector("metadata.name", r.Name).String(),
 		ResourceVersion: r.ResourceVersion,
 	})
 	if err != nil {
-		return r, fmt.Errorf("watch certificate request: %w", err)
+		return r
 	}
 	defer w.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return r, ctx.Err()
+			return r
 		case e, open := <-w.ResultChan():
 			next, ours := e.Object.(*certificatesv1.CertificateSigningRequest)
 			if !open || e.Type == watch.Error || !ours {
-				return r, nil
+				return r
 			}
 			r = next
-			if done, err := decided(r); done {
-				return r, err
+			if done, _ := decided(r); done {
+				return r
 			}
 		}
 	}

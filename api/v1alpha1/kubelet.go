@@ -1,9 +1,11 @@
 package v1alpha1
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -110,8 +112,26 @@ func quantity(v any) (resource.Quantity, bool) {
 	if !ok {
 		return resource.Quantity{}, false
 	}
-	q, err := resource.ParseQuantity(s)
+	q, err := ParseQuantity(s)
 	return q, err == nil
+}
+
+// plainQuantity bounds digits and exponent: a quantity such as 1e-999999999 is
+// valid for Kubernetes and takes minutes of arithmetic.
+var plainQuantity = regexp.MustCompile(`^[+-]?[0-9]{1,18}(\.[0-9]{0,9})?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$`)
+
+// ParseQuantity reads a quantity that comes from outside, such as user data or
+// a tag. It takes what resource.ParseQuantity takes, up to 18 digits and an
+// exponent of two.
+func ParseQuantity(text string) (resource.Quantity, error) {
+	if !plainQuantity.MatchString(text) {
+		return resource.Quantity{}, errors.New("expected a quantity such as 100m or 256Mi")
+	}
+	q, err := resource.ParseQuantity(text)
+	if err != nil {
+		return resource.Quantity{}, fmt.Errorf("expected a quantity such as 100m or 256Mi: %w", err)
+	}
+	return q, nil
 }
 
 // wholeNumber reads a positive int32 as either of the two ways in which

@@ -122,3 +122,16 @@ func FuzzDecodeNodeConfig(f *testing.F) {
 		c.Spec.Kubelet.Reserved()
 	})
 }
+
+func TestParseQuantityIsBounded(t *testing.T) {
+	for _, ok := range []string{"100m", "0.5", "256Mi", "1e3", "-1", "+2Gi", "123456789012345678"} {
+		if _, err := v1alpha1.ParseQuantity(ok); err != nil {
+			t.Errorf("%s: %v", ok, err)
+		}
+	}
+	for _, bad := range []string{"", "lots", "1e-999999999", "1e100", "1234567890123456789", "1 Gi"} {
+		if q, err := v1alpha1.ParseQuantity(bad); err == nil {
+			t.Errorf("%s accepted as %s", bad, q.String())
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,7 @@ type fixture struct {
 	pods    cache.Indexer
 	nodes   cache.Indexer
 	ids     []string
-	blocked bool // evictions answer 429
+	blocked atomic.Bool // evictions answer 429
 	*act.Executor
 }
 
@@ -97,7 +98,7 @@ func (f *fixture) evict(a clienttesting.Action) (bool, runtime.Object, error) {
 	if !ok || a.GetSubresource() != "eviction" {
 		return false, nil, nil
 	}
-	if f.blocked {
+	if f.blocked.Load() {
 		return true, nil, apierrors.NewTooManyRequests("the disruption budget app needs 1 healthy pods", 0)
 	}
 	e := create.GetObject().(*policyv1.Eviction)

@@ -40,7 +40,7 @@ func TestRemovalIsRolledBack(t *testing.T) {
 		during func(f *fixture) // while the taint settles
 		words  []string
 	}{
-		{"blocked drain", func(f *fixture) { f.blocked = true }, []string{"ScaleDownFailed", "not drained within 1m0s", "disruption budget app"}},
+		{"blocked drain", func(f *fixture) { f.blocked.Store(true) }, []string{"ScaleDownFailed", "not drained within 1m0s", "disruption budget app"}},
 		{"a pod came", func(f *fixture) { f.addPod("late", nodeName(0)) }, []string{"ScaleDownFailed", "default/late came to the node"}},
 		{"the node is held", func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.InhibitorHeld)) }, []string{"ScaleDownFailed", "InhibitorHeld"}},
 		{"the group shrank", func(f *fixture) { f.ok(f.client.Terminate(f.t.Context(), "workers", f.ids[1])) }, []string{"ScaleDownFailed", "minimum size"}},

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/joinery/joinery/api/v1alpha1"
 )
 
 // The tags by which Cluster Autoscaler's users describe a group's nodes (its
@@ -20,10 +20,6 @@ const (
 	taintTag    = tagPrefix + "node-template/taint/"
 	resourceTag = tagPrefix + "node-template/resources/"
 )
-
-// plainQuantity bounds digits and exponent: a quantity such as 1e-999999999 is
-// valid and takes minutes of arithmetic.
-var plainQuantity = regexp.MustCompile(`^[0-9]{1,18}(\.[0-9]{0,9})?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?$`)
 
 // overrides is what node-template tags say about a group's nodes.
 type overrides struct {
@@ -68,12 +64,12 @@ func (o *overrides) add(key, value string) error {
 		if err := qualified(k); err != nil {
 			return err
 		}
-		if !plainQuantity.MatchString(value) {
-			return errors.New("expected a quantity such as 100m or 256Mi")
-		}
-		q, err := resource.ParseQuantity(value)
+		q, err := v1alpha1.ParseQuantity(value)
 		if err != nil {
-			return fmt.Errorf("expected a quantity such as 100m or 256Mi: %w", err)
+			return err
+		}
+		if q.Sign() < 0 {
+			return errors.New("expected a quantity of 0 or more")
 		}
 		o.resources[corev1.ResourceName(k)] = q
 	}

@@ -21,9 +21,10 @@ type Template struct {
 	Capacity, Allocatable corev1.ResourceList
 }
 
-// Node imagines a ready node of this template. The labels that kubelet and the
-// EBS driver derive from name and zone are added (hostname, zone, region); arch
-// and os default to amd64 and linux when the template names none.
+// Node imagines a ready node of this template. The labels that follow from name
+// and zone are added (hostname, zone, region), and EBSZoneLabel if the template
+// names it: only a cluster with the EBS driver has that. Arch and os default to
+// amd64 and linux when the template names none.
 func (t *Template) Node(name, zone string) *corev1.Node {
 	labels := map[string]string{
 		corev1.LabelArchStable: "amd64",
@@ -34,7 +35,9 @@ func (t *Template) Node(name, zone string) *corev1.Node {
 	if zone != "" {
 		labels[corev1.LabelTopologyZone] = zone
 		labels[corev1.LabelTopologyRegion] = regionOf(zone)
-		labels[EBSZoneLabel] = zone
+		if _, driver := t.Labels[EBSZoneLabel]; driver {
+			labels[EBSZoneLabel] = zone
+		}
 	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},

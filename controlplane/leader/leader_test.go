@@ -86,10 +86,12 @@ func TestStandbyStops(t *testing.T) {
 func TestLosingTheLeaseEndsTheRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
-		a := stand(t, client, "a")
+		var away atomic.Bool
 		client.PrependReactor("update", "leases", func(clienttesting.Action) (bool, runtime.Object, error) {
-			return true, nil, errors.New("API server is away")
+			return away.Load(), nil, errors.New("API server is away")
 		})
+		a := stand(t, client, "a")
+		away.Store(true)
 		began := time.Now()
 		if err := <-a.done; !errors.Is(err, leader.ErrLost) {
 			t.Errorf("ended with %v", err)

@@ -60,7 +60,7 @@ func TestSecretIsWorthARequestOnly(t *testing.T) {
 	if _, err := rotator(t, w, client).Reconcile(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	s, err := client.CoreV1().Secrets(metav1.NamespaceSystem).Get(t.Context(), "bootstrap-token-"+id(w.published), metav1.GetOptions{})
+	s, err := client.CoreV1().Secrets(metav1.NamespaceSystem).Get(t.Context(), "bootstrap-token-"+w.id(), metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,8 +68,8 @@ func TestSecretIsWorthARequestOnly(t *testing.T) {
 		t.Errorf("type %q, labels %v", s.Type, s.Labels)
 	}
 	want := map[string]string{
-		"token-id": id(w.published), "token-secret": w.published.Token.Reveal()[7:], "usage-bootstrap-authentication": "true",
-		"auth-extra-groups": "system:bootstrappers:joinery:node", "expiration": w.published.ExpiresAt.Format(time.RFC3339),
+		"token-id": w.id(), "token-secret": w.bundle().Token.Reveal()[7:], "usage-bootstrap-authentication": "true",
+		"auth-extra-groups": "system:bootstrappers:joinery:node", "expiration": w.bundle().ExpiresAt.Format(time.RFC3339),
 	}
 	for k, v := range want {
 		if string(s.Data[k]) != v {
@@ -85,7 +85,7 @@ func TestRotatesByScheduleAndSweeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, client := &world{}, fake.NewClientset()
 		stop := run(t, rotator(t, w, client))
-		first := id(w.published)
+		first := w.id()
 		time.Sleep(time.Hour + time.Second) // the bubble starts on the hour
 		synctest.Wait()
 		if got := w.seen(); !slices.Equal(got, []token.Reason{token.Start, token.Scheduled}) {
@@ -96,7 +96,7 @@ func TestRotatesByScheduleAndSweeps(t *testing.T) {
 		}
 		time.Sleep(30 * time.Minute)
 		synctest.Wait()
-		if names := secretNames(t, client); !slices.Equal(names, []string{"bootstrap-token-" + id(w.published)}) {
+		if names := secretNames(t, client); !slices.Equal(names, []string{"bootstrap-token-" + w.id()}) {
 			t.Errorf("secrets %v: expected the published one alone", names)
 		}
 		if !slices.Equal(w.deleted, []string{first}) {
@@ -115,7 +115,7 @@ func TestRotatesWhenItsSecretIsDeleted(t *testing.T) {
 		watching := make(chan error, 1)
 		go func() { watching <- token.Watch(ctx, client, "demo", r.Wake) }()
 		synctest.Wait()
-		if err := client.CoreV1().Secrets(metav1.NamespaceSystem).Delete(t.Context(), "bootstrap-token-"+id(w.published), metav1.DeleteOptions{}); err != nil {
+		if err := client.CoreV1().Secrets(metav1.NamespaceSystem).Delete(t.Context(), "bootstrap-token-"+w.id(), metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -160,7 +160,7 @@ func TestUnwritableStoreMakesOneToken(t *testing.T) {
 		stop := run(t, r)
 		time.Sleep(15 * time.Minute)
 		synctest.Wait()
-		if names := secretNames(t, client); len(names) != 1 || w.published != nil {
+		if names := secretNames(t, client); len(names) != 1 || w.bundle() != nil {
 			t.Errorf("secrets %v after %d attempts: expected one token to wait", names, refusing.tries)
 		}
 		if refusing.tries < 5 {

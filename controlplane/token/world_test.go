@@ -24,6 +24,16 @@ type world struct {
 	puts      int
 }
 
+// bundle is what is published.
+func (w *world) bundle() *v1alpha1.JoinBundle {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.published
+}
+
+// id is the id of the published token.
+func (w *world) id() string { return w.bundle().Token.Reveal()[:6] }
+
 func (w *world) Get(context.Context) (*v1alpha1.JoinBundle, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
