@@ -7,7 +7,7 @@ GO ?= go
 # the lab, the checks and what is shipped alike. Static programs run on any
 # Linux image.
 export CGO_ENABLED := 0
-export GOFLAGS := -trimpath $(GOFLAGS)
+export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # Packages that boot real machines run one after another and without the race
 # detector: two clusters at once on two cores measure each other.
 MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/...

@@ -39,8 +39,6 @@ func secretNames(t *testing.T, client *fake.Clientset) []string {
 	return out
 }
 
-func id(b *v1alpha1.JoinBundle) string { return b.Token.Reveal()[:6] }
-
 // run runs the rotator in the bubble and returns what stops it.
 func run(t *testing.T, r *token.Rotator) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
