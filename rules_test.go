@@ -23,7 +23,9 @@ type goPackage struct {
 	Imports, Deps              []string
 }
 
-func (p goPackage) path() string { return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/") }
+func (p goPackage) path() string {
+	return strings.TrimPrefix(strings.TrimPrefix(p.ImportPath, module), "/")
+}
 
 func listPackages(t *testing.T) []goPackage {
 	t.Helper()
