@@ -27,15 +27,14 @@ func controllerLease() *corev1.ObjectReference {
 }
 
 // eventOnPod emits an event on a pod unless the same one was emitted within
-// eventEvery. A pod that is gone gets none.
-func (e *Executor) eventOnPod(key types.NamespacedName, uid types.UID, reason, text string) {
+// eventEvery. A pod that is gone gets none. It reports whether it emitted one.
+func (e *Executor) eventOnPod(key types.NamespacedName, uid types.UID, reason, text string) bool {
 	pod, err := e.o.Pods.Pods(key.Namespace).Get(key.Name)
-	if err != nil || (uid != "" && pod.UID != uid) {
-		return
+	if err != nil || (uid != "" && pod.UID != uid) || !e.firstNotice(notice{pod.UID, reason, text}) {
+		return false
 	}
-	if e.firstNotice(notice{pod.UID, reason, text}) {
-		e.o.Events.Event(pod, corev1.EventTypeNormal, reason, text)
-	}
+	e.o.Events.Event(pod, corev1.EventTypeNormal, reason, text)
+	return true
 }
 
 // eventOnController emits a warning about the autoscaler's own work, under the
@@ -50,8 +49,12 @@ func (e *Executor) firstNotice(n notice) bool {
 	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	forget(e.noticed, now, eventEvery)
-	if _, again := e.noticed[n]; again {
+	if now.Sub(e.swept) > eventEvery {
+		// Not for each event: a round can emit one for each of thousands of pods.
+		forget(e.noticed, now, eventEvery)
+		e.swept = now
+	}
+	if at, again := e.noticed[n]; again && now.Sub(at) <= eventEvery {
 		return false
 	}
 	e.noticed[n] = now

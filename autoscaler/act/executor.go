@@ -33,6 +33,9 @@ type Options struct {
 	Events  record.EventRecorder
 	Log     *slog.Logger
 	Metrics *Metrics
+	// Removed, if set, is called after a removal's instance began to end. It
+	// must not block.
+	Removed func()
 
 	// DrainTimeout is how long one drain may take; 5 min by default.
 	DrainTimeout time.Duration
@@ -61,6 +64,8 @@ type Executor struct {
 	ended    map[string]time.Time // instance id -> when its termination was accepted
 	failed   map[string]time.Time // node name -> when its removal was rolled back
 	noticed  map[notice]time.Time // when an event was last emitted
+	swept    time.Time            // when noticed was last cleared of old entries
+	joined   map[string]time.Time // instance id -> when it was last seen as a Node
 	replaced map[string]time.Time // group -> when an instance of it was last replaced
 }
 
@@ -77,6 +82,7 @@ func New(o Options) *Executor {
 		ended:    map[string]time.Time{},
 		failed:   map[string]time.Time{},
 		noticed:  map[notice]time.Time{},
+		joined:   map[string]time.Time{},
 		replaced: map[string]time.Time{},
 	}
 }

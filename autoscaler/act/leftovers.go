@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/joinery/joinery/autoscaler/asg"
@@ -82,9 +83,15 @@ func (e *Executor) Protect(ctx context.Context, groups []cluster.Group) error {
 }
 
 // Replace ends instances that have been in service for longer than timeout
-// without becoming a Node, and backs their group off. At most one in each group
-// at a time, and not one in replaceEvery after the last. While any Node names no
-// instance, nothing is done at all: that Node may be the one.
+// without being a Node, and backs their group off. One whose Node was deleted
+// gets the same time to make it anew. At most one in each group at a time, and
+// not one in replaceEvery after the last. While any Node names no instance,
+// nothing is done at all: that Node may be the one.
+//
+// An instance whose Node never became Ready is not replaced: the cause is most
+// often the cluster's (network plugin, image registry) and a new instance would
+// fare no better. It stops counting as capacity after cluster.StartupTimeout and
+// is the operator's to delete.
 func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, nodes []*corev1.Node, now time.Time, timeout time.Duration) error {
 	joined := map[string]bool{}
 	for _, n := range nodes {
@@ -94,15 +101,20 @@ func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, nodes []
 		}
 		joined[id] = true
 	}
+	e.sawJoined(joined, now, timeout)
 	var errs []error
 	for _, g := range groups {
 		i := slices.IndexFunc(g.Instances, func(i cluster.Instance) bool {
-			return i.LifecycleState == "InService" && !joined[i.ID] && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout
+			return i.LifecycleState == "InService" && !e.joinedLately(i.ID) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout
 		})
 		if i < 0 || !e.mayReplace(g.Name, now) {
 			continue
 		}
 		in := g.Instances[i]
+		if here, err := e.isNode(ctx, in.ID); err != nil || here {
+			errs = append(errs, err)
+			continue
+		}
 		reason := fmt.Sprintf("instance %s did not become a node within %s", in.ID, timeout)
 		e.o.Log.Warn("replacing instance", "group", g.Name, "instance", in.ID, "reason", reason)
 		if err := e.o.Groups.Replace(ctx, g.Name, in.ID, reason); err != nil {
@@ -113,6 +125,37 @@ func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, nodes []
 		e.o.Events.Eventf(controllerLease(), corev1.EventTypeWarning, "DeleteUnregistered", "group %s: %s", g.Name, reason)
 	}
 	return errors.Join(errs...)
+}
+
+// isNode asks the API server itself whether the instance is a Node, or whether a
+// Node names no instance: what is observed may be behind.
+func (e *Executor) isNode(ctx context.Context, instance string) (bool, error) {
+	list, err := e.o.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return false, fmt.Errorf("look for a node of instance %s: %w", instance, err)
+	}
+	return slices.ContainsFunc(list.Items, func(n corev1.Node) bool {
+		id := asg.InstanceOf(&n)
+		return id == instance || id == "" && !controlPlane(&n)
+	}), nil
+}
+
+// sawJoined notes which instances are Nodes now, and forgets those that have not
+// been for longer than timeout.
+func (e *Executor) sawJoined(joined map[string]bool, now time.Time, timeout time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	forget(e.joined, now, timeout)
+	for id := range joined {
+		e.joined[id] = now
+	}
+}
+
+func (e *Executor) joinedLately(instance string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.joined[instance]
+	return ok
 }
 
 // controlPlane says whether the node is a master: masters are in no group and

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/asg"
@@ -66,6 +67,9 @@ func (e *Executor) remove(ctx context.Context, r scaledown.Removal) {
 	err = e.drainAndTerminate(ctx, node, r)
 	switch {
 	case err == nil:
+		if e.o.Removed != nil {
+			e.o.Removed()
+		}
 		log.Info("node removed")
 		e.o.Metrics.removed.WithLabelValues(r.Group, strconv.FormatBool(r.Empty)).Inc()
 		e.o.Events.Eventf(node, corev1.EventTypeNormal, "ScaleDown", "drained and terminated instance %s of group %s: %s", r.InstanceID, r.Group, r.Reason)
@@ -114,7 +118,7 @@ func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r s
 	if err := e.drain(ctx, r); err != nil {
 		return err
 	}
-	if err := e.stillFree(ctx, r); err != nil {
+	if err := e.stillFree(ctx, r, node.UID); err != nil {
 		return err
 	}
 	if err := e.o.Groups.Terminate(ctx, r.Group, r.InstanceID); err != nil {
@@ -139,12 +143,11 @@ func (e *Executor) validate(ctx context.Context, r scaledown.Removal) (*corev1.N
 	if node.DeletionTimestamp != nil {
 		return nil, errors.New("node is being deleted")
 	}
-	reason, status := agentSays(node)
-	switch {
-	case reason == "" || status == corev1.ConditionTrue:
-	case reason == v1alpha1.PodsRunning && !r.Empty:
-	default:
-		return nil, fmt.Errorf("the node's agent reports %s", reason)
+	if node.Annotations[scaledown.ScaleDownDisabled] == "true" {
+		return nil, errors.New("node is annotated " + scaledown.ScaleDownDisabled)
+	}
+	if text := scaledown.AgentRefuses(node, time.Now(), r.Empty); text != "" {
+		return nil, fmt.Errorf("the node's agent reports %s", text)
 	}
 	pods, err := e.podsToMove(ctx, r.Node)
 	if err != nil {
@@ -154,8 +157,9 @@ func (e *Executor) validate(ctx context.Context, r scaledown.Removal) (*corev1.N
 }
 
 // stillFree is the last look before the instance ends: no pod has come back,
-// and no local software has taken hold of the node during the drain.
-func (e *Executor) stillFree(ctx context.Context, r scaledown.Removal) error {
+// and neither local software nor an operator has taken hold of the node during
+// the drain. Without our mark pods may come at any moment.
+func (e *Executor) stillFree(ctx context.Context, r scaledown.Removal, uid types.UID) error {
 	pods, err := e.podsToMove(ctx, r.Node)
 	if err != nil {
 		return err
@@ -167,21 +171,29 @@ func (e *Executor) stillFree(ctx context.Context, r scaledown.Removal) error {
 	if err != nil {
 		return fmt.Errorf("read node: %w", err)
 	}
-	if reason, _ := agentSays(node); reason == v1alpha1.InhibitorHeld || reason == v1alpha1.HoldFile {
+	switch reason := agentHolds(node); {
+	case node.UID != uid:
+		return errors.New("node is another one now")
+	case !Marked(node):
+		return errors.New("somebody took the mark of the removal off the node")
+	case node.Annotations[scaledown.ScaleDownDisabled] == "true":
+		return errors.New("node is annotated " + scaledown.ScaleDownDisabled)
+	case reason != "":
 		return fmt.Errorf("the node's agent reports %s", reason)
 	}
 	return nil
 }
 
-// agentSays returns what the node's agent reports about its own node; an empty
-// reason when there is no report.
-func agentSays(n *corev1.Node) (v1alpha1.ReadyReason, corev1.ConditionStatus) {
+// agentHolds names what the node's agent says holds the node. An agent that
+// drains or has drained is no obstacle to a removal.
+func agentHolds(n *corev1.Node) string {
 	for _, c := range n.Status.Conditions {
-		if string(c.Type) == v1alpha1.ScaleDownReady {
-			return v1alpha1.ReadyReason(c.Reason), c.Status
+		held := c.Reason == string(v1alpha1.InhibitorHeld) || c.Reason == string(v1alpha1.HoldFile)
+		if string(c.Type) == v1alpha1.ScaleDownReady && c.Status == corev1.ConditionFalse && held {
+			return c.Reason
 		}
 	}
-	return "", corev1.ConditionUnknown
+	return ""
 }
 
 // reserve takes one of the group's places above its minimum for a removal until

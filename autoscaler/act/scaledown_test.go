@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/act"
@@ -43,6 +44,9 @@ func TestRemovalIsRolledBack(t *testing.T) {
 		{"blocked drain", func(f *fixture) { f.blocked.Store(true) }, []string{"ScaleDownFailed", "not drained within 1m0s", "disruption budget app"}},
 		{"a pod came", func(f *fixture) { f.addPod("late", nodeName(0)) }, []string{"ScaleDownFailed", "default/late came to the node"}},
 		{"the node is held", func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.InhibitorHeld)) }, []string{"ScaleDownFailed", "InhibitorHeld"}},
+		{"the mark was taken off", func(f *fixture) {
+			f.change(0, func(n *corev1.Node) { n.Spec.Taints = nil })
+		}, []string{"ScaleDownFailed", "took the mark"}},
 		{"the group shrank", func(f *fixture) { f.ok(f.client.Terminate(f.t.Context(), "workers", f.ids[1])) }, []string{"ScaleDownFailed", "minimum size"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -100,6 +104,47 @@ func TestPlanThatNoLongerHoldsTouchesNothing(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An operator's annotation counts until the last moment.
+func TestOperatorKeepsTheNode(t *testing.T) {
+	keep := func(n *corev1.Node) {
+		metav1.SetMetaDataAnnotation(&n.ObjectMeta, "cluster-autoscaler.kubernetes.io/scale-down-disabled", "true")
+	}
+	for _, late := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 0, 2)
+			if !late {
+				f.change(0, keep)
+			}
+			f.ScaleDown(t.Context(), f.removal(0))
+			synctest.Wait()
+			if late {
+				f.change(0, keep)
+			}
+			f.Wait()
+			if n, g := f.node(0), f.groups()[0]; act.Marked(n) || n.Spec.Unschedulable || g.Desired != 2 {
+				t.Errorf("late %v: tainted %v, cordoned %v, desired %d: want the node as before", late, n.Spec.Taints, n.Spec.Unschedulable, g.Desired)
+			}
+		})
+	}
+}
+
+// An agent that died is no obstacle, as in the plan; a hold of its node stays one.
+func TestOldReportOfPods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 2)
+		for i, reason := range []v1alpha1.ReadyReason{v1alpha1.PodsRunning, v1alpha1.HoldFile} {
+			f.change(i, says(corev1.ConditionFalse, reason))
+			f.change(i, func(n *corev1.Node) {
+				n.Status.Conditions[0].LastHeartbeatTime = metav1.NewTime(time.Now().Add(-time.Hour))
+			})
+			f.ScaleDown(t.Context(), f.removal(i))
+		}
+		f.Wait()
+		f.untouched(1, 1)
+		f.event(1, "ScaleDown", "drained and terminated instance "+f.ids[0])
+	})
 }
 
 func TestParallelRemovalsKeepTheMinimum(t *testing.T) {
@@ -161,6 +206,23 @@ func TestAbandonedRemovalIsTakenBack(t *testing.T) {
 		f.ok(f.TakeBack(t.Context(), f.groups()))
 		if !act.Marked(f.node(1)) {
 			t.Error("the mark was taken off a removal under way")
+		}
+	})
+}
+
+func TestMarkStaysOnANodeWhoseInstanceLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 2)
+		ctx, die := context.WithCancel(t.Context())
+		f.ScaleDown(ctx, f.removal(0))
+		synctest.Wait()
+		die()
+		f.Wait()
+		f.change(0, func(*corev1.Node) {})
+		f.ok(f.client.Terminate(t.Context(), "workers", f.ids[0]))
+		f.ok(f.TakeBack(t.Context(), f.groups()))
+		if !act.Marked(f.node(0)) {
+			t.Error("the mark was taken off a node whose instance is on its way out")
 		}
 	})
 }

@@ -63,7 +63,17 @@ func (e *Executor) tellHelped(r Increased) {
 }
 
 func (e *Executor) tellUnhelped(pods []scaleup.PodReason) {
+	told := map[string]int{} // reason -> pods that were told now
 	for _, p := range pods {
-		e.eventOnPod(p.Pod, p.UID, "NotTriggerScaleUp", "pod didn't trigger scale-up: "+p.Reason)
+		if e.eventOnPod(p.Pod, p.UID, "NotTriggerScaleUp", "pod didn't trigger scale-up: "+p.Reason) {
+			told[p.Reason]++
+		}
+	}
+	for _, p := range pods {
+		// One line for each reason, with the first of its pods.
+		if n := told[p.Reason]; n > 0 {
+			e.o.Log.Info("pods not helped", "pods", n, "pod", p.Pod, "reason", p.Reason)
+			delete(told, p.Reason)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/scaleup"
@@ -83,6 +84,21 @@ func TestProtectAndReplace(t *testing.T) {
 		if n := replace(master, f.node(0), f.node(1)); n != 0 {
 			t.Errorf("%d joined instances replaced", n)
 		}
+		if n := replace(master); n != 0 {
+			t.Errorf("%d replaced whose Nodes were deleted a moment ago", n)
+		}
+		time.Sleep(15 * time.Minute)
+		if n := replace(master); n != 0 {
+			t.Errorf("%d replaced within the time that a Node may take to come back", n)
+		}
+		time.Sleep(time.Second)
+		if n := replace(master); n != 0 {
+			t.Errorf("%d replaced that the API server knows as Nodes", n)
+		}
+		for i := range f.ids {
+			f.ok(f.kube.CoreV1().Nodes().Delete(t.Context(), nodeName(i), metav1.DeleteOptions{}))
+		}
+		time.Sleep(time.Minute)
 		if n := replace(master); n != 1 {
 			t.Errorf("%d replaced, want 1", n)
 		}

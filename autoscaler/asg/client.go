@@ -2,6 +2,7 @@ package asg
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/smithy-go"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 )
@@ -43,7 +45,9 @@ type Client struct {
 	o         Options
 	templates *templateCache
 	types     *typeCache
-	writes    keyedLocks
+	// writes are taken for a look and the write that follows from it;
+	// terminations before that by one of them at a time.
+	writes, terminations keyedLocks
 
 	// refreshing lets one refresh run at a time.
 	refreshing sync.Mutex
@@ -58,7 +62,7 @@ type Client struct {
 	partialAt time.Time
 	partial   []Skipped
 	growth    map[string]*growth // group name -> its history
-	reported  map[string]bool    // warnings that were logged already
+	reported  map[problem]bool   // what the last refresh found wrong
 }
 
 // New returns a Client that has not asked AWS anything yet.
@@ -68,7 +72,6 @@ func New(o Options) *Client {
 		templates: newTemplateCache(o.EC2),
 		types:     newTypeCache(o.EC2),
 		growth:    map[string]*growth{},
-		reported:  map[string]bool{},
 	}
 }
 
@@ -141,25 +144,41 @@ func (c *Client) refresh(ctx context.Context, maxAge time.Duration) error {
 	if asked {
 		c.partial, c.partialAt = partial, time.Now()
 	}
-	for _, s := range slices.Concat(c.skipped, c.partial) {
-		c.warnOnce("group is not managed", s.Group, s.Reason)
-	}
-	for _, g := range groups {
-		if g.TemplateError != nil {
-			c.warnOnce("group cannot be grown", g.Name, g.TemplateError.Error())
-		}
-	}
+	c.report()
 	return nil
 }
 
-// warnOnce logs a problem the first time it is seen; c.mu is held.
-func (c *Client) warnOnce(what, group, reason string) {
-	key := what + "\x00" + group + "\x00" + reason
-	if c.reported[key] {
-		return
+// problem is something that is wrong with a group.
+type problem struct{ what, group, reason string }
+
+// report logs the problems that the refresh before did not find; c.mu is held.
+func (c *Client) report() {
+	found := map[problem]bool{}
+	note := func(p problem) {
+		if !c.reported[p] && !found[p] {
+			c.o.Log.Warn(p.what, "group", p.group, "reason", p.reason)
+		}
+		found[p] = true
 	}
-	c.reported[key] = true
-	c.o.Log.Warn(what, "group", group, "reason", reason)
+	for _, s := range slices.Concat(c.skipped, c.partial) {
+		note(problem{"group is not managed", s.Group, s.Reason})
+	}
+	for _, g := range c.groups {
+		if g.TemplateError != nil {
+			note(problem{"group cannot be grown", g.Name, g.TemplateError.Error()})
+		}
+	}
+	c.reported = found
+}
+
+// brief is AWS's answer alone if the error holds one: the SDK adds a request id,
+// which would make the same trouble look new, and worth an event, in each round.
+func brief(err error) error {
+	var answer smithy.APIError
+	if errors.As(err, &answer) {
+		return answer
+	}
+	return err
 }
 
 // wrote notes an own write, after which what is cached is no longer true.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -171,6 +172,37 @@ func TestTagStandsInForUserData(t *testing.T) {
 	if g := got(t, c, "bare"); g.TemplateError != nil {
 		t.Error(g.TemplateError)
 	}
+}
+
+// The SDK's request id would make one trouble look new at each look.
+func TestSameTroubleIsToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w awssim.World
+		defer w.Close()
+		var log strings.Builder
+		c := newClient(t, &w, &log)
+		workers(t, &w, 0, 6, 0)
+		look := func() error {
+			time.Sleep(time.Hour)
+			return got(t, c, "workers").TemplateError
+		}
+		throttle := awssim.Fault{Service: "ec2", Action: "DescribeLaunchTemplateVersions", Code: awssim.Throttle}
+		remove := w.Inject(throttle)
+		if first, again := look(), look(); first == nil || again == nil || first.Error() != again.Error() {
+			t.Errorf("two looks gave %v and %v", first, again)
+		}
+		remove()
+		if err := look(); err != nil {
+			t.Error(err)
+		}
+		w.Inject(throttle)
+		if n := strings.Count(log.String(), "group cannot be grown"); look() == nil || n != 1 {
+			t.Errorf("warned %d times of the first trouble:\n%s", n, log.String())
+		}
+		if n := strings.Count(log.String(), "group cannot be grown"); n != 2 {
+			t.Errorf("warned %d times of trouble that came twice:\n%s", n, log.String())
+		}
+	})
 }
 
 func TestUnknownInstanceType(t *testing.T) {

@@ -24,10 +24,13 @@ const (
 // starts anew gives every group another chance.
 type growth struct {
 	increased time.Time // when our last SetDesiredCapacity was sent
-	failed    time.Time // start of the last failure that was counted
-	step      time.Duration
-	until     time.Time
-	reason    string
+	// size is the desired capacity that it wrote, less the places that our own
+	// terminations have taken since.
+	size   int
+	failed time.Time // start of the last failure that was counted
+	step   time.Duration
+	until  time.Time
+	reason string
 	// seen: instance id -> when it was first seen as a member.
 	seen map[string]time.Time
 }
@@ -39,6 +42,18 @@ func (c *Client) growthOf(group string) *growth {
 		c.growth[group] = h
 	}
 	return h
+}
+
+// settling is how long AWS may still answer with a size from before a write.
+const settling = 30 * time.Second
+
+// least is the desired capacity that the group has by our own writes, whatever
+// AWS answers so soon after them; 0 when they are long past.
+func (h *growth) least(now time.Time) int {
+	if now.Sub(h.increased) > settling {
+		return 0
+	}
+	return h.size
 }
 
 // fail doubles the back-off, unless the last failure was long ago.

@@ -84,7 +84,7 @@ func (t *templateCache) get(ctx context.Context, spec *astypes.LaunchTemplateSpe
 	in.Versions = []string{key.version}
 	lt, err := t.fetch(ctx, in)
 	if err != nil {
-		return launchTemplate{}, fmt.Errorf("launch template %s version %s: %w", key.template, key.version, err)
+		return launchTemplate{}, fmt.Errorf("launch template %s version %s: %w", key.template, key.version, brief(err))
 	}
 	t.mu.Lock()
 	t.versions[key] = cachedTemplate{lt, time.Now()}

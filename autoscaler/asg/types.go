@@ -38,9 +38,9 @@ func (t *typeCache) get(ctx context.Context, name string) (TypeFacts, error) {
 	var answer smithy.APIError
 	switch {
 	case errors.As(err, &answer) && strings.HasPrefix(answer.ErrorCode(), "InvalidInstanceType"):
-		return TypeFacts{}, fmt.Errorf("unknown instance type %q: %w", name, err)
+		return TypeFacts{}, fmt.Errorf("unknown instance type %q: %w", name, brief(err))
 	case err != nil:
-		return TypeFacts{}, fmt.Errorf("describe instance type %s: %w", name, err)
+		return TypeFacts{}, fmt.Errorf("describe instance type %s: %w", name, brief(err))
 	case len(out.InstanceTypes) != 1:
 		return TypeFacts{}, fmt.Errorf("unknown instance type %q", name)
 	}

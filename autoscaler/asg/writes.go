@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
@@ -23,6 +24,13 @@ var (
 // maxProtected is the most instances that one SetInstanceProtection takes.
 const maxProtected = 50
 
+// raiseTries is how often Raise tries to write; between two attempts it waits
+// for raisePause and then for twice that.
+const (
+	raiseTries = 3
+	raisePause = 250 * time.Millisecond
+)
+
 // Raised is what Raise did: desired capacity From -> To. Nothing was written
 // when they are equal.
 type Raised struct{ From, To, Max int }
@@ -32,13 +40,15 @@ type Raised struct{ From, To, Max int }
 // plan's work, and places that our own terminations took away are not asked
 // for again. The maximum is respected and the write never goes downwards: a
 // smaller size than the present one is no write at all. (AWS has no
-// conditional write; the moment between look and write is the only window.)
+// conditional write; the moment between look and write is the only window, so
+// a further attempt looks anew and never repeats an old size.)
 func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised, error) {
 	defer c.writes.lock(group)()
 	g, err := c.fresh(ctx, group)
 	if err != nil {
 		return Raised{}, fmt.Errorf("raise group %s to %d: %w", group, to, err)
 	}
+	g.Desired = max(g.Desired, c.leastSize(group))
 	if g.Desired < from {
 		to -= from - g.Desired
 	}
@@ -49,28 +59,65 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 	}
 	defer c.wrote()
 	sent := time.Now()
-	_, err = c.o.AutoScaling.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{
-		AutoScalingGroupName: aws.String(group),
-		DesiredCapacity:      aws.Int32(int32(r.To)),
-		HonorCooldown:        aws.Bool(false),
-	})
-	if err != nil {
-		return Raised{}, fmt.Errorf("set desired capacity of group %s to %d: %w", group, r.To, err)
+	for try := 1; ; try++ {
+		if err = c.setDesired(ctx, group, r.To); err == nil {
+			break
+		}
+		if try == raiseTries || !retry.NewStandard().IsErrorRetryable(err) || pause(ctx, time.Duration(try)*raisePause) != nil {
+			return Raised{}, fmt.Errorf("set desired capacity of group %s to %d: %w", group, r.To, brief(err))
+		}
+		// The write may have worked and its answer been lost.
+		if g, again := c.fresh(ctx, group); again != nil {
+			return Raised{}, errors.Join(brief(err), again)
+		} else if g.Desired >= r.To {
+			break
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.growthOf(group).increased = sent
+	h := c.growthOf(group)
+	h.increased, h.size = sent, r.To
 	return r, nil
 }
 
+// leastSize keeps an answer that is older than our last write from leading to a
+// write downwards.
+func (c *Client) leastSize(group string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.growthOf(group).least(time.Now())
+}
+
+// setDesired writes once: a repetition is for the caller, after another look.
+func (c *Client) setDesired(ctx context.Context, group string, to int) error {
+	_, err := c.o.AutoScaling.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{
+		AutoScalingGroupName: aws.String(group),
+		DesiredCapacity:      aws.Int32(int32(to)),
+		HonorCooldown:        aws.Bool(false),
+	}, func(o *autoscaling.Options) { o.RetryMaxAttempts = 1 })
+	return err
+}
+
+// pause waits for d, or for the end of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // Spare returns how many instances the group could lose before it is at its
-// minimum, looked at afresh.
+// minimum, looked at afresh. Capacity that AWS has not launched is none.
 func (c *Client) Spare(ctx context.Context, group string) (int, error) {
 	g, err := c.fresh(ctx, group)
 	if err != nil {
 		return 0, fmt.Errorf("look at group %s: %w", group, err)
 	}
-	return g.Desired - g.Min, nil
+	return spare(g), nil
 }
 
 // Terminate ends one instance together with its place in the desired capacity.
@@ -95,6 +142,9 @@ func (c *Client) Replace(ctx context.Context, group, instance, reason string) er
 }
 
 func (c *Client) terminate(ctx context.Context, group, instance string, atMin bool) error {
+	// Terminations queue up by themselves, so that a scale-up waits for one of
+	// them at most.
+	defer c.terminations.lock(group)()
 	defer c.writes.lock(group)()
 	g, err := c.fresh(ctx, group)
 	if err != nil {
@@ -104,7 +154,7 @@ func (c *Client) terminate(ctx context.Context, group, instance string, atMin bo
 		return nil
 	}
 	decrement := g.Desired > g.Min
-	if !decrement && !atMin {
+	if !atMin && spare(g) <= 0 {
 		return fmt.Errorf("terminate instance %s of group %s: %w (%d)", instance, group, ErrAtMin, g.Min)
 	}
 	defer c.wrote()
@@ -112,13 +162,17 @@ func (c *Client) terminate(ctx context.Context, group, instance string, atMin bo
 		InstanceId:                     aws.String(instance),
 		ShouldDecrementDesiredCapacity: aws.Bool(decrement),
 	})
-	if err == nil {
-		return nil
+	if err != nil {
+		if g, again := c.fresh(ctx, group); again != nil || !gone(g, instance) {
+			return fmt.Errorf("terminate instance %s of group %s: %w", instance, group, err)
+		}
 	}
-	if g, again := c.fresh(ctx, group); again == nil && gone(g, instance) {
-		return nil
+	if decrement {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.growthOf(group).size--
 	}
-	return fmt.Errorf("terminate instance %s of group %s: %w", instance, group, err)
+	return nil
 }
 
 // Protect sets scale-in protection on instances of a group, so that no
@@ -159,6 +213,9 @@ func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error)
 	}
 	return cluster.Group{}, ErrNoGroup
 }
+
+// spare is how many of the instances that are there are above the minimum.
+func spare(g cluster.Group) int { return g.Desired - max(0, missing(g)) - g.Min }
 
 // gone reports that an instance is no member any more or is on its way out.
 func gone(g cluster.Group, instance string) bool {

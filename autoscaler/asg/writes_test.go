@@ -121,6 +121,42 @@ func TestTerminateSurvivesALostAnswer(t *testing.T) {
 	}
 }
 
+func TestRaiseLooksAgainBeforeItRepeats(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		fault  awssim.Fault
+		writes int
+		failed bool
+	}{
+		{"lost answer", awssim.Fault{LoseAnswer: true, Count: 1}, 1, false},
+		{"throttled once", awssim.Fault{Code: awssim.Throttle, Count: 1}, 2, false},
+		{"throttled for long", awssim.Fault{Code: awssim.Throttle}, 3, true},
+		{"denied", awssim.Fault{Code: "AccessDenied", Status: 403}, 1, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var w awssim.World
+				defer w.Close()
+				c := newClient(t, &w, nil)
+				workers(t, &w, 0, 6, 2)
+				tt.fault.Service, tt.fault.Action = "autoscaling", "SetDesiredCapacity"
+				w.Inject(tt.fault)
+				began := time.Now()
+				got, err := c.Raise(t.Context(), "workers", 2, 4)
+				if (err != nil) != tt.failed || !tt.failed && got != (asg.Raised{From: 2, To: 4, Max: 6}) {
+					t.Errorf("got %+v, %v", got, err)
+				}
+				if n := len(w.CallsTo("autoscaling", "SetDesiredCapacity")); n != tt.writes {
+					t.Errorf("%d writes, want %d", n, tt.writes)
+				}
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("took %s", took)
+				}
+			})
+		})
+	}
+}
+
 func TestProtectSetsWhatIsMissing(t *testing.T) {
 	var w awssim.World
 	c := newClient(t, &w, nil)

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	"k8s.io/klog/v2"
 )
 
@@ -55,6 +56,24 @@ func (s *Snapshot) AddPod(pod *corev1.Pod, node string) error {
 	st.Info.AddPod(pod)
 	s.log(func() { _ = st.Info.RemovePod(klog.Logger{}, pod) })
 	return nil
+}
+
+// Nominate puts a pod on the node where the scheduler is making room for it
+// (status.nominatedNodeName, preemption); pods of lower priority that are ending
+// there count as gone. It reports whether there is such a node that pods may be
+// planned on.
+func (s *Snapshot) Nominate(pod *corev1.Pod) bool {
+	st := s.nodes[pod.Status.NominatedNodeName]
+	if st == nil || st.Unusable != "" {
+		return false
+	}
+	for _, p := range st.Pods() {
+		victim := p.DeletionTimestamp != nil && corev1helpers.PodPriority(p) < corev1helpers.PodPriority(pod)
+		if victim && st.Info.RemovePod(klog.Logger{}, p) == nil {
+			s.log(func() { st.Info.AddPod(p) })
+		}
+	}
+	return s.AddPod(pod, st.Name()) == nil
 }
 
 // RemoveNode takes a node with all its pods out of the snapshot.

@@ -14,7 +14,7 @@ import (
 // Snapshot is the world at one moment. Its reading methods give sorted lists
 // that must not be changed. It is not safe for concurrent use.
 //
-// Changes (AddPlanned, RemoveNode, AddPod, RemovePod) are written to an undo
+// Changes (AddPlanned, RemoveNode, AddPod, Nominate) are written to an undo
 // log; Fork marks a place in it and Revert goes back there, at the cost of the
 // changes made since and not of the size of the cluster.
 type Snapshot struct {

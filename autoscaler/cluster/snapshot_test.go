@@ -277,6 +277,11 @@ func TestTemplateNode(t *testing.T) {
 				t.Errorf("zone %s: label %s = %q, want %q", zone, k, n.Labels[k], want)
 			}
 		}
+		tainted := ct.Template("g", "2", "4Gi")
+		tainted.Taints = []corev1.Taint{{Key: "startup-taint.cluster-autoscaler.kubernetes.io/x", Effect: corev1.TaintEffectNoSchedule}, {Key: "stays", Effect: corev1.TaintEffectNoSchedule}}
+		if got := tainted.Node("x", zone).Spec.Taints; len(got) != 1 || got[0].Key != "stays" {
+			t.Errorf("zone %s: taints %v, want the lasting one", zone, got)
+		}
 		driver := ct.Template("g", "2", "4Gi")
 		driver.Labels[cluster.EBSZoneLabel] = "any"
 		if got := driver.Node("x", zone).Labels[cluster.EBSZoneLabel]; got != zone {

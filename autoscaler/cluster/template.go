@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"maps"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,8 +24,9 @@ type Template struct {
 
 // Node imagines a ready node of this template. The labels that follow from name
 // and zone are added (hostname, zone, region), and EBSZoneLabel if the template
-// names it: only a cluster with the EBS driver has that. Arch and os default to
-// amd64 and linux when the template names none.
+// names it: only a cluster with the EBS driver has that. Start-up taints are left
+// out, since they go before pods come. Arch and os default to amd64 and linux
+// when the template names none.
 func (t *Template) Node(name, zone string) *corev1.Node {
 	labels := map[string]string{
 		corev1.LabelArchStable: "amd64",
@@ -41,7 +43,7 @@ func (t *Template) Node(name, zone string) *corev1.Node {
 	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-		Spec:       corev1.NodeSpec{Taints: append([]corev1.Taint(nil), t.Taints...)},
+		Spec:       corev1.NodeSpec{Taints: slices.DeleteFunc(slices.Clone(t.Taints), isStartupTaint)},
 		Status: corev1.NodeStatus{
 			Capacity:    t.Capacity.DeepCopy(),
 			Allocatable: t.Allocatable.DeepCopy(),

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ type fixture struct {
 	events  *record.FakeRecorder
 	metrics *prometheus.Registry
 	loop    *loop.Loop
+	removed atomic.Int32 // calls of Options.Removed
 }
 
 func newFixture(t *testing.T, w *awssim.World) *fixture {
@@ -50,6 +52,7 @@ func newFixture(t *testing.T, w *awssim.World) *fixture {
 	f.loop, err = loop.New(loop.Options{
 		Kube: f.kube, AutoScaling: autoscaling.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg),
 		Spec: c.Spec, Log: slog.New(slog.DiscardHandler), Metrics: f.metrics, Events: f.events,
+		Removed: func() { f.removed.Add(1) },
 	})
 	f.ok(err)
 	return f

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -24,7 +26,7 @@ import (
 // keptDecisions is how many rounds Decisions shows.
 const keptDecisions = 200
 
-// Options are what a Loop needs; all fields are required.
+// Options are what a Loop needs; all fields but Removed are required.
 type Options struct {
 	Kube        kubernetes.Interface
 	AutoScaling *autoscaling.Client
@@ -35,6 +37,9 @@ type Options struct {
 	// Metrics is where the loop's metrics are registered, once for each Loop.
 	Metrics prometheus.Registerer
 	Events  record.EventRecorder
+	// Removed, if set, is called whenever the instance of a removed node began
+	// to end. It must not block.
+	Removed func()
 }
 
 // Loop is the autoscaler of one cluster. Run it once.
@@ -49,6 +54,9 @@ type Loop struct {
 	ring    *explain.Ring
 	waker   *waker
 	pending *pending
+
+	chores  sync.WaitGroup // what tidy does in the background
+	tidying atomic.Bool    // such work is under way
 
 	// settled says that the last round saw nothing on its way; of the loop's
 	// goroutine only.
@@ -83,7 +91,7 @@ func New(o Options) (*Loop, error) {
 	}
 	l.act = act.New(act.Options{
 		Groups: l.groups, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,
-		Events: o.Events, Log: o.Log, Metrics: done,
+		Events: o.Events, Log: o.Log, Metrics: done, Removed: o.Removed,
 		DrainTimeout: a.ScaleDown.DrainTimeout.Duration, MaxParallel: a.ScaleDown.MaxParallel,
 	})
 	return l, nil
@@ -100,6 +108,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 	defer l.world.stop()
 	defer l.act.Wait()
+	defer l.chores.Wait()
 	wait := time.Duration(0)
 	for {
 		wake, err := l.waker.next(ctx, wait)
@@ -122,12 +131,6 @@ func (l *Loop) timedRound(ctx context.Context) time.Duration {
 		l.o.Log.Error("autoscaler round", "wake", l.wake, "err", err)
 	}
 	return next
-}
-
-// RunOnce runs one round at now. Run must have observed the cluster.
-func (l *Loop) RunOnce(ctx context.Context, now time.Time) error {
-	_, err := l.round(ctx, now)
-	return err
 }
 
 // untilNext is the time until a node's waiting is over, at most Resync.

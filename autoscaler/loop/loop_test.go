@@ -48,6 +48,9 @@ func TestGroupGrowsAndShrinks(t *testing.T) {
 		if d := f.desired("workers"); d != 1 {
 			t.Errorf("desired is %d a minute after the last pod, want the minimum of 1: %+v", d, f.decisions()[0])
 		}
+		if n := f.removed.Load(); n != 2 {
+			t.Errorf("told of %d removals, want 2", n)
+		}
 		if n := len(f.aws.CallsTo("autoscaling", "SetDesiredCapacity")); n != 1 {
 			t.Errorf("desired capacity was written %d times, want once", n)
 		}
@@ -142,6 +145,26 @@ func TestBrokenAWSEndsNoLoop(t *testing.T) {
 		settle(time.Minute)
 		if d := f.desired("workers"); d != 1 {
 			t.Errorf("desired is %d after AWS came back, want 1", d)
+		}
+	})
+}
+
+func TestSlowChoresHoldUpNoPods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &awssim.World{})
+		f.group("workers", 1, 1)
+		f.join()
+		f.aws.Inject(awssim.Fault{Service: "autoscaling", Action: "SetInstanceProtection", Delay: 20 * time.Second})
+		defer f.run()()
+		settle(time.Second)
+		f.pend(10, "app", "500m", "512Mi")
+		settle(2 * time.Second)
+		if d := f.desired("workers"); d != 3 {
+			t.Errorf("desired is %d 2 s after ten pods pended, want 3: %+v", d, f.decisions()[0])
+		}
+		settle(time.Minute)
+		if n := len(f.aws.CallsTo("autoscaling", "SetInstanceProtection")); n == 0 {
+			t.Error("nothing was protected")
 		}
 	})
 }

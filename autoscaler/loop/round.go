@@ -7,6 +7,8 @@ import (
 	"runtime/debug"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/joinery/joinery/autoscaler/act"
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/cluster"
@@ -45,12 +47,12 @@ func (l *Loop) round(ctx context.Context, now time.Time) (next time.Duration, er
 	if err != nil {
 		return next, err
 	}
-	l.metrics.rival.Set(0)
 	if holder != "" {
 		l.metrics.rival.Set(1)
 		d.Refused = "Cluster Autoscaler " + holder + " is active"
 		return next, nil
 	}
+	l.metrics.rival.Set(0)
 	groups, s, err := l.observe(ctx, now)
 	if err != nil {
 		return next, err
@@ -137,17 +139,28 @@ func (l *Loop) measure(r act.Increased) {
 	}
 }
 
-// tidy puts right what an earlier controller or AWS left behind.
+// tidy puts right what an earlier controller or AWS left behind. What only AWS is
+// asked for goes on in the background, one such work at a time: no pod waits for
+// it, however slow AWS is.
 func (l *Loop) tidy(ctx context.Context, groups []cluster.Group, now time.Time) error {
-	in, err := l.world.input(now)
+	nodes, err := l.world.nodes.List(labels.Everything())
 	if err != nil {
-		return err
+		return fmt.Errorf("list nodes: %w", err)
 	}
-	return errors.Join(
-		l.act.TakeBack(ctx, groups),
-		l.act.Protect(ctx, groups),
-		l.act.Replace(ctx, groups, in.Nodes, now, l.spec.ProvisionTimeout.Duration),
-	)
+	if l.tidying.CompareAndSwap(false, true) {
+		l.chores.Go(func() {
+			defer l.tidying.Store(false)
+			err := errors.Join(
+				l.act.Protect(ctx, groups),
+				l.act.Replace(ctx, groups, nodes, now, l.spec.ProvisionTimeout.Duration),
+			)
+			if err != nil && ctx.Err() == nil {
+				l.metrics.errors.Inc()
+				l.o.Log.Error("look after groups", "err", err)
+			}
+		})
+	}
+	return l.act.TakeBack(ctx, groups)
 }
 
 // shrink plans and begins removals.

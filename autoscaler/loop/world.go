@@ -46,10 +46,14 @@ func newWorld(kube kubernetes.Interface) *world {
 	}
 }
 
-// trim drops what no plan reads and what fills memory: who set which field.
+// trim drops what no plan reads and what fills memory: who set which field, and
+// the images that a node holds.
 func trim(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
 		m.SetManagedFields(nil)
+	}
+	if n, ok := obj.(*corev1.Node); ok {
+		n.Status.Images = nil
 	}
 	return obj, nil
 }

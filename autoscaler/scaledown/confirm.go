@@ -51,7 +51,7 @@ func (p *planner) leftOver(gone []*candidate) map[*corev1.Pod]bool {
 		}
 	}
 	for _, pod := range p.s.Incoming() {
-		if !cluster.Expendable(pod) && p.s.Node(pod.Status.NominatedNodeName) == nil {
+		if !cluster.Expendable(pod) && !p.s.Nominate(pod) {
 			origin[pod] = pod
 			pods = append(pods, pod)
 		}

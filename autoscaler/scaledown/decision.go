@@ -39,11 +39,13 @@ type Options struct {
 	MoveCustomControllerPods bool
 }
 
+const defaultReportTimeout = 5 * time.Minute
+
 func (o Options) withDefaults() Options {
 	o.IdleDelay = orDefault(o.IdleDelay, 30*time.Second)
 	o.UnneededTime = orDefault(o.UnneededTime, 10*time.Minute)
 	o.DelayAfterAdd = orDefault(o.DelayAfterAdd, 10*time.Minute)
-	o.ReportTimeout = orDefault(o.ReportTimeout, 5*time.Minute)
+	o.ReportTimeout = orDefault(o.ReportTimeout, defaultReportTimeout)
 	if o.MaxParallel == 0 {
 		o.MaxParallel = 10
 	}

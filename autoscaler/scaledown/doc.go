@@ -19,6 +19,10 @@
 // node, in the annotation joinery.dev/unneeded-since, so a restart forgets
 // nothing.
 //
+// A node that is not Ready stays, also one that never was: nothing it says about
+// its pods can be relied on, and what keeps it from being Ready is most often not
+// the node's own. Removing it is left to the operator.
+//
 // Which pods may be moved follows Cluster Autoscaler's rules and annotations,
 // see drainRules.
 package scaledown

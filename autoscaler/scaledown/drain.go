@@ -15,10 +15,11 @@ import (
 
 // The annotations of Cluster Autoscaler that a pod or node may carry.
 const (
-	safeToEvict        = "cluster-autoscaler.kubernetes.io/safe-to-evict"
-	safeLocalVolumes   = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
-	daemonPod          = "cluster-autoscaler.kubernetes.io/daemonset-pod"
-	scaleDownDisabled  = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+	safeToEvict      = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+	safeLocalVolumes = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+	daemonPod        = "cluster-autoscaler.kubernetes.io/daemonset-pod"
+	// ScaleDownDisabled is the annotation by which a Node is never removed.
+	ScaleDownDisabled  = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
 	longTerminatingGap = 30 * time.Second
 )
 

@@ -59,8 +59,8 @@ func (p *planner) excluded(n *cluster.NodeState) (Cause, string) {
 		return NotAutoscaled, "the node belongs to no group"
 	case isControlPlane(node):
 		return ControlPlane, "the node belongs to the control plane"
-	case node.Annotations[scaleDownDisabled] == "true":
-		return Disabled, "the node is annotated " + scaleDownDisabled + "=true"
+	case node.Annotations[ScaleDownDisabled] == "true":
+		return Disabled, "the node is annotated " + ScaleDownDisabled + "=true"
 	case beingDeleted(n):
 		return BeingDeleted, "the node is being removed"
 	case n.Kind == cluster.Starting:
@@ -176,8 +176,8 @@ func (p *planner) placeIncoming(candidates []*candidate) {
 		if cluster.Expendable(pod) {
 			continue
 		}
-		if n := p.s.Node(pod.Status.NominatedNodeName); n != nil {
-			p.neededBy[n.Name()] = pod
+		if p.s.Nominate(pod) {
+			p.neededBy[pod.Status.NominatedNodeName] = pod
 			continue
 		}
 		if home := packer.Place(pod); home != nil && p.neededBy[home.Name()] == nil {

@@ -60,7 +60,7 @@ type planner struct {
 func (p *planner) plan() {
 	for i := range p.s.Groups() {
 		g := &p.s.Groups()[i]
-		p.removable[g.Name] = max(0, g.Desired-g.Min)
+		p.removable[g.Name] = max(0, min(g.Desired, members(g))-g.Min)
 	}
 	p.s.Fork()
 	p.choose()
@@ -69,6 +69,18 @@ func (p *planner) plan() {
 	byNode := func(a, b NodeReason) int { return cmp.Compare(a.Node, b.Node) }
 	slices.SortFunc(p.decision.Needed, byNode)
 	slices.SortFunc(p.decision.Waiting, byNode)
+}
+
+// members are the instances that the group has. Capacity that AWS owes it (no
+// capacity in the zone) keeps no minimum.
+func members(g *cluster.Group) int {
+	n := 0
+	for i := range g.Instances {
+		if in := &g.Instances[i]; !in.Leaving() && !in.OutOfService() {
+			n++
+		}
+	}
+	return n
 }
 
 // choose finds the unneeded nodes and those whose time has come.

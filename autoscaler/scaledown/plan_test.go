@@ -150,6 +150,10 @@ func TestEmptyNode(t *testing.T) {
 			agent(n, "True", "Idle", time.Hour)
 			in.Pods = append(in.Pods, ct.Pod("p", "1", "1Gi"))
 		}, "NeededByPods"},
+		{"preemption has named the node", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			in.Pods = append(in.Pods, ct.Pending("p", "64", "1Gi", func(p *corev1.Pod) { p.Status.NominatedNodeName = n.Name }))
+		}, "NeededByPods"},
 		{"a pod that fits nowhere keeps nothing", func(in *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)
 			in.Pods = append(in.Pods, ct.Pending("p", "64", "1Gi"))
@@ -229,6 +233,23 @@ func TestChoice(t *testing.T) {
 		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		if d := plan(t, in, scaledown.Options{}); len(d.Remove) != 0 || verdict(d, "node-2") != "NodeGroupMinSizeReached" {
 			t.Errorf("%+v", d)
+		}
+	})
+	t.Run("capacity that is owed keeps no minimum", func(t *testing.T) {
+		in := idle(2)
+		in.Groups[0].Min, in.Groups[0].Desired = 2, 4
+		in.Groups[0].BackoffUntil = now.Add(time.Minute)
+		if d := plan(t, in, scaledown.Options{}); len(d.Remove) != 0 {
+			t.Errorf("removed %+v", d.Remove)
+		}
+	})
+	t.Run("an instance that leaves is out of the desired capacity already", func(t *testing.T) {
+		in := idle(3)
+		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		in.Groups[0].Instances[0].LifecycleState = "Terminating"
+		in.Groups[0].Desired = 2
+		if d := plan(t, in, scaledown.Options{}); len(d.Remove) != 1 {
+			t.Errorf("removed %d, want 1: %+v", len(d.Remove), d)
 		}
 	})
 	t.Run("a node whose time has come goes before one that waits", func(t *testing.T) {

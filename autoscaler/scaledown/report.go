@@ -46,6 +46,18 @@ func agentReport(node *corev1.Node, now time.Time, timeout time.Duration) (s say
 	return saysNothing, time.Time{}, ""
 }
 
+// AgentRefuses says why the node's agent is against the node's going, in the
+// same reading of its report that Plan uses: a hold always counts, running pods
+// only on a node that is to go empty and in a report that is not old. Empty when
+// it is not against it.
+func AgentRefuses(node *corev1.Node, now time.Time, empty bool) string {
+	said, _, text := agentReport(node, now, defaultReportTimeout)
+	if said == saysHold || said == saysPods && empty {
+		return text
+	}
+	return ""
+}
+
 func describe(c corev1.NodeCondition) string {
 	if c.Message == "" {
 		return c.Reason

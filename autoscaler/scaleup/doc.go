@@ -4,8 +4,9 @@
 // Pending pods are tried, largest first within a priority, on the nodes that are
 // there or on their way; a pod that fits there only has to wait. For the rest
 // nodes are imagined: for each group the plan packs all pods that its nodes
-// could take, takes the group that wastes least (then fewest nodes, then the
-// first by name), and goes on with what is left, until no group helps any more.
+// could take, takes the group that wastes least (then the one that needs fewest
+// new nodes, then the smallest, then the first by name), and goes on with what is
+// left, until no group helps any more.
 // Then the whole plan is placed again from the start on its final set of nodes,
 // since a node added late can forbid what was allowed before it (topology
 // spread); what no longer fits is planned for once more.

@@ -1,6 +1,7 @@
 package scaleup
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -107,15 +108,18 @@ type option struct {
 	nodes  int
 	helped int
 	waste  float64
+	// size is the group's, before this growth.
+	size int
 }
 
 // better orders options, see the package comment. Groups are compared in the
 // order of their names, so the first of equals stays.
 func (o *option) better(than *option) bool {
-	if than == nil || o.waste != than.waste {
-		return than == nil || o.waste < than.waste
-	}
-	return o.nodes < than.nodes
+	return than == nil || cmp.Or(
+		cmp.Compare(o.waste, than.waste),
+		cmp.Compare(o.nodes, than.nodes),
+		cmp.Compare(o.size, than.size),
+	) < 0
 }
 
 func (p *planner) bestOption(packer *fit.Packer, rest []*corev1.Pod, open []string) *option {
@@ -128,7 +132,7 @@ func (p *planner) bestOption(packer *fit.Packer, rest []*corev1.Pod, open []stri
 		p.s.Fork()
 		home := maps.Clone(p.home)
 		f := p.fill(g, packer.Clone(), rest, open)
-		o := &option{group: g, nodes: len(f.nodes), helped: len(rest) - len(f.rest), waste: waste(f.nodes)}
+		o := &option{group: g, nodes: len(f.nodes), helped: len(rest) - len(f.rest), waste: waste(f.nodes), size: g.Desired + count(open, g.Name)}
 		p.s.Revert()
 		p.home = home
 		if o.helped > 0 && o.better(best) {
@@ -141,12 +145,7 @@ func (p *planner) bestOption(packer *fit.Packer, rest []*corev1.Pod, open []stri
 // refuses says why not one more node of the group may be opened, whatever the
 // pod. Empty when one may.
 func (p *planner) refuses(g *cluster.Group, open []string) string {
-	mine := 0
-	for _, group := range open {
-		if group == g.Name {
-			mine++
-		}
-	}
+	mine := count(open, g.Name)
 	nodes := len(p.s.Nodes())
 	switch {
 	case g.Template == nil:
@@ -161,6 +160,17 @@ func (p *planner) refuses(g *cluster.Group, open []string) string {
 		return fmt.Sprintf("the cluster is at its bound of %d nodes", p.o.MaxNodesTotal)
 	}
 	return ""
+}
+
+// count tells how many of the opened nodes are of the group.
+func count(open []string, group string) int {
+	n := 0
+	for _, name := range open {
+		if name == group {
+			n++
+		}
+	}
+	return n
 }
 
 // waste is the share of the nodes' cpu and memory that stays unused, from 0 to 1.

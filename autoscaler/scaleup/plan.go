@@ -56,11 +56,11 @@ func (p *planner) plan() Decision {
 func (p *planner) setAside(pending []*corev1.Pod) []*corev1.Pod {
 	var pods []*corev1.Pod
 	for _, pod := range pending {
-		nominated := p.s.Node(pod.Status.NominatedNodeName)
 		unsupported := fit.Unsupported(pod)
 		switch {
-		case nominated != nil && nominated.Unusable == "":
-			p.wait(pod, "room is being made for it on node "+nominated.Name()+" (preemption)")
+		case p.s.Nominate(pod):
+			// The room is its own: no other pod may be planned into it.
+			p.wait(pod, "room is being made for it on node "+pod.Status.NominatedNodeName+" (preemption)")
 		case cluster.Expendable(pod):
 			p.unhelped(pod, expendableReason(pod), nil)
 		case unsupported != nil:

@@ -124,6 +124,13 @@ func TestPlan(t *testing.T) {
 			return cluster.Input{Groups: []cluster.Group{ct.Group("b", 0, 0, 5, "2", "4Gi", "us-west-2a"), ct.Group("a", 0, 0, 5, "2", "4Gi", "us-west-2a")},
 				Pods: pending(3, "500m", "512Mi")}
 		}, scaleup.Options{}, "a 0->1(3) waiting 0 unhelped 0"},
+		{"equal groups: the smaller one before the name", func() cluster.Input {
+			a, b := ct.Group("a", 0, 0, 5, "2", "4Gi", "us-west-2a"), ct.Group("b", 0, 0, 5, "2", "4Gi", "us-west-2a")
+			a.Desired = 1
+			n := ct.Join(&a, "i-1", "us-west-2a")
+			return cluster.Input{Groups: []cluster.Group{a, b}, Nodes: []*corev1.Node{n},
+				Pods: append(pending(3, "500m", "512Mi"), ct.Running("full", n.Name, "2", "1Gi"))}
+		}, scaleup.Options{}, "b 0->1(3) waiting 0 unhelped 0"},
 		{"what overflows one group goes to the next", func() cluster.Input {
 			return cluster.Input{Groups: zones("g", 2, 1), Pods: pending(8, "500m", "512Mi")}
 		}, scaleup.Options{}, "g-a 0->1(4) g-b 0->1(4) waiting 0 unhelped 0"},
@@ -162,6 +169,16 @@ func TestPlan(t *testing.T) {
 				ct.Pending("urgent", "1", "1Gi", func(p *corev1.Pod) { p.Status.NominatedNodeName = n.Name }),
 			}}
 		}, scaleup.Options{}, "waiting 1 unhelped 0"},
+		{"what preemption frees is for the preemptor alone", func() cluster.Input {
+			in := preemption("1900m", "100m")
+			in.Pods = append(in.Pods, ct.Pending("small", "400m", "64Mi"))
+			return in
+		}, scaleup.Options{}, "workers 1->2(1) waiting 1 unhelped 0"},
+		{"what it leaves over can be waited for", func() cluster.Input {
+			in := preemption("1", "1900m")
+			in.Pods = append(in.Pods, ct.Pending("small", "800m", "64Mi"))
+			return in
+		}, scaleup.Options{}, "waiting 2 unhelped 0"},
 		{"expendable pods grow nothing", func() cluster.Input {
 			return cluster.Input{Groups: []cluster.Group{medium(0, 5)}, Pods: pending(1, "500m", "512Mi", ct.Priority(-11))}
 		}, scaleup.Options{}, "waiting 0 unhelped 1"},

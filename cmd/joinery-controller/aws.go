@@ -8,18 +8,24 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 )
 
+// answerTimeout bounds one request to AWS. The SDK's default client has no
+// bound, and one answer that never comes would stop the loop that asked.
+const answerTimeout = 10 * time.Second
+
 // loadAWS returns the SDK's own configuration: credentials of the instance's
 // role, endpoints from the environment. Region and VPC that the spec leaves
 // open are those of this master, by the instance metadata service, and are
 // filled in.
 func loadAWS(ctx context.Context, s *v1alpha1.ControllerSpec) (aws.Config, error) {
-	c, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.Region))
+	c, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.Region),
+		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(answerTimeout)))
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load AWS config: %w", err)
 	}

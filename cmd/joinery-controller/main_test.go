@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -99,6 +102,23 @@ func TestProbes(t *testing.T) {
 	}
 	if code, _ := get("/decisions"); code != http.StatusServiceUnavailable {
 		t.Errorf("decisions of a standby: %d", code)
+	}
+}
+
+func TestHangupRotatesOnTheLeaderOnly(t *testing.T) {
+	for _, leads := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			hangups, rotations := make(chan os.Signal, 1), 0
+			go rotateOnHangup(ctx, hangups, func() { rotations++ }, func() bool { return leads }, slog.New(slog.DiscardHandler))
+			hangups <- syscall.SIGHUP
+			synctest.Wait()
+			cancel()
+			synctest.Wait()
+			if (rotations == 1) != leads {
+				t.Errorf("leading %t: %d rotations", leads, rotations)
+			}
+		})
 	}
 }
 

@@ -51,12 +51,12 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 	}
 	finder := instances.NewReader(ec2.NewFromConfig(c), autoscaling.NewFromConfig(c))
 	janitor := nodes.NewJanitor(nodes.Deps{
-		Nodes: client.CoreV1().Nodes(), Finder: finder, Events: events, Registry: reg, Log: log,
+		Client: client, Finder: finder, Events: events, Registry: reg, Log: log,
 	}, nodes.Options{Cluster: s.Cluster})
-	p := &parts{rotator: rotator, scaler: &scaler{assembly: a}, services: []leader.Service{
+	p := &parts{rotator: rotator, scaler: &scaler{assembly: a, removed: janitor.Wake}, services: []leader.Service{
 		{Name: "token", Run: rotator.Run},
 		{Name: "token-watch", Run: func(ctx context.Context) error { return token.Watch(ctx, client, s.Cluster, rotator.Wake) }},
-		{Name: "csr", Run: a.approver(finder)},
+		{Name: "csr", Run: a.approver(finder, rotator)},
 		{Name: "nodes", Run: janitor.Run},
 	}}
 	if !s.Autoscaler.Disabled {
@@ -93,14 +93,14 @@ func (a assembly) foreignBundle(e *bundle.NotOursError) {
 
 // approver returns a service that makes a new Approver for each run, as an
 // Approver runs once.
-func (a assembly) approver(finder *instances.Reader) func(context.Context) error {
+func (a assembly) approver(finder *instances.Reader, tokens *token.Rotator) func(context.Context) error {
 	metrics := csr.NewMetrics(a.reg)
 	return func(ctx context.Context) error {
 		return csr.NewApprover(csr.Deps{
-			Client: a.client, Finder: finder, Events: a.events, Metrics: metrics, Log: a.log,
+			Client: a.client, Finder: finder, Tokens: tokens, Events: a.events, Metrics: metrics, Log: a.log,
 		}, csr.Policy{
 			Cluster: a.spec.Cluster, Region: a.spec.Region, VPC: a.spec.VPCID, Mode: a.spec.Approver.NodeNameMode,
-			LaunchWindow: a.spec.Approver.LaunchWindow.Duration, Visible: 2 * time.Minute, MaxGrants: 5,
+			LaunchWindow: a.spec.Approver.LaunchWindow.Duration, Visible: 2 * time.Minute, MaxGrants: 5, MaxHeld: 100,
 		}).Run(ctx)
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -29,6 +28,10 @@ import (
 // run is the program: it returns when ctx ends, when the Lease is lost, or when
 // something is wrong that only an operator can mend.
 func run(ctx context.Context, c *v1alpha1.ControllerConfig, log *slog.Logger) error {
+	// Before anything that takes time: unhandled, a SIGHUP would end the process.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	klog.SetSlogLogger(log.With("part", "client-go"))
 	awsConfig, err := loadAWS(ctx, &c.Spec)
 	if err != nil {
@@ -56,14 +59,10 @@ func run(ctx context.Context, c *v1alpha1.ControllerConfig, log *slog.Logger) er
 		defer stop() // without metrics and probes nobody would see what goes wrong
 		served <- serve(ctx, listener, handler(reg, p.scaler, ready(client), election.Leading), log)
 	}()
-	go rotateOnHangup(ctx, p.rotator.Rotate, election.Leading, log)
+	go rotateOnHangup(ctx, hangups, p.rotator.Rotate, election.Leading, log)
 
 	log.Info("joinery-controller", "version", version(), "cluster", c.Spec.Cluster, "region", c.Spec.Region, "vpc", c.Spec.VPCID, "metrics", listener.Addr())
-	if _, err := daemon.SdNotify(false, daemon.SdNotifyReady); err != nil {
-		log.Warn("notify systemd", "error", err)
-	}
 	err = election.Run(ctx, p.services...)
-	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
 	stop()
 	if failed := <-served; err == nil {
 		err = failed
@@ -109,10 +108,7 @@ func ready(client kubernetes.Interface) func(context.Context) error {
 }
 
 // rotateOnHangup lets SIGHUP to the leader rotate the join token.
-func rotateOnHangup(ctx context.Context, rotate func(), leading func() bool, log *slog.Logger) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+func rotateOnHangup(ctx context.Context, hangups <-chan os.Signal, rotate func(), leading func() bool, log *slog.Logger) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -15,6 +15,7 @@ import (
 // scaler runs the autoscaler's loop. A Loop runs once, so each run has its own.
 type scaler struct {
 	assembly
+	removed func()
 	current atomic.Pointer[loop.Loop]
 }
 
@@ -23,7 +24,7 @@ func (s *scaler) run(ctx context.Context) error {
 	defer metrics.giveBack()
 	l, err := loop.New(loop.Options{
 		Kube: s.client, AutoScaling: autoscaling.NewFromConfig(s.aws), EC2: ec2.NewFromConfig(s.aws),
-		Spec: s.spec, Log: s.log.With("part", "autoscaler"), Metrics: metrics, Events: s.events,
+		Spec: s.spec, Log: s.log.With("part", "autoscaler"), Metrics: metrics, Events: s.events, Removed: s.removed,
 	})
 	if err != nil {
 		return err

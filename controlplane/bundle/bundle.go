@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"k8s.io/apimachinery/pkg/version"
+	"sigs.k8s.io/yaml"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 )
@@ -76,12 +77,31 @@ func (s *Store) Get(ctx context.Context) (*v1alpha1.JoinBundle, error) {
 		return nil, s.foreign(foreign, err)
 	}
 	if err != nil {
+		if named := clusterOf(text); named != "" && named != s.cluster {
+			return nil, s.otherCluster(named)
+		}
 		return nil, fmt.Errorf("read parameter %s: %w", s.parameter, err)
 	}
 	if b.Cluster != s.cluster {
-		return nil, &NotOursError{Parameter: s.parameter, Field: "cluster", Want: s.cluster, Got: b.Cluster}
+		return nil, s.otherCluster(b.Cluster)
 	}
 	return b, nil
+}
+
+func (s *Store) otherCluster(named string) error {
+	return &NotOursError{Parameter: s.parameter, Field: "cluster", Want: s.cluster, Got: named}
+}
+
+// clusterOf returns the cluster that a bundle names which does not decode, as
+// one with a field of a later release: it is somebody's all the same.
+func clusterOf(text []byte) string {
+	var b struct {
+		Cluster string `json:"cluster"`
+	}
+	if err := yaml.Unmarshal(text, &b); err != nil {
+		return ""
+	}
+	return b.Cluster
 }
 
 // foreign tells a document of another kind or version, which somebody meant,

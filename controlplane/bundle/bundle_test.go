@@ -115,6 +115,7 @@ func TestWhatIsNotOursIsNamedByItsField(t *testing.T) {
 	}
 	for _, test := range []struct{ name, text, field, got string }{
 		{"other cluster", string(encoded), "cluster", "prod"},
+		{"other cluster's later release", strings.Replace(string(encoded), "{", `{"colour":"red",`, 1), "cluster", "prod"},
 		{"newer version", strings.Replace(string(encoded), "v1alpha1", "v1beta1", 1), "apiVersion", "joinery.dev/v1beta1"},
 		{"other kind", strings.Replace(string(encoded), "JoinBundle", "NodeConfig", 1), "kind", "NodeConfig"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,6 +29,13 @@ type finder interface {
 	Group(context.Context, string) (*instances.Group, error)
 }
 
+// tokens is the part of token.Rotator that Approver uses.
+type tokens interface {
+	// Issued says whether the bootstrap token of that id is ours and was not
+	// revoked.
+	Issued(ctx context.Context, id string) (bool, error)
+}
+
 // Bounds of the wait before a request that is held is judged again.
 const (
 	firstRetry = 200 * time.Millisecond
@@ -38,10 +46,15 @@ const (
 // delays no other. They also bound the calls to EC2 that a flood can cause.
 const workers = 4
 
+// patience bounds one judgement, so that connections that hang do not end all
+// judging.
+const patience = 30 * time.Second
+
 // Approver judges requests as they arrive.
 type Approver struct {
 	client  kubernetes.Interface
 	finder  finder
+	tokens  tokens
 	grants  *Grants
 	events  record.EventRecorder
 	metrics *Metrics
@@ -54,6 +67,8 @@ type Approver struct {
 	// keeps a request that is judged every few seconds from repeating itself
 	// in events and logs. Guarded by mu.
 	held map[string]Reason
+	// alarmed is when it was last said that too many are held. Guarded by mu.
+	alarmed time.Time
 }
 
 // item is a request by its name, or an instance whose Node became Ready.
@@ -65,6 +80,8 @@ type Deps struct {
 	Client kubernetes.Interface
 	// Finder asks AWS.
 	Finder finder
+	// Tokens knows which bootstrap tokens are ours.
+	Tokens tokens
 	// Events gets one event for each verdict, regarding the request.
 	Events record.EventRecorder
 	// Metrics counts verdicts.
@@ -77,7 +94,7 @@ type Deps struct {
 func NewApprover(d Deps, p Policy) *Approver {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry)
 	return &Approver{
-		client: d.Client, finder: d.Finder, events: d.Events, metrics: d.Metrics, log: d.Log.With("part", "csr"), policy: p,
+		client: d.Client, finder: d.Finder, tokens: d.Tokens, events: d.Events, metrics: d.Metrics, log: d.Log.With("part", "csr"), policy: p,
 		grants: NewGrants(d.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem), p.LaunchWindow),
 		queue:  workqueue.NewTypedRateLimitingQueue(limiter),
 		held:   map[string]Reason{},
@@ -91,7 +108,9 @@ func (a *Approver) process(ctx context.Context) bool {
 		return false
 	}
 	defer a.queue.Done(it)
-	again, err := a.handle(ctx, it)
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	again, err := a.handle(bounded, it)
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
@@ -118,98 +137,43 @@ func (a *Approver) handle(ctx context.Context, it item) (again bool, err error) 
 		return false, fmt.Errorf("read request: %w", err)
 	}
 	if !Ours(c) {
+		a.forget(it.request)
 		return false, nil
 	}
 	r := Parse(c)
+	if v := a.checkToken(ctx, r); v != nil {
+		return a.execute(ctx, c, r, Facts{}, *v)
+	}
+	if r.Problem == nil && !a.admit(c.Name) {
+		a.alarm(ctx, c, r)
+		return true, nil
+	}
 	f, v := a.judge(ctx, r)
 	return a.execute(ctx, c, r, f, v)
 }
 
-// judge decides with as few questions as it takes.
-func (a *Approver) judge(ctx context.Context, r Request) (Facts, Verdict) {
-	if r.Problem != nil {
-		return Facts{}, *r.Problem
+// checkToken returns a verdict unless the requester's token is ours. Another
+// token may be given our group by whoever may make Secrets in kube-system, and
+// deleting a token's Secret revokes what was asked for with it.
+func (a *Approver) checkToken(ctx context.Context, r Request) *Verdict {
+	id := strings.TrimPrefix(r.Requester, requesterPrefix)
+	ours, err := a.tokens.Issued(ctx, id)
+	switch {
+	case err != nil:
+		return hold(FactsUnreadable, "%v", err)
+	case !ours:
+		return &Verdict{Action: Ignore, Reason: UnknownToken, Message: "token " + id + " is none of this cluster's, or was revoked: left to others"}
 	}
-	look, ok := LookupFor(r.Node, a.policy.Mode)
-	if !ok {
-		return Facts{}, *deny(WrongName, "%q is no node name of mode %s", r.Node, a.policy.Mode)
-	}
-	f, v := a.resolve(ctx, r, look)
-	if v != nil {
-		return f, *v
-	}
-	return f, Decide(r, f, time.Now(), a.policy)
-}
-
-// resolve asks AWS and the API server. A verdict says that an answer is missing.
-func (a *Approver) resolve(ctx context.Context, r Request, look Lookup) (Facts, *Verdict) {
-	var f Facts
-	var err error
-	if f.Grants, err = a.grants.All(ctx); err != nil {
-		return f, hold(FactsUnreadable, "%v", err)
-	}
-	if f.Node, err = a.node(ctx, r.Node); err != nil {
-		return f, hold(FactsUnreadable, "%v", err)
-	}
-	if err := a.checkGone(ctx, f.Node); err != nil {
-		return f, hold(EC2Unreachable, "%v", err)
-	}
-	if look.InstanceID != "" {
-		f.Candidates, err = a.finder.ByID(ctx, look.InstanceID)
-	} else {
-		f.Candidates, err = a.finder.ByPrivateIP(ctx, look.PrivateIP)
-	}
-	if err != nil {
-		return f, hold(EC2Unreachable, "%v", err)
-	}
-	f.Groups = map[string]*instances.Group{}
-	for _, i := range f.Candidates {
-		if i.Group == "" || !i.Alive() || i.VPC != a.policy.VPC {
-			continue
-		}
-		if f.Groups[i.Group], err = a.finder.Group(ctx, i.Group); err != nil {
-			return f, hold(EC2Unreachable, "%v", err)
-		}
-	}
-	return f, nil
-}
-
-// node describes the Node of that name, but for what EC2 knows.
-func (a *Approver) node(ctx context.Context, name string) (*Node, error) {
-	n, err := a.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read node: %w", err)
-	}
-	out := &Node{UID: string(n.UID), Ready: ready(n)}
-	_, out.ControlPlane = n.Labels["node-role.kubernetes.io/control-plane"]
-	out.InstanceID, _ = instances.FromProviderID(n.Spec.ProviderID)
-	return out, nil
-}
-
-func (a *Approver) checkGone(ctx context.Context, n *Node) error {
-	if n == nil || n.InstanceID == "" {
-		return nil
-	}
-	found, err := a.finder.ByID(ctx, n.InstanceID)
-	n.InstanceGone = err == nil && (len(found) == 0 || found[0].Going())
-	return err
-}
-
-func ready(n *corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
+	return nil
 }
 
 // execute does what the verdict says; again asks for another judgement later.
 func (a *Approver) execute(ctx context.Context, c *certificatesv1.CertificateSigningRequest, r Request, f Facts, v Verdict) (again bool, err error) {
 	switch {
+	case v.Action == Ignore:
+		a.tell(ctx, c, r, v)
+		a.forget(c.Name)
+		return false, nil
 	case v.Action == Hold:
 		a.tell(ctx, c, r, v)
 		if v.Reason == StaleNode {
@@ -256,7 +220,10 @@ func (a *Approver) update(ctx context.Context, c *certificatesv1.CertificateSign
 func (a *Approver) deleteStale(ctx context.Context, name, uid string) error {
 	id := types.UID(uid)
 	err := a.client.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &id}})
-	if err != nil && !apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another Node by now
+		return nil
+	case err != nil:
 		return fmt.Errorf("delete stale node %s: %w", name, err)
 	}
 	a.log.Info("stale node deleted", "node", name, "uid", uid)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,6 +33,22 @@ type rig struct {
 	client   *fake.Clientset
 	events   *record.FakeRecorder
 	instance awssim.Instance
+	tokens   atomic.Pointer[tokens]
+}
+
+// tokens are the ids of those that are ours; nil for those of an API server that
+// is away.
+type tokens map[string]bool
+
+func (t tokens) Issued(_ context.Context, id string) (bool, error) {
+	if t == nil {
+		return false, errors.New("API server is away")
+	}
+	return t[id], nil
+}
+
+func (r *rig) Issued(ctx context.Context, id string) (bool, error) {
+	return r.tokens.Load().Issued(ctx, id)
 }
 
 // withRig runs test with a running approver, in a bubble with its own time.
@@ -49,13 +66,14 @@ func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
 		}
 		time.Sleep(20 * time.Second)
 		r := &rig{World: w, client: fake.NewClientset(), events: record.NewFakeRecorder(100), instance: w.Instances()[0]}
+		r.tokens.Store(&tokens{"abcdef": true})
 		cfg := w.Config("controller")
 		cfg.RetryMaxAttempts = 1
 		p := policy
 		p.VPC = r.instance.VPCID
 		a := csr.NewApprover(csr.Deps{
 			Client: r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
-			Events: r.events, Metrics: csr.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+			Tokens: r, Events: r.events, Metrics: csr.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		}, p)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -75,7 +93,7 @@ func (r *rig) ask(t *testing.T, name, node string, wait time.Duration) *certific
 	tmpl := template()
 	tmpl.Subject.CommonName = "system:node:" + node
 	c := agentRequest(t, encode(t, tmpl, newKey(t)))
-	c.Name, c.CreationTimestamp = name, metav1.Now()
+	c.Name, c.ResourceVersion, c.CreationTimestamp = name, "7", metav1.Now()
 	if _, err := r.client.CertificatesV1().CertificateSigningRequests().Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -213,12 +231,41 @@ func TestAJoinedNodeGetsNoSecondIdentity(t *testing.T) {
 
 func TestStaleNodeGoesFirst(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
-		r.putNode(t, goneID, true)
+		r.putNode(t, goneID, false)
 		r.ask(t, "a", r.instance.PrivateDNSName, 2*time.Second)
 		r.want(t, "a", "Approved JoineryAttested")
 		if _, err := r.client.CoreV1().Nodes().Get(t.Context(), r.instance.PrivateDNSName, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			t.Errorf("stale node: %v", err)
 		}
+	})
+}
+
+func TestReadyNodeThatEC2DoesNotKnowStays(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.putNode(t, goneID, true)
+		r.ask(t, "a", r.instance.PrivateDNSName, time.Minute)
+		r.want(t, "a", "")
+		if _, err := r.client.CoreV1().Nodes().Get(t.Context(), r.instance.PrivateDNSName, metav1.GetOptions{}); err != nil {
+			t.Errorf("the node: %v", err)
+		}
+	})
+}
+
+func TestRestartedNodeThatWasReadyGetsNoSecondIdentity(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		n := r.putNode(t, r.instance.ID, false)
+		n.CreationTimestamp = metav1.NewTime(time.Now().Add(-24 * time.Hour))
+		r.ask(t, "first", r.instance.PrivateDNSName, time.Second)
+		r.want(t, "first", "Approved JoineryAttested")
+		for _, status := range []corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionUnknown} {
+			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status, LastTransitionTime: metav1.Now()}}
+			if _, err := r.client.CoreV1().Nodes().Update(t.Context(), n, metav1.UpdateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		r.ask(t, "second", r.instance.PrivateDNSName, time.Second)
+		r.want(t, "second", "Denied JoineryAlreadyJoined")
 	})
 }
 

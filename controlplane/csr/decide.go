@@ -15,11 +15,12 @@ import (
 type Action string
 
 // The actions. Deny is final for a request, so it is for what is proven false;
-// what may only be late is held and judged again.
+// what may only be late is held and judged again; what is not ours is ignored.
 const (
 	Approve Action = "Approve"
 	Deny    Action = "Deny"
 	Hold    Action = "Hold"
+	Ignore  Action = "Ignore"
 )
 
 // Reason is why.
@@ -60,6 +61,9 @@ const (
 	Leaving Reason = "Leaving"
 	// WarmPool: the instance waits in a warm pool and is not to join yet.
 	WarmPool Reason = "WarmPool"
+	// NotInService: the group has taken the instance out of service, or has it
+	// in a state that is not known here.
+	NotInService Reason = "NotInService"
 	// OutsideWindow: the request does not follow a launch.
 	OutsideWindow Reason = "OutsideWindow"
 	// NameTaken: a Node of another, living instance has this name.
@@ -73,6 +77,10 @@ const (
 	// FactsUnreadable: the API server did not say which Node has the name or
 	// what was granted before.
 	FactsUnreadable Reason = "FactsUnreadable"
+	// UnknownToken: the requester's token is none of ours, or was revoked.
+	UnknownToken Reason = "UnknownToken"
+	// TooManyHeld: as many requests are held as may be; this one waits unjudged.
+	TooManyHeld Reason = "TooManyHeld"
 )
 
 // Verdict is what becomes of a request, and why.
@@ -106,6 +114,10 @@ type Policy struct {
 	// MaxGrants bounds the certificates for one launch. One would strand a
 	// node whose first join failed; no bound would reopen theft.
 	MaxGrants int
+	// MaxHeld bounds the requests that are held, and with them the questions
+	// to AWS: a thief can make any number of requests for instances that do
+	// not show. Beyond it requests wait unjudged.
+	MaxHeld int
 }
 
 // clockSkew is how far the API server's clock may be behind EC2's.
@@ -118,9 +130,14 @@ type Node struct {
 	Ready, ControlPlane bool
 	// InstanceID is that of its provider id; empty when it has none.
 	InstanceID string
-	// InstanceGone says that EC2 confirmed that instance to be gone.
-	InstanceGone bool
+	// InstanceGone says that EC2 confirmed that instance to be gone,
+	// InstanceUnknown that EC2 does not know it, or not yet.
+	InstanceGone, InstanceUnknown bool
 }
+
+// stale says that nothing can live behind the Node while another instance is
+// known to have its name.
+func (n Node) stale() bool { return n.InstanceGone || (n.InstanceUnknown && !n.Ready) }
 
 // Facts are what was found out about a request.
 type Facts struct {
@@ -234,11 +251,13 @@ func checkGroup(r Request, f Facts, i instances.Instance, now time.Time, p Polic
 		return hold(WarmPool, "instance %s is %s", i.ID, state)
 	case strings.HasPrefix(state, "Terminat"), strings.HasPrefix(state, "Detach"):
 		return deny(Leaving, "instance %s is %s", i.ID, state)
+	case state != "InService" && !strings.HasPrefix(state, "Pending"):
+		return hold(NotInService, "instance %s is %q", i.ID, state)
 	}
 	return nil
 }
 
-func checkNode(_ Request, f Facts, i instances.Instance, _ time.Time, _ Policy) *Verdict {
+func checkNode(r Request, f Facts, i instances.Instance, now time.Time, p Policy) *Verdict {
 	n := f.Node
 	switch {
 	case n == nil:
@@ -252,8 +271,10 @@ func checkNode(_ Request, f Facts, i instances.Instance, _ time.Time, _ Policy) 
 			return deny(AlreadyJoined, "the node of instance %s was Ready since its launch", i.ID)
 		}
 		return nil
-	case n.InstanceGone:
+	case n.stale():
 		return hold(StaleNode, "the node of this name is of instance %s, which is gone", n.InstanceID)
+	case n.InstanceUnknown:
+		return late(r, now, p, NameTaken, "the node of this name is Ready and of instance %s, which EC2 does not know", n.InstanceID)
 	}
 	return deny(NameTaken, "the node of this name is of instance %q: expected %s", n.InstanceID, i.ID)
 }

@@ -17,7 +17,7 @@ const (
 
 var policy = csr.Policy{
 	Cluster: "demo", Region: "us-west-2", VPC: "vpc-1", Mode: v1alpha1.IPName,
-	LaunchWindow: 30 * time.Minute, Visible: 2 * time.Minute, MaxGrants: 5,
+	LaunchWindow: 30 * time.Minute, Visible: 2 * time.Minute, MaxGrants: 5, MaxHeld: 3,
 }
 
 // honest returns the request of an agent and the facts that prove it.
@@ -91,6 +91,8 @@ var verdicts = []struct {
 	{"forged group tag", func(_ *csr.Request, f *csr.Facts) { f.Groups["workers"].Lifecycles = nil }, csr.Hold, csr.Deny, csr.NotManaged},
 	{"in the warm pool", lifecycle("Warmed:Running"), csr.Hold, csr.Hold, csr.WarmPool},
 	{"terminating", lifecycle("Terminating:Wait"), csr.Deny, csr.Deny, csr.Leaving},
+	{"in standby", lifecycle("Standby"), csr.Hold, csr.Hold, csr.NotInService},
+	{"in a state of the future", lifecycle("Quarantined"), csr.Hold, csr.Hold, csr.NotInService},
 	{"detaching", lifecycle("Detaching"), csr.Deny, csr.Deny, csr.Leaving},
 
 	{"a master's name", node(csr.Node{ControlPlane: true, InstanceID: instanceID}), csr.Deny, csr.Deny, csr.ControlPlaneName},
@@ -107,6 +109,8 @@ var verdicts = []struct {
 	{"name of a living node", node(csr.Node{InstanceID: goneID}), csr.Deny, csr.Deny, csr.NameTaken},
 	{"name of a living Ready node", node(csr.Node{InstanceID: goneID, Ready: true}), csr.Deny, csr.Deny, csr.NameTaken},
 	{"node without provider id", node(csr.Node{}), csr.Deny, csr.Deny, csr.NameTaken},
+	{"node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID, InstanceUnknown: true}), csr.Hold, csr.Hold, csr.StaleNode},
+	{"Ready node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID, InstanceUnknown: true, Ready: true}), csr.Hold, csr.Deny, csr.NameTaken},
 	{"stale node", node(csr.Node{InstanceID: goneID, InstanceGone: true, Ready: true}), csr.Hold, csr.Hold, csr.StaleNode},
 
 	{"same key again", grant(csr.Grant{Launch: launch, Keys: []string{"k0", "k1"}}), csr.Approve, csr.Approve, csr.Repeated},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -51,6 +52,9 @@ type configMaps interface {
 type Grants struct {
 	client configMaps
 	keep   time.Duration
+	// writing keeps the workers of this process from conflicts with each other;
+	// another process's changes are met by the object's resource version.
+	writing sync.Mutex
 }
 
 // NewGrants returns the grants kept in kube-system for launches that may be
@@ -121,6 +125,8 @@ func (g *Grants) Joined(ctx context.Context, instanceID string, now time.Time) e
 }
 
 func (g *Grants) update(ctx context.Context, now time.Time, change func(map[string]Grant) (bool, error)) error {
+	g.writing.Lock()
+	defer g.writing.Unlock()
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		cm, all, err := g.read(ctx)
 		if err != nil {

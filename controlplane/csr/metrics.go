@@ -3,6 +3,7 @@ package csr
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +20,7 @@ type Metrics struct {
 // NewMetrics registers the approver's metrics.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
-		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "joinery_csr_decisions_total", Help: "Signing requests by verdict and reason; a request that is held counts once for each reason."}, []string{"verdict", "reason"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "joinery_csr_decisions_total", Help: "Signing requests by verdict and reason; a request that is held counts once for each reason, and TooManyHeld once a minute."}, []string{"verdict", "reason"}),
 		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "joinery_csr_decision_seconds", Help: "From the creation of a signing request to its approval or denial; the API server's clock has whole seconds.",
 			Buckets: []float64{1, 2, 5, 10, 30, 60, 120, 300},
@@ -30,18 +31,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 }
 
 // tell says what was decided, once: as an event regarding the request, a metric
-// and a log line. A second certificate for one launch and every denial is a
-// warning.
+// and a log line. A second certificate for one launch, every denial and every
+// request with somebody else's token is a warning.
 func (a *Approver) tell(ctx context.Context, c *certificatesv1.CertificateSigningRequest, r Request, v Verdict) {
 	if v.Action == Hold && !a.news(c.Name, v.Reason) {
 		return
 	}
+	a.say(ctx, c, r, v)
+}
+
+func (a *Approver) say(ctx context.Context, c *certificatesv1.CertificateSigningRequest, r Request, v Verdict) {
 	a.metrics.decisions.WithLabelValues(string(v.Action), string(v.Reason)).Inc()
 	kind, level := corev1.EventTypeNormal, slog.LevelInfo
-	if v.Action == Deny || v.Reason == Regranted {
+	if v.Action == Deny || v.Action == Ignore || v.Reason == Regranted || v.Reason == TooManyHeld {
 		kind, level = corev1.EventTypeWarning, slog.LevelWarn
 	}
-	if v.Action != Hold {
+	if v.Action == Approve || v.Action == Deny {
 		a.metrics.latency.Observe(time.Since(r.Created).Seconds())
 	}
 	a.events.Eventf(c, kind, string(v.Action)+string(v.Reason), "node %q for %s: %s", r.Node, r.Requester, v.Message)
@@ -58,6 +63,32 @@ func (a *Approver) news(request string, reason Reason) bool {
 	}
 	a.held[request] = reason
 	return true
+}
+
+// admit says whether a request may be judged: one that is held already, or any
+// while there is room for one more.
+func (a *Approver) admit(request string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, before := a.held[request]
+	return before || len(a.held) < a.policy.MaxHeld
+}
+
+// alarmEvery is how often it is said that too many requests are held.
+const alarmEvery = time.Minute
+
+// alarm says that a request waits because too many are held.
+func (a *Approver) alarm(ctx context.Context, c *certificatesv1.CertificateSigningRequest, r Request) {
+	a.mu.Lock()
+	due := time.Since(a.alarmed) >= alarmEvery
+	if due {
+		a.alarmed = time.Now()
+	}
+	a.mu.Unlock()
+	if due {
+		a.say(ctx, c, r, *hold(TooManyHeld, "%d requests are held: further ones wait. If they are not of your instances, revoke the token: delete the Secret bootstrap-token-%s in kube-system",
+			a.policy.MaxHeld, strings.TrimPrefix(r.Requester, requesterPrefix)))
+	}
 }
 
 func (a *Approver) forget(request string) {

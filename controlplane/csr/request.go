@@ -37,8 +37,9 @@ const (
 	// which is what the API server grants at least; a kubelet's own
 	// certificate comes later, by its own request.
 	maxCertificateLife = time.Hour
-	// maxRequestBytes bounds what is parsed; an honest request has about 1 KB.
-	maxRequestBytes = 16 << 10
+	// maxRequestBytes bounds what is parsed, and what of it is repeated in
+	// messages; an honest request has about 1 KB.
+	maxRequestBytes = 4 << 10
 )
 
 // Request is a signing request, read but not judged.

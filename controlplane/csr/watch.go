@@ -22,8 +22,8 @@ import (
 func (a *Approver) Run(ctx context.Context) error {
 	requests := informers.NewSharedInformerFactoryWithOptions(a.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 		o.FieldSelector = fields.OneTermEqualSelector("spec.signerName", certificatesv1.KubeAPIServerClientKubeletSignerName).String()
-	}))
-	nodes := informers.NewSharedInformerFactory(a.client, 0)
+	}), informers.WithTransform(slim))
+	nodes := informers.NewSharedInformerFactoryWithOptions(a.client, 0, informers.WithTransform(slim))
 	if _, err := requests.Certificates().V1().CertificateSigningRequests().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    a.requestSeen,
 		UpdateFunc: func(_, o any) { a.requestSeen(o) },
@@ -53,6 +53,23 @@ func (a *Approver) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// slim keeps of an object what the handlers read: requests are read again to be
+// judged, and all Nodes of a large cluster would take much memory.
+func slim(obj any) (any, error) {
+	switch o := obj.(type) {
+	case *certificatesv1.CertificateSigningRequest:
+		o.ManagedFields, o.Spec.Request = nil, nil
+	case *corev1.Node:
+		out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion, CreationTimestamp: o.CreationTimestamp}}
+		out.Spec.ProviderID = o.Spec.ProviderID
+		if c := readiness(o); c != nil {
+			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
+		}
+		return out, nil
+	}
+	return obj, nil
+}
+
 func (a *Approver) requestSeen(o any) {
 	if c, ok := o.(*certificatesv1.CertificateSigningRequest); ok && Ours(c) {
 		a.queue.Add(item{request: c.Name})
@@ -63,7 +80,13 @@ func (a *Approver) requestSeen(o any) {
 // still be granted certificates.
 func (a *Approver) nodeSeen(before, now any) {
 	n, ok := now.(*corev1.Node)
-	if !ok || !ready(n) || time.Since(n.CreationTimestamp.Time) > a.policy.LaunchWindow+heldTooLong {
+	if !ok || !ready(n) {
+		return
+	}
+	// The Node of an instance that was stopped and started is older than its
+	// launch; the transition is by the node's own clock, which may be wrong.
+	recent := func(t metav1.Time) bool { return time.Since(t.Time) <= a.policy.LaunchWindow+heldTooLong }
+	if !recent(n.CreationTimestamp) && !recent(readiness(n).LastTransitionTime) {
 		return
 	}
 	if old, ok := before.(*corev1.Node); ok && ready(old) {

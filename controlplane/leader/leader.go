@@ -66,17 +66,21 @@ func (e *Election) Run(ctx context.Context, services ...Service) error {
 	// could act at once.
 	electing, resign := context.WithCancel(context.WithoutCancel(ctx))
 	defer resign()
+	lock := &resourcelock.LeaseLock{
+		LeaseMeta:  metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: LeaseName},
+		Client:     e.client.CoordinationV1(),
+		LockConfig: resourcelock.ResourceLockConfig{Identity: e.identity},
+	}
+	served := make(chan struct{})
 	elector, err := leaderelection.NewLeaderElector(leaderelection.LeaderElectionConfig{
-		Lock: &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: metav1.NamespaceSystem, Name: LeaseName},
-			Client:     e.client.CoordinationV1(),
-			LockConfig: resourcelock.ResourceLockConfig{Identity: e.identity},
-		},
-		LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod,
-		ReleaseOnCancel: true, Name: LeaseName,
+		Lock: lock, LeaseDuration: leaseDuration, RenewDeadline: renewDeadline, RetryPeriod: retryPeriod, Name: LeaseName,
+		// Not ReleaseOnCancel: client-go would try that after a lost renewal
+		// too, for up to renewDeadline and before it stops the services, which
+		// would act on while another master leads.
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(leading context.Context) {
 				e.serve(ctx, leading, services)
+				close(served)
 				resign()
 			},
 			OnStoppedLeading: func() { e.leading.Store(false) },
@@ -93,10 +97,33 @@ func (e *Election) Run(ctx context.Context, services ...Service) error {
 		}
 	})()
 	elector.Run(electing)
-	if ctx.Err() != nil {
-		return nil
+	if ctx.Err() == nil {
+		return ErrLost
 	}
-	return ErrLost
+	select {
+	case <-served:
+		e.release(context.WithoutCancel(ctx), lock)
+	default: // it never led
+	}
+	return nil
+}
+
+// release gives the Lease back, so that another master need not wait until it
+// expires. A failure costs only that.
+func (e *Election) release(ctx context.Context, lock resourcelock.Interface) {
+	ctx, cancel := context.WithTimeout(ctx, retryPeriod)
+	defer cancel()
+	is, _, err := lock.Get(ctx)
+	if err == nil && is.HolderIdentity == e.identity {
+		now := metav1.Now()
+		// As client-go does it: a holder of no name, and a second to live.
+		err = lock.Update(ctx, resourcelock.LeaderElectionRecord{
+			LeaseDurationSeconds: 1, LeaderTransitions: is.LeaderTransitions, AcquireTime: now, RenewTime: now,
+		})
+	}
+	if err != nil {
+		e.log.Warn("give the Lease back", "error", err)
+	}
 }
 
 // serve runs services until either context ends.

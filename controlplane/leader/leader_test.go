@@ -106,6 +106,35 @@ func TestLosingTheLeaseEndsTheRun(t *testing.T) {
 	})
 }
 
+// An API server that hangs must not keep the services of a lost Lease alive: the
+// next master may lead 15 s after the last renewal.
+func TestServicesStopInTimeWhileTheAPIServerHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		var hangs atomic.Bool
+		hang := func(clienttesting.Action) (bool, runtime.Object, error) {
+			if !hangs.Load() {
+				return false, nil, nil
+			}
+			// No divisor of client-go's deadline: at the very instant of it another
+			// attempt may begin, and this one heeds no context.
+			time.Sleep(6 * time.Second)
+			return true, nil, errors.New("timeout")
+		}
+		client.PrependReactor("*", "leases", hang)
+		a := stand(t, client, "a")
+		hangs.Store(true)
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if a.working.Load() != 0 {
+			t.Error("works on while another master may lead")
+		}
+		if err := <-a.done; !errors.Is(err, leader.ErrLost) {
+			t.Errorf("ended with %v", err)
+		}
+	})
+}
+
 func TestAFailingServiceDoesNotStopTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()

@@ -11,7 +11,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/informers"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/controlplane/instances"
@@ -22,16 +26,10 @@ type finder interface {
 	ByID(context.Context, ...string) ([]instances.Instance, error)
 }
 
-// nodeClient is the part of client-go's NodeInterface that Janitor uses.
-type nodeClient interface {
-	List(context.Context, metav1.ListOptions) (*corev1.NodeList, error)
-	Delete(context.Context, string, metav1.DeleteOptions) error
-}
-
 // Deps are what a Janitor works with.
 type Deps struct {
-	// Nodes of the API server.
-	Nodes nodeClient
+	// Client of the API server.
+	Client kubernetes.Interface
 	// Finder asks EC2.
 	Finder finder
 	// Events gets one event for each deleted Node.
@@ -51,6 +49,16 @@ type Options struct {
 	// Settle is how long EC2 must not know an instance; 15 s if zero.
 	Settle time.Duration
 }
+
+// Between the end of a removal and EC2 saying so lie some seconds, or as long
+// as a lifecycle hook takes: the janitor looks every soon, for at most soonFor.
+const (
+	soon    = time.Second
+	soonFor = 2 * time.Minute
+)
+
+// patience bounds one look, so that no connection that hangs ends all looking.
+const patience = 30 * time.Second
 
 // Janitor deletes Nodes whose instance is gone.
 type Janitor struct {
@@ -76,7 +84,8 @@ func NewJanitor(d Deps, o Options) *Janitor {
 	return j
 }
 
-// Wake makes the janitor look at once, as after a termination. It never blocks.
+// Wake makes the janitor look at once, as after a termination, and then every
+// second until no Node is leaving, for two minutes at most. It never blocks.
 func (j *Janitor) Wake() {
 	select {
 	case j.wake <- struct{}{}:
@@ -86,57 +95,78 @@ func (j *Janitor) Wake() {
 
 // Run looks until ctx ends. Failures are logged and tried again at the next look.
 func (j *Janitor) Run(ctx context.Context) error {
-	tick := time.NewTicker(j.options.Every)
-	defer tick.Stop()
+	factory := informers.NewSharedInformerFactoryWithOptions(j.deps.Client, 0, informers.WithTransform(slim))
+	list := factory.Core().V1().Nodes().Lister()
+	factory.StartWithContext(ctx)
+	defer factory.Shutdown()
+	factory.WaitForCacheSync(ctx.Done())
+	var until time.Time // of looking often
 	for {
-		if err := j.Sweep(ctx); err != nil && ctx.Err() == nil {
+		pending, err := j.sweep(ctx, list)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
 			j.deps.Log.Error("sweep nodes", "error", err)
 		}
+		wait := j.options.Every
+		if pending && time.Now().Before(until) {
+			wait = soon
+		}
+		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
 		case <-j.wake:
-		case <-tick.C:
+			until = time.Now().Add(soonFor)
+		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 
-// Sweep looks once: it asks EC2 about suspicious nodes only, in one call for
-// every 200 of them, and about nothing when there are none.
-func (j *Janitor) Sweep(ctx context.Context) error {
-	// From the API server's cache: what is decided here bears a UID and is
-	// confirmed by EC2, and the janitor looks again soon.
-	list, err := j.deps.Nodes.List(ctx, metav1.ListOptions{ResourceVersion: "0"})
+// sweep looks once: it asks EC2 about suspicious nodes only, in one call for
+// every 200 of them, and about nothing when there are none. What is decided
+// bears the Node's UID and is confirmed by EC2, so that the informer may be
+// behind. pending says that nodes are leaving and still there.
+func (j *Janitor) sweep(ctx context.Context, nodes corelisters.NodeLister) (pending bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	all, err := nodes.List(labels.Everything())
 	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
-	all := make([]*corev1.Node, len(list.Items))
-	for i := range list.Items {
-		all[i] = &list.Items[i]
+		return false, fmt.Errorf("list nodes: %w", err)
 	}
 	suspects := Suspects(all)
 	if len(suspects) == 0 {
 		j.unknown = Unknown{}
-		return nil
+		return false, nil
 	}
 	ids := make([]string, len(suspects))
+	leaving := 0
 	for i, s := range suspects {
 		ids[i] = s.InstanceID
+		if s.Leaving {
+			leaving++
+		}
 	}
 	found, err := j.deps.Finder.ByID(ctx, ids...)
 	if err != nil {
-		return err
+		return leaving > 0, err
 	}
 	planned, unknown := Plan(suspects, found, j.unknown, j.options.Cluster, time.Now(), j.options.Settle)
 	j.unknown = unknown
-	return j.execute(ctx, planned)
+	for _, d := range planned {
+		if d.Leaving {
+			leaving--
+		}
+	}
+	return leaving > 0, j.execute(ctx, planned)
 }
 
 func (j *Janitor) execute(ctx context.Context, planned []Deletion) error {
 	var failed []error
 	for _, d := range planned {
 		uid := types.UID(d.UID)
-		err := j.deps.Nodes.Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+		err := j.deps.Client.CoreV1().Nodes().Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 		switch {
 		case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another Node by now
 		case err != nil:

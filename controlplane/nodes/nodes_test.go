@@ -96,55 +96,118 @@ func TestPlanForgetsInstancesThatShowAgain(t *testing.T) {
 	}
 }
 
-func TestJanitor(t *testing.T) {
+// rig is a running janitor between a simulated AWS and an API server in memory.
+type rig struct {
+	*awssim.World
+	*nodes.Janitor
+	client *fake.Clientset
+	events *record.FakeRecorder
+}
+
+func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &awssim.World{}
-		defer w.Close()
-		dying, err := w.AddInstance(awssim.InstanceSpec{Tags: map[string]string{v1alpha1.ClusterTag: "demo"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		down, err := w.AddInstance(awssim.InstanceSpec{Tags: map[string]string{v1alpha1.ClusterTag: "demo"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		client := fake.NewClientset(newNode("dying", dying.ID, false), newNode("down", down.ID, false), newNode("gone", id, false), newNode("fine", down.ID, true))
-		cfg := w.Config("controller")
-		events := record.NewFakeRecorder(10)
-		j := nodes.NewJanitor(nodes.Deps{
-			Nodes: client.CoreV1().Nodes(), Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
-			Events: events, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+		r := &rig{World: &awssim.World{}, client: fake.NewClientset(), events: record.NewFakeRecorder(10)}
+		defer r.Close()
+		cfg := r.Config("controller")
+		r.Janitor = nodes.NewJanitor(nodes.Deps{
+			Client: r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
+			Events: r.events, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 		}, nodes.Options{Cluster: "demo"})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
-		go func() { done <- j.Run(ctx) }()
-		names := func() (out []string) {
-			synctest.Wait()
-			list, err := client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, n := range list.Items {
-				out = append(out, n.Name)
-			}
-			return out
-		}
-		if got := names(); len(got) != 4 {
-			t.Errorf("at once %q: nothing is proven yet", got)
-		}
-		w.Terminate(dying.ID)
-		j.Wake()
-		if got, want := names(), []string{"down", "fine", "gone"}; !slices.Equal(got, want) {
-			t.Errorf("after the termination %q: expected %q", got, want)
-		}
-		time.Sleep(21 * time.Second)
-		if got, want := names(), []string{"down", "fine"}; !slices.Equal(got, want) {
-			t.Errorf("after two looks %q: expected %q", got, want)
-		}
-		if len(events.Events) != 2 {
-			t.Errorf("%d events", len(events.Events))
-		}
+		go func() { done <- r.Run(ctx) }()
+		synctest.Wait()
+		test(t, r)
 		cancel()
 		<-done
+	})
+}
+
+func (r *rig) launch(t *testing.T) string {
+	t.Helper()
+	i, err := r.AddInstance(awssim.InstanceSpec{Tags: map[string]string{v1alpha1.ClusterTag: "demo"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return i.ID
+}
+
+func (r *rig) put(t *testing.T, n *corev1.Node) {
+	t.Helper()
+	if _, err := r.client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func (r *rig) want(t *testing.T, when string, want ...string) {
+	t.Helper()
+	synctest.Wait()
+	list, err := r.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, n := range list.Items {
+		got = append(got, n.Name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: nodes %q: expected %q", when, got, want)
+	}
+}
+
+func TestJanitor(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		dying, down := r.launch(t), r.launch(t)
+		r.put(t, newNode("dying", dying, false))
+		r.put(t, newNode("down", down, false))
+		r.put(t, newNode("fine", down, true))
+		r.put(t, newNode("gone", id, false))
+		r.Wake()
+		r.want(t, "at once, when nothing is proven", "down", "dying", "fine", "gone")
+		r.Terminate(dying)
+		r.Wake()
+		r.want(t, "after the termination", "down", "fine", "gone")
+		time.Sleep(21 * time.Second)
+		r.want(t, "after two looks", "down", "fine")
+		if len(r.events.Events) != 2 {
+			t.Errorf("%d events", len(r.events.Events))
+		}
+	})
+}
+
+// A removal ends before EC2 says that the instance is going.
+func TestNodeOfARemovalGoesSoonAfterItsInstance(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		instance := r.launch(t)
+		n := newNode("leaving", instance, true)
+		n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
+		r.put(t, n)
+		r.Wake()
+		time.Sleep(33500 * time.Millisecond)
+		r.want(t, "while the instance runs", "leaving")
+		r.Terminate(instance)
+		time.Sleep(time.Second)
+		r.want(t, "a second after EC2 says so")
+		r.ForgetCalls()
+		time.Sleep(time.Minute)
+		if calls := r.Calls(); len(calls) != 0 {
+			t.Errorf("%d AWS calls in a minute in which no node is suspicious", len(calls))
+		}
+	})
+}
+
+func TestHangingRemovalIsLookedAtOftenForAWhileOnly(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		n := newNode("leaving", r.launch(t), true)
+		n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
+		r.put(t, n)
+		r.Wake()
+		time.Sleep(3 * time.Minute)
+		r.ForgetCalls()
+		time.Sleep(time.Minute)
+		if calls := r.Calls(); len(calls) > 7 {
+			t.Errorf("%d AWS calls in a minute, long after the removal", len(calls))
+		}
 	})
 }

@@ -9,10 +9,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/instances"
 )
+
+// masterLabel is kubeadm's label of a control plane node.
+const masterLabel = "node-role.kubernetes.io/control-plane"
 
 // toBeDeleted is the taint of a node that is being scaled down, as Cluster
 // Autoscaler names it.
@@ -27,6 +31,8 @@ type Suspect struct {
 	// Reported says that an agent of ours reported on it: it is ours even when
 	// EC2 no longer knows the instance and its tags.
 	Reported bool
+	// Leaving says that it is being scaled down or deleted already.
+	Leaving bool
 }
 
 // Suspects picks the nodes that are worth a question to EC2: those that are not
@@ -36,14 +42,42 @@ func Suspects(all []*corev1.Node) []Suspect {
 	var out []Suspect
 	for _, n := range all {
 		id, ok := instances.FromProviderID(n.Spec.ProviderID)
-		if _, master := n.Labels["node-role.kubernetes.io/control-plane"]; master || !ok || (ready(n) && !leaving(n)) {
+		if _, master := n.Labels[masterLabel]; master || !ok || (ready(n) && !leaving(n)) {
 			continue
 		}
 		_, reported := n.Annotations[v1alpha1.NodeReportAnnotation]
-		out = append(out, Suspect{Name: n.Name, UID: string(n.UID), InstanceID: id, Reported: reported})
+		out = append(out, Suspect{Name: n.Name, UID: string(n.UID), InstanceID: id, Reported: reported, Leaving: leaving(n)})
 	}
 	slices.SortFunc(out, func(a, b Suspect) int { return strings.Compare(a.Name, b.Name) })
 	return out
+}
+
+// slim keeps of a Node what Suspects reads: a large cluster's Nodes with their
+// images and managed fields would be most of the controller's memory.
+func slim(obj any) (any, error) {
+	n, ok := obj.(*corev1.Node)
+	if !ok {
+		return obj, nil
+	}
+	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion, DeletionTimestamp: n.DeletionTimestamp,
+	}}
+	if _, ok := n.Labels[masterLabel]; ok {
+		out.Labels = map[string]string{masterLabel: ""}
+	}
+	if _, ok := n.Annotations[v1alpha1.NodeReportAnnotation]; ok {
+		out.Annotations = map[string]string{v1alpha1.NodeReportAnnotation: ""}
+	}
+	out.Spec.ProviderID = n.Spec.ProviderID
+	for _, t := range n.Spec.Taints {
+		out.Spec.Taints = append(out.Spec.Taints, corev1.Taint{Key: t.Key})
+	}
+	for _, c := range n.Status.Conditions {
+		if c.Type == corev1.NodeReady {
+			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
+		}
+	}
+	return out, nil
 }
 
 func ready(n *corev1.Node) bool {

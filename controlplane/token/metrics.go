@@ -26,7 +26,7 @@ func NewMetrics(reg prometheus.Registerer, foreign func(*bundle.NotOursError)) *
 		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "joinery_token_rotations_total", Help: "Tokens published, by reason."}, []string{"reason"}),
 		deleted:   prometheus.NewCounter(prometheus.CounterOpts{Name: "joinery_tokens_deleted_total", Help: "Token Secrets deleted because nobody can need them any more."}),
 		trouble:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "joinery_token_failures_total", Help: "Rounds of the rotator that failed, by kind."}, []string{"kind"}),
-		expiry:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "joinery_token_expiry_timestamp_seconds", Help: "When the token published last expires."}),
+		expiry:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "joinery_token_expiry_timestamp_seconds", Help: "When the published token expires; 0 on a master that does not lead."}),
 		foreign:   foreign,
 	}
 	reg.MustRegister(m.rotations, m.deleted, m.trouble, m.expiry)
@@ -34,10 +34,13 @@ func NewMetrics(reg prometheus.Registerer, foreign func(*bundle.NotOursError)) *
 }
 
 // Rotated counts a rotation.
-func (m *Metrics) Rotated(r Reason, _ string, expires time.Time) {
+func (m *Metrics) Rotated(r Reason) {
 	m.rotations.WithLabelValues(string(r)).Inc()
-	m.expiry.Set(float64(expires.Unix()))
 }
+
+// Published notes the end of the published token, whoever published it: a
+// controller that has just taken over knows it too.
+func (m *Metrics) Published(expires time.Time) { m.expiry.Set(float64(expires.Unix())) }
 
 // Deleted counts a deleted token.
 func (m *Metrics) Deleted(string) { m.deleted.Inc() }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -38,7 +40,10 @@ type source interface {
 
 // observer hears what the rotator did; Metrics in production.
 type observer interface {
-	Rotated(r Reason, id string, expires time.Time)
+	Rotated(r Reason)
+	// Published is told with each round that succeeded when the published
+	// token expires.
+	Published(expires time.Time)
 	Deleted(id string)
 	Trouble(err error)
 }
@@ -106,12 +111,18 @@ const (
 	lastRetry  = time.Minute
 )
 
+// patience bounds one round, so that no connection that hangs ends all
+// rotation.
+const patience = time.Minute
+
 // Run rotates until ctx ends. Failures are logged, counted and retried; a
 // request that met a failure is not forgotten.
 func (r *Rotator) Run(ctx context.Context) error {
 	retry, requested := firstRetry, false
 	for {
-		next, err := r.Reconcile(ctx, requested)
+		bounded, cancel := context.WithTimeout(ctx, patience)
+		next, err := r.Reconcile(bounded, requested)
+		cancel()
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -154,7 +165,26 @@ func (r *Rotator) Reconcile(ctx context.Context, requested bool) (time.Time, err
 		}
 		d = Plan(s, time.Now(), r.options)
 	}
+	if s.Published != nil {
+		r.observer.Published(s.Published.ExpiresAt)
+	}
 	return d.Next, r.sweep(ctx, d.Delete)
+}
+
+// Issued says whether the token of that id is one of this cluster's and was not
+// revoked, by the API server's own answer and not a cache's.
+func (r *Rotator) Issued(ctx context.Context, id string) (bool, error) {
+	list, err := r.secrets.List(ctx, metav1.ListOptions{
+		LabelSelector: labels.Set{v1alpha1.ClusterLabel: r.cluster}.String(),
+		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, namePrefix+id).String(),
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for token %s: %w", id, err)
+	}
+	return slices.ContainsFunc(list.Items, func(s corev1.Secret) bool {
+		t, ours := parse(&s, r.cluster)
+		return ours && t.ID == id
+	}), nil
 }
 
 func (r *Rotator) observe(ctx context.Context) (State, error) {
@@ -198,7 +228,7 @@ func (r *Rotator) rotate(ctx context.Context, c bundle.Cluster, d Decision) erro
 	if err := r.store.Put(ctx, c.Bundle(t.Text, t.Issued, t.Expires)); err != nil {
 		return fmt.Errorf("publish token %s: %w", t.ID, err)
 	}
-	r.observer.Rotated(d.Reason, t.ID, t.Expires)
+	r.observer.Rotated(d.Reason)
 	r.log.Info("token published", "id", t.ID, "reason", d.Reason, "detail", d.Detail, "expires", t.Expires)
 	return nil
 }

@@ -219,6 +219,68 @@ func TestOthersTokensAreNeverTouched(t *testing.T) {
 	}
 }
 
+func TestTokenIsIssuedUntilItsSecretIsDeleted(t *testing.T) {
+	kubeadm := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Name: "bootstrap-token-fedcba", Namespace: metav1.NamespaceSystem},
+		Type:       corev1.SecretTypeBootstrapToken, Data: map[string][]byte{"token-id": []byte("fedcba")},
+	}
+	w, client := &world{}, fake.NewClientset(kubeadm)
+	r := rotator(t, w, client)
+	if _, err := r.Reconcile(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	check := func(id string, want bool) {
+		t.Helper()
+		if got, err := r.Issued(t.Context(), id); got != want || err != nil {
+			t.Errorf("%s: issued %t, %v: expected %t", id, got, err, want)
+		}
+	}
+	check(w.id(), true)
+	check("fedcba", false)
+	check("", false)
+	if err := client.CoreV1().Secrets(metav1.NamespaceSystem).Delete(t.Context(), "bootstrap-token-"+w.id(), metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	check(w.id(), false)
+}
+
+func TestSuccessorKnowsThePublishedExpiry(t *testing.T) {
+	w, client := &world{}, fake.NewClientset()
+	if _, err := rotator(t, w, client).Reconcile(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	w.expires = time.Time{}
+	if _, err := rotator(t, w, client).Reconcile(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if len(w.seen()) != 1 || !w.expires.Equal(w.bundle().ExpiresAt) {
+		t.Errorf("rotations %v, told of %s: expected %s", w.seen(), w.expires, w.bundle().ExpiresAt)
+	}
+}
+
+// hanging is an SSM whose connections hang until their context ends.
+type hanging struct{ *world }
+
+func (hanging) Get(ctx context.Context) (*v1alpha1.JoinBundle, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestHangingStoreIsTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, client := &world{}, fake.NewClientset()
+		stop := run(t, token.NewRotator("demo", token.Deps{
+			Secrets: client.CoreV1().Secrets(metav1.NamespaceSystem), Store: hanging{w}, Source: w, Observer: w, Log: slog.New(slog.DiscardHandler),
+		}, options(t)))
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		stop()
+		if n := len(w.troubles); n < 2 {
+			t.Errorf("%d troubles told in five minutes", n)
+		}
+	})
+}
+
 func TestForeignBundleIsLeftAlone(t *testing.T) {
 	notOurs := &bundle.NotOursError{Parameter: "/p", Field: "cluster", Want: "demo", Got: "prod"}
 	w, client := &world{fail: notOurs}, fake.NewClientset()

@@ -22,6 +22,7 @@ type world struct {
 	deleted   []string
 	troubles  []error
 	puts      int
+	expires   time.Time // as told to the observer
 }
 
 // bundle is what is published.
@@ -64,10 +65,16 @@ func (w *world) Put(_ context.Context, b *v1alpha1.JoinBundle) error {
 
 func (w *world) Cluster() (bundle.Cluster, error) { return facts, nil }
 
-func (w *world) Rotated(r token.Reason, _ string, _ time.Time) {
+func (w *world) Rotated(r token.Reason) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.rotations = append(w.rotations, r)
+}
+
+func (w *world) Published(expires time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.expires = expires
 }
 
 func (w *world) Deleted(id string) {

@@ -5,7 +5,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -110,5 +116,58 @@ func TestControllerMayNotEscalate(t *testing.T) {
 	}
 	if clusterWide != 1 {
 		t.Errorf("%d cluster roles: expected 1", clusterWide)
+	}
+}
+
+var mention = regexp.MustCompile(`V1\(\)\.([A-Z]\w+)\(`)
+
+// mentioned collects the resources that the controller's code names, through
+// clients and informers.
+func mentioned(t *testing.T, dirs ...string) map[string]bool {
+	t.Helper()
+	out := map[string]bool{}
+	for _, dir := range dirs {
+		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			for _, m := range mention.FindAllSubmatch(text, -1) {
+				out[strings.ToLower(string(m[1]))] = true
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+func TestRulesNameWhatTheCodeUsesAndNoMore(t *testing.T) {
+	want := mentioned(t, "controlplane", "autoscaler/act", "autoscaler/asg", "autoscaler/loop", "cmd/joinery-controller")
+	delete(want, "evictions")
+	// Reached by other ways: a subresource, the election's own client, and the
+	// permission that a decision about a signer's requests takes.
+	for _, r := range []string{"pods/eviction", "leases", "certificatesigningrequests/approval", "signers"} {
+		want[r] = true
+	}
+	got := map[string]bool{}
+	for _, o := range objects(t) {
+		var rules []rbacv1.PolicyRule
+		switch r := o.(type) {
+		case *rbacv1.ClusterRole:
+			rules = r.Rules
+		case *rbacv1.Role:
+			rules = r.Rules
+		}
+		for _, r := range rules {
+			for _, name := range r.Resources {
+				got[name] = true
+			}
+		}
+	}
+	if got, want := slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+		t.Errorf("rules name\n%q, the code uses\n%q", got, want)
 	}
 }
