@@ -99,6 +99,10 @@ func (j *Joiner) Join(ctx context.Context, b *v1alpha1.JoinBundle, c Certificate
 // EnsureKubelet makes the kubelet of a joined machine run, now and after every
 // boot: kubeadm starts it and enables nothing. With restart it is started anew.
 func (j *Joiner) EnsureKubelet(ctx context.Context, restart bool) error {
+	// A crash right after kubeadm was done would have left them for good.
+	if err := removeSecrets(j.Paths); err != nil {
+		return err
+	}
 	if err := j.Units.Enable(ctx, KubeletUnit); err != nil {
 		return err
 	}

@@ -27,6 +27,16 @@ type Holds struct {
 	Files []string
 }
 
+// with returns the holds of both.
+func (h Holds) with(more Holds) Holds {
+	union := func(a, b []string) []string {
+		all := slices.Concat(a, b)
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	return Holds{Inhibitors: union(h.Inhibitors, more.Inhibitors), Files: union(h.Files, more.Files)}
+}
+
 // names returns all holds as the node report lists them, sorted.
 func (h Holds) names() []string {
 	var names []string

@@ -51,10 +51,12 @@ type Publisher struct {
 	verdict Verdict
 	trouble string
 	kept    Holds
+	known   bool // holds were read without an error at least once
 }
 
 // New returns a Publisher for the Node of that name. holds returns what holds
-// the node; after an error of it the holds seen before stay in force.
+// the node; after an error of it the holds seen before stay in force beside what
+// it could read, and until it has worked once the node counts as held.
 func New(client cluster, name string, holds func(ctx context.Context) (Holds, error), s supervisor, log *slog.Logger) *Publisher {
 	return &Publisher{
 		client: client, name: name, holds: holds, supervisor: s, log: log,
@@ -111,10 +113,13 @@ func (p *Publisher) round(ctx context.Context, pods, nodes cache.Store, r v1alph
 	holds, unread := p.holds(ctx)
 	if unread != nil {
 		unread = fmt.Errorf("read holds: %w", unread)
-		holds = p.kept
+		holds = p.kept.with(holds)
 	}
-	p.kept = holds
+	p.kept, p.known = holds, p.known || unread == nil
 	v := Decide(node, ownPods(pods), holds)
+	if !p.known && v.Reason.Ready() {
+		v = Verdict{v1alpha1.InhibitorHeld, "it could not be read yet whether anything holds the node"}
+	}
 	if v != p.verdict {
 		p.log.Info("scale-down readiness", "reason", v.Reason, "message", v.Message)
 		p.supervisor.Status(fmt.Sprintf("node %s: %s: %s", p.name, v.Reason, v.Message))

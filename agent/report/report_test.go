@@ -59,7 +59,11 @@ type world struct {
 }
 
 func start(t *testing.T, client *fake.Clientset) *world {
-	w := &world{t: t, client: client, holds: &source{}}
+	return startWith(t, client, &source{})
+}
+
+func startWith(t *testing.T, client *fake.Clientset, holds *source) *world {
+	w := &world{t: t, client: client, holds: holds}
 	ctx, cancel := context.WithCancel(t.Context())
 	p := report.New(api{client.CoreV1()}, "n", w.holds.get, silent{}, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
@@ -180,6 +184,26 @@ func TestUnreadableHoldsStayInForce(t *testing.T) {
 		w.holds.set(report.Holds{Inhibitors: []string{"backup: writes"}}, nil)
 		w.want(v1alpha1.InhibitorHeld, 2*time.Second)
 		w.holds.set(report.Holds{}, errors.New("no bus"))
+		w.want(v1alpha1.InhibitorHeld, time.Minute)
+		w.holds.set(report.Holds{}, nil)
+		w.want(v1alpha1.Idle, 2*time.Second)
+	})
+}
+
+func TestHoldFilesCountWhileLocksAreUnreadable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t, fake.NewSimpleClientset(aNode(nil)))
+		defer w.stop()
+		w.want(v1alpha1.Idle, 2*time.Second)
+		w.holds.set(report.Holds{Files: []string{"job"}}, errors.New("no bus"))
+		w.want(v1alpha1.HoldFile, 2*time.Second)
+	})
+}
+
+func TestNodeIsHeldUntilHoldsWereRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := startWith(t, fake.NewSimpleClientset(aNode(nil)), &source{err: errors.New("no bus")})
+		defer w.stop()
 		w.want(v1alpha1.InhibitorHeld, time.Minute)
 		w.holds.set(report.Holds{}, nil)
 		w.want(v1alpha1.Idle, 2*time.Second)
