@@ -21,7 +21,9 @@ func controllerConfig(configure func(*v1alpha1.ControllerSpec)) ([]byte, error) 
 		Spec: v1alpha1.ControllerSpec{
 			Cluster: Cluster, Endpoint: cluster.Endpoint(masterIP),
 			Bundle: v1alpha1.BundleSettings{KMSKeyID: keyAlias},
-			Token:  v1alpha1.TokenSettings{Overlap: metav1.Duration{Duration: time.Minute}},
+			// Counted from the start: on the hour, a run across it would see one
+			// rotation more.
+			Token: v1alpha1.TokenSettings{Schedule: "@every 1h", Overlap: metav1.Duration{Duration: time.Minute}},
 			Autoscaler: v1alpha1.AutoscalerSettings{ScaleDown: v1alpha1.ScaleDownSettings{
 				IdleDelay: metav1.Duration{Duration: 10 * time.Second},
 			}},
