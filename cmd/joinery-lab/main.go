@@ -64,6 +64,7 @@ func prepareCommand() *cobra.Command {
 func printProgress(e progress.Event) {
 	switch {
 	case e.Cached:
+		fmt.Printf("%s is in the cache\n", e.Step)
 	case e.State == progress.Started:
 		fmt.Printf("%s ...\n", e.Step)
 	case e.Err != nil:
