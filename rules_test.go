@@ -57,6 +57,8 @@ var importRules = []struct {
 }{
 	{"api is a leaf", []string{"api"}, []string{module + "/", "k8s.io/client-go", "github.com/aws/"},
 		"everybody imports the contracts"},
+	{"waiting is a leaf", []string{"internal/wait"}, []string{module + "/", "k8s.io/", "github.com/aws/"},
+		"agent and autoscaler both wait with it"},
 	{"systemd is a leaf", []string{"systemd"}, []string{module + "/", "k8s.io/", "github.com/aws/"},
 		"the units are data"},
 	{"userdata knows the contracts only", []string{"userdata"}, []string{module + "/agent", module + "/controlplane", module + "/autoscaler", "k8s.io/client-go", "github.com/aws/"},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // Stage is one step of a boot. Run must be idempotent and end with its context.
@@ -71,7 +72,7 @@ func (s *Sequence) Run(ctx context.Context) error {
 		failures[stage.Name]++
 		s.tell(stage.Name, err, failures[stage.Name], pause)
 		s.Supervisor.Expect(pause + grace)
-		if err := sleep(ctx, pause); err != nil {
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 		s.record(stage.Name, began)
@@ -120,15 +121,4 @@ func (s *Sequence) index(name string, fallback int) int {
 		}
 	}
 	return fallback
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -19,6 +19,7 @@ import (
 	certificatesclient "k8s.io/client-go/kubernetes/typed/certificates/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // certificateSeconds is the life asked for, the least that the API takes: the
@@ -141,7 +142,7 @@ func awaitCertificate(ctx context.Context, client certificatesclient.Certificate
 			return next, derr
 		}
 		r = next
-		if err := pause(ctx, lookAgain); err != nil {
+		if err := wait.For(ctx, lookAgain); err != nil {
 			return r, err
 		}
 		if next, err := client.Get(ctx, name, metav1.GetOptions{}); err == nil {
@@ -198,15 +199,4 @@ func condition(r *certificatesv1.CertificateSigningRequest, kind certificatesv1.
 		}
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 const (
@@ -44,7 +45,7 @@ func (e *Executor) drain(parent context.Context, r scaledown.Removal) error {
 		case err == nil && left == 0:
 			return nil
 		case err == nil:
-			err = pause(ctx, drainPoll)
+			err = wait.For(ctx, drainPoll)
 		}
 		if err == nil {
 			continue

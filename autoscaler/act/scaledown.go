@@ -14,6 +14,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // ScaleDown begins the removals of a plan and returns; they go on in the
@@ -112,7 +113,7 @@ func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r s
 	if err := e.mark(ctx, r.Node, node.UID); err != nil {
 		return fmt.Errorf("taint node: %w", err)
 	}
-	if err := pause(ctx, e.o.Settle); err != nil {
+	if err := wait.For(ctx, e.o.Settle); err != nil {
 		return err
 	}
 	if err := e.drain(ctx, r); err != nil {
@@ -217,16 +218,4 @@ func (e *Executor) reserve(ctx context.Context, group string) (release func(), e
 		defer e.mu.Unlock()
 		e.reserved[group]--
 	}, nil
-}
-
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

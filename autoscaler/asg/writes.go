@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 var (
@@ -63,7 +64,7 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 		if err = c.setDesired(ctx, group, r.To); err == nil {
 			break
 		}
-		if try == raiseTries || !retry.NewStandard().IsErrorRetryable(err) || pause(ctx, time.Duration(try)*raisePause) != nil {
+		if try == raiseTries || !retry.NewStandard().IsErrorRetryable(err) || wait.For(ctx, time.Duration(try)*raisePause) != nil {
 			return Raised{}, fmt.Errorf("set desired capacity of group %s to %d: %w", group, r.To, brief(err))
 		}
 		// The write may have worked and its answer been lost.
@@ -96,18 +97,6 @@ func (c *Client) setDesired(ctx context.Context, group string, to int) error {
 		HonorCooldown:        aws.Bool(false),
 	}, func(o *autoscaling.Options) { o.RetryMaxAttempts = 1 })
 	return err
-}
-
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Spare returns how many instances the group could lose before it is at its

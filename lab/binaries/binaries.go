@@ -8,11 +8,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/joinery/joinery/lab/host"
@@ -53,9 +51,6 @@ func (s Set) Key(programs ...string) string {
 	}
 	return strings.Join(keys, ",")
 }
-
-// Programs lists the names of the set's programs in order.
-func (s Set) Programs() []string { return slices.Sorted(maps.Keys(s.paths)) }
 
 func (s *Set) add(program, path, key string) {
 	if s.paths == nil {

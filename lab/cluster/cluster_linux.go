@@ -133,10 +133,6 @@ func (c *Cluster) connect(ctx context.Context) error {
 	return nil
 }
 
-// RESTConfig returns a copy of the administrator's client configuration. It
-// dials inside the lab's network.
-func (c *Cluster) RESTConfig() *rest.Config { return rest.CopyConfig(c.config) }
-
 // Client is a client with the administrator's rights.
 func (c *Cluster) Client() kubernetes.Interface { return c.client }
 

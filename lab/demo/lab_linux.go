@@ -46,7 +46,6 @@ type Lab struct {
 
 	stop context.CancelFunc // ends the simulated AWS's listener
 	done chan error         // what its listener ended with
-	kit  *kit.Kit
 }
 
 // labOptions says what to make a Lab of.
@@ -67,7 +66,7 @@ func newLab(ctx context.Context, o labOptions) (*Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make lab: %w", err)
 	}
-	l := &Lab{Host: host, kit: o.kit, World: &awssim.World{Region: region, Log: o.log, Timing: awssim.Timing{
+	l := &Lab{Host: host, World: &awssim.World{Region: region, Log: o.log, Timing: awssim.Timing{
 		Proceed: 200 * time.Millisecond, Health: 2 * time.Second,
 	}}}
 	if err := l.serveAWS(ctx, o); err != nil {

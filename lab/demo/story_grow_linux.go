@@ -126,8 +126,8 @@ func podsMakeTheGroupGrow(ctx context.Context, s *story) (map[string]any, error)
 	s.facts.Latency.PendingToDesiredSeconds = seconds(latency)
 	evidence := map[string]any{"desired": grown[0].Params["DesiredCapacity"], "by": grown[0].Principal,
 		"instancesBefore": before, "pendingToDesiredSeconds": seconds(latency)}
-	if latency > readyLatency {
-		return evidence, fmt.Errorf("from unschedulable to SetDesiredCapacity: %s: expected at most %s", latency, readyLatency)
+	if latency > maxPending {
+		return evidence, fmt.Errorf("from unschedulable to SetDesiredCapacity: %s: expected at most %s", latency, maxPending)
 	}
 	return evidence, nil
 }

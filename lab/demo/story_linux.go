@@ -51,14 +51,16 @@ type story struct {
 }
 
 const (
-	group        = "workers"
-	workerType   = "t3.medium"
-	minWorkers   = 1
-	maxWorkers   = 5
-	wantedPods   = 10
-	workload     = "web"
-	tooBig       = "too-big"
-	readyLatency = 2 * time.Second
+	group      = "workers"
+	workerType = "t3.medium"
+	minWorkers = 1
+	maxWorkers = 5
+	wantedPods = 10
+	workload   = "web"
+	tooBig     = "too-big"
+	// maxPending bounds the time from a pod being unschedulable to the request
+	// for more capacity.
+	maxPending = 2 * time.Second
 )
 
 // tell runs the chapters in order and stops at the first that was not observed.
@@ -81,18 +83,14 @@ func (s *story) step(ctx context.Context, c chapter, patience time.Duration) err
 	bounded, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not observed within %s", patience))
 	defer cancel()
 	evidence, err := c.do(bounded, s)
-	s.record(c.name, time.Since(begin), evidence, err)
+	recordStep(s.facts, s.seen.timeline, c.name, time.Since(begin), evidence, err)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	return nil
 }
 
-// record adds the step to the facts and says how it went.
-func (s *story) record(name string, took time.Duration, evidence map[string]any, err error) {
-	recordStep(s.facts, s.seen.timeline, name, took, evidence, err)
-}
-
+// recordStep adds the step to the facts and says how it went.
 func recordStep(f *Facts, t *timeline, name string, took time.Duration, evidence map[string]any, err error) {
 	if evidence == nil {
 		evidence = map[string]any{}

@@ -55,10 +55,9 @@ func neverFits(ctx context.Context, s *story) (map[string]any, error) {
 	err := await(ctx, "the pod has an Event NotTriggerScaleUp", func(context.Context) (bool, string, error) {
 		s.seen.mu.Lock()
 		defer s.seen.mu.Unlock()
-		for _, refused := range s.seen.refused {
-			pod, text, _ := strings.Cut(refused, "\x00")
-			if strings.HasPrefix(pod, tooBig+"-") {
-				message = text
+		for _, e := range s.seen.told {
+			if e.Reason == "NotTriggerScaleUp" && strings.HasPrefix(e.InvolvedObject.Name, tooBig+"-") {
+				message = e.Message
 				return true, "", nil
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -31,8 +32,8 @@ type observer struct {
 	registered, ready map[string]time.Time
 	// reports is node name -> what its agent said last.
 	reports map[string]*v1alpha1.NodeReport
-	// refused is event uid -> message of NotTriggerScaleUp events, by pod.
-	refused map[string]string
+	// told is uid -> Event of the autoscaler.
+	told map[types.UID]*corev1.Event
 	// unschedulable is pod -> when it was first seen to be so.
 	unschedulable map[string]time.Time
 	calls         int // how many calls of the world have been looked at
@@ -48,7 +49,7 @@ type publication struct {
 
 func newObserver(t *timeline, w *awssim.World, cluster string) *observer {
 	return &observer{timeline: t, world: w, cluster: cluster, nodes: map[string]*corev1.Node{}, pods: map[string]*corev1.Pod{},
-		registered: map[string]time.Time{}, ready: map[string]time.Time{}, reports: map[string]*v1alpha1.NodeReport{}, refused: map[string]string{}, unschedulable: map[string]time.Time{}}
+		registered: map[string]time.Time{}, ready: map[string]time.Time{}, reports: map[string]*v1alpha1.NodeReport{}, told: map[types.UID]*corev1.Event{}, unschedulable: map[string]time.Time{}}
 }
 
 // watch follows the cluster until ctx ends. It returns when the first lists
@@ -170,12 +171,8 @@ func (o *observer) event(e *corev1.Event, now time.Time) {
 		return
 	}
 	o.mu.Lock()
-	key := string(e.UID)
-	_, seen := o.refused[key]
-	o.refused[key] = ""
-	if e.Reason == "NotTriggerScaleUp" {
-		o.refused[key] = e.InvolvedObject.Name + "\x00" + e.Message
-	}
+	_, seen := o.told[e.UID]
+	o.told[e.UID] = e
 	o.mu.Unlock()
 	if !seen {
 		o.timeline.add(Event{now, "kubernetes", shortName(e.InvolvedObject.Name), e.Reason + ": " + e.Message})
