@@ -11,6 +11,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/joinery/joinery/agent/host"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // NotReadyError says that the Node is not as it must be yet.
@@ -64,7 +65,7 @@ const (
 // *ForeignNodeError, and *NotReadyError when ctx's time is up or the kubelet
 // crashes all the time.
 func Verify(ctx context.Context, nodes nodeGetter, units unitWatcher, n Node) error {
-	for wait := firstLook; ; wait = min(wait*3/2, lastLook) {
+	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
 		lacking, err := inspect(ctx, nodes, n)
 		if lacking == nil {
 			return err
@@ -72,7 +73,7 @@ func Verify(ctx context.Context, nodes nodeGetter, units unitWatcher, n Node) er
 		if s, err := units.State(ctx, KubeletUnit); err == nil && s.CrashLooping() {
 			return &NotReadyError{Node: n.Name, Why: fmt.Sprintf("the kubelet crashes (%s, %d restarts): see journalctl -u kubelet: %s", s.Sub, s.Restarts, lacking.Why)}
 		}
-		if pause(ctx, wait) != nil {
+		if wait.For(ctx, pause) != nil {
 			return lacking
 		}
 	}
