@@ -20,6 +20,9 @@ type Template struct {
 	Taints []corev1.Taint
 	// Capacity and Allocatable carry at least cpu, memory and pods.
 	Capacity, Allocatable corev1.ResourceList
+	// AttachLimits: CSI driver -> how many of its volumes a node takes. A driver
+	// that is not named has no limit that is known.
+	AttachLimits map[string]int32
 }
 
 // Node imagines a ready node of this template. The labels that follow from name

@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 )
 
 // InstanceID is an EC2 instance id, such as i-0123456789abcdef0.
@@ -64,10 +65,52 @@ type Group struct {
 	// because of BackoffReason. Zero when the group is not backed off.
 	BackoffUntil  time.Time
 	BackoffReason string
-	// LastScaleUp is when the group was last grown, for the delay before
-	// nodes are taken out again. Zero when not known.
-	LastScaleUp time.Time
-	Tags        map[string]string
+	// LastScaleUp, LastScaleDown and LastScaleDownFailure are when the group was
+	// last grown, when a node of it was last removed, and when a removal last
+	// failed, for the delays before nodes are taken out again. Zero when not
+	// known.
+	LastScaleUp, LastScaleDown, LastScaleDownFailure time.Time
+	Tags                                             map[string]string
+
+	// InstanceTypes are the types that the group may launch: one, or those of a
+	// mixed group. The Template holds the least of each resource over them.
+	InstanceTypes []string
+	// Price is what one instance costs, in US dollars an hour; the mean over the
+	// types of a mixed group. 0 when not known.
+	Price float64
+	// Priority orders groups: a group is grown only for what those of a higher
+	// priority cannot take.
+	Priority int
+	// Headroom is how many nodes of the group are to stay without pods, as room
+	// for pods to come.
+	Headroom int
+	// Warm is how many instances wait in the group's warm pool. They join
+	// sooner than new ones.
+	Warm int
+	// ScaleDown overrides the planner's options for this group.
+	ScaleDown ScaleDownOverrides
+}
+
+// ScaleDownOverrides are the settings of one group, from its tags
+// node-template/autoscaling-options/*. A nil field leaves the planner's option.
+type ScaleDownOverrides struct {
+	UtilizationThreshold, GPUUtilizationThreshold *float64
+	UnneededTime, UnreadyTime                     *time.Duration
+	IgnoreDaemonSetsUtilization                   *bool
+}
+
+// NewNode is a node that a plan adds.
+type NewNode struct {
+	// Name is made up by the plan; Placement.Node refers to it.
+	Name, Group string
+	// Zone is where the node is expected: the Auto Scaling Group decides.
+	Zone string
+}
+
+// Placement puts one pod on one node of a plan.
+type Placement struct {
+	Pod  *corev1.Pod
+	Node string
 }
 
 // BackedOff reports whether the group must not be grown at now. With now zero
@@ -101,4 +144,10 @@ type Input struct {
 	PodDisruptionBudgets []*policyv1.PodDisruptionBudget
 	// Namespaces give the labels that namespace selectors of pod affinity match.
 	Namespaces []*corev1.Namespace
+	// PersistentVolumeClaims, PersistentVolumes and StorageClasses say where
+	// the volumes of pods can be attached, CSINodes how many a node takes.
+	PersistentVolumeClaims []*corev1.PersistentVolumeClaim
+	PersistentVolumes      []*corev1.PersistentVolume
+	StorageClasses         []*storagev1.StorageClass
+	CSINodes               []*storagev1.CSINode
 }

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
 )
 
 // Options steer a plan. The zero value is ready to use: a zero duration, count
@@ -78,6 +80,10 @@ type Decision struct {
 	Waiting []NodeReason `json:"waiting,omitempty"`
 	// Needed are the nodes that stay, by name: the annotation is to be cleared.
 	Needed []NodeReason `json:"needed,omitempty"`
+	// Moves are where the plan sees the pods of the removed nodes, and those
+	// that wait for a place already, in an order in which the scheduler could
+	// place them once the nodes are gone.
+	Moves []cluster.Placement `json:"-"`
 	// Err is set when nothing could be planned at all.
 	Err error `json:"-"`
 }

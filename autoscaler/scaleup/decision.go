@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
 )
 
 // Options steer a plan. The zero value is ready to use.
@@ -34,6 +36,11 @@ type Decision struct {
 	// Waiting are the pods that need no growth, by namespace and name: they fit
 	// on a node that is there or on its way.
 	Waiting []PodReason `json:"waiting,omitempty"`
+	// NewNodes are the nodes that the increases stand for, and Placements where
+	// the plan sees each pod that it helps or lets wait, in an order in which the
+	// scheduler could place them one after the other.
+	NewNodes   []cluster.NewNode   `json:"-"`
+	Placements []cluster.Placement `json:"-"`
 	// Err is set when nothing could be planned at all.
 	Err error `json:"-"`
 }
