@@ -6,6 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/scaledown/rules"
 )
 
 // Options steer a plan. The zero value is ready to use: a zero duration, count
@@ -34,20 +35,18 @@ type Options struct {
 	// (--skip-nodes-with-local-storage=false).
 	MoveLocalStorage bool
 	// MoveSystemPods lets pods of kube-system go that no disruption budget covers
-	// (--skip-nodes-with-system-pods=false).
+	// and that are younger than 1 h (--skip-nodes-with-system-pods=false).
 	MoveSystemPods bool
 	// MoveCustomControllerPods lets pods go whose controller is of a kind that is
 	// not built in (--skip-nodes-with-custom-controller-pods=false).
 	MoveCustomControllerPods bool
 }
 
-const defaultReportTimeout = 5 * time.Minute
-
 func (o Options) withDefaults() Options {
 	o.IdleDelay = orDefault(o.IdleDelay, 30*time.Second)
 	o.UnneededTime = orDefault(o.UnneededTime, 10*time.Minute)
 	o.DelayAfterAdd = orDefault(o.DelayAfterAdd, 10*time.Minute)
-	o.ReportTimeout = orDefault(o.ReportTimeout, defaultReportTimeout)
+	o.ReportTimeout = orDefault(o.ReportTimeout, rules.DefaultReportTimeout)
 	if o.MaxParallel == 0 {
 		o.MaxParallel = 10
 	}
@@ -110,26 +109,24 @@ type NodeReason struct {
 	Message string `json:"message"`
 }
 
-// Cause says in one word why a node stays. Where Cluster Autoscaler has a word
-// for it (the label "reason" of its metric unremovable_nodes_count), it is that
-// one.
-type Cause string
+// Cause says in one word why a node stays.
+type Cause = rules.Cause
 
 // The causes.
 const (
-	NotAutoscaled      Cause = "NotAutoscaled"
-	ControlPlane       Cause = "ControlPlane"
-	Disabled           Cause = "ScaleDownDisabledAnnotation"
-	BeingDeleted       Cause = "CurrentlyBeingDeleted"
-	NotReady           Cause = "NotReady"
-	OutOfService       Cause = "InstanceNotInService"
-	Held               Cause = "HeldByAgent"
-	NotUnderutilized   Cause = "NotUnderutilized"
-	BlockedByPod       Cause = "BlockedByPod"
-	NoPlaceToMovePods  Cause = "NoPlaceToMovePods"
-	NeededByPods       Cause = "NeededByPods"
-	MinSizeReached     Cause = "NodeGroupMinSizeReached"
-	NotUnneededLong    Cause = "NotUnneededLongEnough"
-	RecentlyAdded      Cause = "GroupRecentlyGrown"
-	MaxParallelReached Cause = "MaxParallelReached"
+	NotAutoscaled      = rules.NotAutoscaled
+	ControlPlane       = rules.ControlPlane
+	Disabled           = rules.Disabled
+	BeingDeleted       = rules.BeingDeleted
+	NotReady           = rules.NotReady
+	OutOfService       = rules.OutOfService
+	Held               = rules.Held
+	NotUnderutilized   = rules.NotUnderutilized
+	BlockedByPod       = rules.BlockedByPod
+	NoPlaceToMovePods  = rules.NoPlaceToMovePods
+	NeededByPods       = rules.NeededByPods
+	MinSizeReached     = rules.MinSizeReached
+	NotUnneededLong    = rules.NotUnneededLong
+	RecentlyAdded      = rules.RecentlyAdded
+	MaxParallelReached = rules.MaxParallelReached
 )

@@ -12,17 +12,17 @@
 //
 // How long a node must have been unneeded depends on what its agent says in the
 // condition joinery.dev/ScaleDownReady. An empty node whose agent has said True
-// goes after Options.IdleDelay. False holds the node for as long as it stands,
-// except for the reason PodsRunning, which says no more than the API server
-// knows. Without a fresh report the node goes after Options.UnneededTime, the
-// rule of Cluster Autoscaler. Since when a node has been unneeded is kept on the
-// node, in the annotation joinery.dev/unneeded-since, so a restart forgets
-// nothing.
+// goes after Options.IdleDelay. False holds the node, except for the reason
+// PodsRunning, which says no more than the API server knows; what local software
+// asked for holds it for as long as it stands, also in an old report. Without a
+// fresh report the node goes after Options.UnneededTime, the rule of Cluster
+// Autoscaler. Since when a node has been unneeded is kept on the node, in the
+// annotation joinery.dev/unneeded-since, so a restart forgets nothing.
 //
 // A node that is not Ready stays, also one that never was: nothing it says about
 // its pods can be relied on, and what keeps it from being Ready is most often not
 // the node's own. Removing it is left to the operator.
 //
-// Which pods may be moved follows Cluster Autoscaler's rules and annotations,
-// see drainRules.
+// Which pods may be moved and which nodes may go follows Cluster Autoscaler's
+// rules and annotations, see package rules.
 package scaledown

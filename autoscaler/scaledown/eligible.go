@@ -2,13 +2,11 @@ package scaledown
 
 import (
 	"fmt"
-	"slices"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/fit"
+	"github.com/joinery/joinery/autoscaler/scaledown/rules"
 )
 
 // candidates finds the nodes that may be unneeded, by name, and reports why the
@@ -19,7 +17,8 @@ func (p *planner) candidates() []*candidate {
 		if n.Kind != cluster.Joined && n.Kind != cluster.Starting {
 			continue
 		}
-		if inGroup(n) && beingDeleted(n) {
+		f := facts(n)
+		if f.InGroup && f.Departing() {
 			p.removing++
 			// Auto Scaling lowers the desired capacity when it starts to
 			// terminate; until then the node still counts in it.
@@ -27,7 +26,7 @@ func (p *planner) candidates() []*candidate {
 				p.removable[n.Group]--
 			}
 		}
-		if cause, text := p.excluded(n); text != "" {
+		if cause, text := p.drainer.Node(f); text != "" {
 			p.needed(n, cause, text)
 			continue
 		}
@@ -44,47 +43,15 @@ func (p *planner) candidates() []*candidate {
 
 func inGroup(n *cluster.NodeState) bool { return n.Group != "" && n.Instance != nil }
 
-// beingDeleted reports whether somebody has begun to remove the node.
-func beingDeleted(n *cluster.NodeState) bool {
-	return n.Node().DeletionTimestamp != nil || n.Instance != nil && n.Instance.Leaving() ||
-		slices.ContainsFunc(n.Node().Spec.Taints, func(t corev1.Taint) bool { return t.Key == cluster.ToBeDeletedTaint })
-}
-
-// excluded says why the node is out of the question, whatever runs on it.
-func (p *planner) excluded(n *cluster.NodeState) (Cause, string) {
-	node := n.Node()
-	said, _, text := agentReport(node, p.now, p.o.ReportTimeout)
-	switch {
-	case !inGroup(n):
-		return NotAutoscaled, "the node belongs to no group"
-	case isControlPlane(node):
-		return ControlPlane, "the node belongs to the control plane"
-	case node.Annotations[ScaleDownDisabled] == "true":
-		return Disabled, "the node is annotated " + ScaleDownDisabled + "=true"
-	case beingDeleted(n):
-		return BeingDeleted, "the node is being removed"
-	case n.Kind == cluster.Starting:
-		return NotReady, "the node is starting"
-	case n.Unusable != "":
-		return NotReady, n.Unusable
-	case n.Instance.LifecycleState != "" && n.Instance.LifecycleState != "InService":
-		return OutOfService, "the instance is " + n.Instance.LifecycleState
-	case said == saysHold:
-		return Held, "the node is held by its agent: " + text
+// facts is the node as the rules see it.
+func facts(n *cluster.NodeState) rules.NodeFacts {
+	f := rules.NodeFacts{
+		Node: n.Node(), InGroup: inGroup(n), Starting: n.Kind == cluster.Starting, Unusable: n.Unusable,
 	}
-	return "", ""
-}
-
-func isControlPlane(node *corev1.Node) bool {
-	for _, key := range []string{"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"} {
-		if _, ok := node.Labels[key]; ok {
-			return true
-		}
-		if slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key }) {
-			return true
-		}
+	if n.Instance != nil {
+		f.LifecycleState, f.Leaving = n.Instance.LifecycleState, n.Instance.Leaving()
 	}
-	return false
+	return f
 }
 
 // look judges the pods of the node and finds out when it may go.
@@ -94,15 +61,15 @@ func (p *planner) look(c *candidate) (Cause, string) {
 	if blocked != "" {
 		return BlockedByPod, blocked
 	}
-	said, since, _ := agentReport(c.node.Node(), p.now, p.o.ReportTimeout)
-	if c.empty() && said == saysPods {
+	said, since, _ := rules.Report(c.node.Node(), p.now, p.o.ReportTimeout)
+	if c.empty() && said == rules.SaysPods {
 		return Held, "its agent still sees pods running"
 	}
 	if !c.empty() && c.utilization >= p.o.UtilizationThreshold {
 		return NotUnderutilized, fmt.Sprintf("used at %.0f %%, from %.0f %% on a node stays",
 			100*c.utilization, 100*p.o.UtilizationThreshold)
 	}
-	if c.empty() && said == saysReady {
+	if c.empty() && said == rules.SaysReady {
 		c.since = since
 		c.setWait(p.now, p.o.IdleDelay, time.Time{})
 		return "", ""

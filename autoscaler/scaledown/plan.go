@@ -27,7 +27,7 @@ func Plan(s *cluster.Snapshot, now time.Time, o Options) Decision {
 	b := newBudgets(s.PodDisruptionBudgets())
 	p := &planner{
 		s: s, now: now, o: o, checker: checker, budgets: b,
-		drainer:   &drainer{o: o, now: now, budgets: b},
+		drainer:   newDrainer(o, now, b),
 		neededBy:  map[string]*corev1.Pod{},
 		removable: map[string]int{},
 		decision:  Decision{Unneeded: map[string]time.Time{}},
@@ -223,7 +223,7 @@ func (p *planner) targets() []*cluster.NodeState {
 
 func (p *planner) hasMovable(n *cluster.NodeState) bool {
 	for _, pi := range n.Info.GetPods() {
-		if v, _ := p.drainer.verdict(pi.GetPod()); v != ignore {
+		if p.drainer.counts(pi.GetPod()) {
 			return true
 		}
 	}

@@ -1,0 +1,29 @@
+package rules
+
+// Cause says in one word why a node stays. Where Cluster Autoscaler has a word
+// for it (the label "reason" of its metric unremovable_nodes_count), it is that
+// one.
+type Cause string
+
+// The causes that the rules of this package find.
+const (
+	NotAutoscaled Cause = "NotAutoscaled"
+	ControlPlane  Cause = "ControlPlane"
+	Disabled      Cause = "ScaleDownDisabledAnnotation"
+	BeingDeleted  Cause = "CurrentlyBeingDeleted"
+	NotReady      Cause = "NotReady"
+	OutOfService  Cause = "InstanceNotInService"
+	Held          Cause = "HeldByAgent"
+)
+
+// The causes that planning finds.
+const (
+	NotUnderutilized   Cause = "NotUnderutilized"
+	BlockedByPod       Cause = "BlockedByPod"
+	NoPlaceToMovePods  Cause = "NoPlaceToMovePods"
+	NeededByPods       Cause = "NeededByPods"
+	MinSizeReached     Cause = "NodeGroupMinSizeReached"
+	NotUnneededLong    Cause = "NotUnneededLongEnough"
+	RecentlyAdded      Cause = "GroupRecentlyGrown"
+	MaxParallelReached Cause = "MaxParallelReached"
+)

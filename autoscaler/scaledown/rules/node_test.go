@@ -1,0 +1,98 @@
+package rules_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/scaledown/rules"
+)
+
+func label(key string) func(*rules.NodeFacts) {
+	return func(n *rules.NodeFacts) { n.Node.Labels = map[string]string{key: ""} }
+}
+
+func taint(key string) func(*rules.NodeFacts) {
+	return func(n *rules.NodeFacts) {
+		n.Node.Spec.Taints = []corev1.Taint{{Key: key, Effect: corev1.TaintEffectNoSchedule}}
+	}
+}
+
+func annotation(key, value string) func(*rules.NodeFacts) {
+	return func(n *rules.NodeFacts) { metav1.SetMetaDataAnnotation(&n.Node.ObjectMeta, key, value) }
+}
+
+func lifecycle(state string) func(*rules.NodeFacts) {
+	return func(n *rules.NodeFacts) { n.LifecycleState = state }
+}
+
+func condition(status corev1.ConditionStatus, reason v1alpha1.ReadyReason, age time.Duration) func(*rules.NodeFacts) {
+	return func(n *rules.NodeFacts) { report(n.Node, status, reason, age) }
+}
+
+func TestNode(t *testing.T) {
+	const old = time.Hour
+	tests := []struct {
+		name string
+		node func(*rules.NodeFacts)
+		want rules.Cause
+		say  string
+	}{
+		{"nothing speaks against it", func(*rules.NodeFacts) {}, "", ""},
+		{"of no group", func(n *rules.NodeFacts) { n.InGroup = false }, rules.NotAutoscaled, "no group"},
+		{"control plane by label", label("node-role.kubernetes.io/control-plane"), rules.ControlPlane, "control plane"},
+		{"control plane by taint", taint("node-role.kubernetes.io/control-plane"), rules.ControlPlane, "control plane"},
+		{"master by label", label("node-role.kubernetes.io/master"), rules.ControlPlane, "control plane"},
+		{"master by taint", taint("node-role.kubernetes.io/master"), rules.ControlPlane, "control plane"},
+		{"another role", label("node-role.kubernetes.io/worker"), "", ""},
+		{"disabled", annotation(rules.ScaleDownDisabled, "true"), rules.Disabled, "scale-down-disabled=true"},
+		{"not disabled", annotation(rules.ScaleDownDisabled, "false"), "", ""},
+		{"Node being deleted", func(n *rules.NodeFacts) { n.Node.DeletionTimestamp = &metav1.Time{Time: now} }, rules.BeingDeleted, "being removed"},
+		{"marked", taint(cluster.ToBeDeletedTaint), rules.BeingDeleted, "being removed"},
+		{"instance leaving", func(n *rules.NodeFacts) { n.Leaving, n.LifecycleState = true, "Terminating" }, rules.BeingDeleted, "being removed"},
+		{"only a candidate of Cluster Autoscaler's", taint("DeletionCandidateOfClusterAutoscaler"), "", ""},
+		{"starting", func(n *rules.NodeFacts) { n.Starting = true }, rules.NotReady, "starting"},
+		{"not ready", func(n *rules.NodeFacts) { n.Unusable = "the node is not ready" }, rules.NotReady, "the node is not ready"},
+		{"standby", lifecycle("Standby"), rules.OutOfService, "the instance is Standby"},
+		{"lifecycle not known", lifecycle(""), "", ""},
+		{"asks for time before its deletion", annotation("delay-deletion.cluster-autoscaler.kubernetes.io/disk", "x"), "", ""},
+		{"not enabled", annotation("k8s.io/cluster-autoscaler-enabled", "false"), "", ""},
+		{"inhibitor", condition("False", v1alpha1.InhibitorHeld, 0), rules.Held, "held by its agent: InhibitorHeld"},
+		{"hold file, old report", condition("False", v1alpha1.HoldFile, old), rules.Held, "held by its agent: HoldFile"},
+		{"draining", condition("False", v1alpha1.Draining, 0), rules.Held, "held by its agent: Draining"},
+		{"draining, old report", condition("False", v1alpha1.Draining, old), "", ""},
+		{"pods run", condition("False", v1alpha1.PodsRunning, 0), "", ""},
+		{"idle", condition("True", v1alpha1.Idle, 0), "", ""},
+		{"what never changes comes first", func(n *rules.NodeFacts) { n.Starting, n.InGroup = true, false }, rules.NotAutoscaled, "no group"},
+	}
+	c := rules.Context{Now: now, Options: rules.Options{ReportTimeout: 5 * time.Minute}}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			n := rules.NodeFacts{Node: &corev1.Node{}, InGroup: true, LifecycleState: "InService"}
+			tt.node(&n)
+			cause, why := c.Node(n)
+			if cause != tt.want || !strings.Contains(why, tt.say) || (cause == "") != (why == "") {
+				t.Errorf("%q, %q, want %q with %q", cause, why, tt.want, tt.say)
+			}
+		})
+	}
+}
+
+func TestDelayedBy(t *testing.T) {
+	const delay = "delay-deletion.cluster-autoscaler.kubernetes.io/"
+	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
+		delay + "disk": "", delay + "balancer": "false", rules.ScaleDownDisabled: "true",
+	}}}
+	if got, want := rules.DelayedBy(node), []string{delay + "balancer", delay + "disk"}; !slices.Equal(got, want) {
+		t.Errorf("delayed by %q, want %q", got, want)
+	}
+	if got := rules.DelayedBy(&corev1.Node{}); len(got) != 0 {
+		t.Errorf("delayed by %q, want nothing", got)
+	}
+}
