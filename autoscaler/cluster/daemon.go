@@ -13,24 +13,37 @@ import (
 
 // daemon is a DaemonSet with the pod that it would put on a node.
 type daemon struct {
-	uid types.UID
-	pod corev1.Pod
+	set      *appsv1.DaemonSet
+	pod      corev1.Pod
+	class    *Class
+	affinity nodeaffinity.RequiredNodeAffinity
+}
+
+// daemonMemo is what one node was still to get, and of what that was found out.
+type daemonMemo struct {
+	node      *corev1.Node
+	residents *residents
+	version   int // of the residents
+	gen       int // of the daemons
+	missing   []Pod
 }
 
 // newDaemon makes the pod of a DaemonSet as its controller does: with the
 // tolerations that every daemon gets.
-func newDaemon(ds *appsv1.DaemonSet) daemon {
+func newDaemon(ds *appsv1.DaemonSet, cs *classes) daemon {
 	template := ds.Spec.Template.DeepCopy()
 	daemonutil.AddOrUpdateDaemonPodTolerations(&template.Spec)
-	pod := corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}
-	pod.Namespace = ds.Namespace
+	d := daemon{set: ds, pod: corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}}
+	d.pod.Namespace = ds.Namespace
 	controller := true
-	pod.OwnerReferences = []metav1.OwnerReference{{
+	d.pod.OwnerReferences = []metav1.OwnerReference{{
 		APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "DaemonSet",
 		Name: ds.Name, UID: ds.UID, Controller: &controller,
 	}}
-	pod.GenerateName = ds.Name + "-"
-	return daemon{uid: ds.UID, pod: pod}
+	d.pod.GenerateName = ds.Name + "-"
+	d.class = cs.of(&d.pod)
+	d.affinity = nodeaffinity.GetRequiredNodeAffinity(&d.pod)
+	return d
 }
 
 // runsOn reports whether the DaemonSet controller would make a pod for the node:
@@ -40,8 +53,11 @@ func (d *daemon) runsOn(node *corev1.Node) bool {
 	if d.pod.Spec.NodeName != "" && d.pod.Spec.NodeName != node.Name {
 		return false
 	}
-	if ok, err := nodeaffinity.GetRequiredNodeAffinity(&d.pod).Match(node); err != nil || !ok {
+	if ok, err := d.affinity.Match(node); err != nil || !ok {
 		return false
+	}
+	if len(node.Spec.Taints) == 0 {
+		return true
 	}
 	_, untolerated := corev1helpers.FindMatchingUntoleratedTaint(klog.Logger{}, node.Spec.Taints, d.pod.Spec.Tolerations,
 		func(t *corev1.Taint) bool {
@@ -51,33 +67,50 @@ func (d *daemon) runsOn(node *corev1.Node) bool {
 }
 
 // podFor is the daemon's pod on the node.
-func (d *daemon) podFor(node string) *corev1.Pod {
+func (d *daemon) podFor(node string) Pod {
 	pod := d.pod
 	pod.Name = pod.GenerateName + node
-	pod.UID = types.UID(string(d.uid) + "/" + pod.Namespace + "/" + pod.Name)
+	pod.UID = types.UID(string(d.set.UID) + "/" + pod.Namespace + "/" + pod.Name)
 	pod.Spec.NodeName = node
-	return &pod
+	return Pod{&pod, d.class}
 }
 
 // OwnedByDaemonSet reports whether a DaemonSet controls the pod.
 func OwnedByDaemonSet(pod *corev1.Pod) bool {
-	ref := metav1.GetControllerOf(pod)
-	return ref != nil && ref.Kind == "DaemonSet"
+	return daemonSetOf(pod) != ""
+}
+
+// daemonSetOf is the uid of the DaemonSet that controls the pod, empty when none
+// does.
+func daemonSetOf(pod *corev1.Pod) types.UID {
+	for i := range pod.OwnerReferences {
+		if ref := &pod.OwnerReferences[i]; ref.Controller != nil && *ref.Controller && ref.Kind == "DaemonSet" {
+			return ref.UID
+		}
+	}
+	return ""
 }
 
 // missingDaemons gives the daemon pods that are to run on the node and are not
 // there yet: all of them on an imagined node, the late ones on a joined one.
-func missingDaemons(daemons []daemon, st *NodeState) []*corev1.Pod {
-	present := map[types.UID]bool{}
-	for _, pi := range st.Info.GetPods() {
-		if ref := metav1.GetControllerOf(pi.GetPod()); ref != nil && ref.Kind == "DaemonSet" {
-			present[ref.UID] = true
+func missingDaemons(daemons []daemon, node *corev1.Node, residents []Pod) []Pod {
+	var present []types.UID
+	for i := range residents {
+		if uid := daemonSetOf(residents[i].Pod); uid != "" {
+			present = append(present, uid)
 		}
 	}
-	var pods []*corev1.Pod
+	var pods []Pod
+next:
 	for i := range daemons {
-		if d := &daemons[i]; !present[d.uid] && d.runsOn(st.Node()) {
-			pods = append(pods, d.podFor(st.Name()))
+		d := &daemons[i]
+		for _, uid := range present {
+			if uid == d.set.UID {
+				continue next
+			}
+		}
+		if d.runsOn(node) {
+			pods = append(pods, d.podFor(node.Name))
 		}
 	}
 	return pods

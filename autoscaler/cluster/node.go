@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/kubernetes/pkg/scheduler/framework"
 )
 
 // ToBeDeletedTaint is Cluster Autoscaler's taint for a node that is being
@@ -47,11 +46,9 @@ const (
 	Planned
 )
 
-// NodeState is one node of a snapshot.
+// NodeState is one node of a snapshot. It is never changed: what a plan does is
+// kept elsewhere (package fit).
 type NodeState struct {
-	// Info holds the node and its pods in the scheduler's form. Change it
-	// through the Snapshot only.
-	Info *framework.NodeInfo
 	Kind Kind
 	// Unusable says why nothing may be planned on the node. Empty when it may.
 	Unusable string
@@ -60,47 +57,77 @@ type NodeState struct {
 	// Instance is the group's member behind the node. Nil when there is none.
 	Instance *Instance
 	Zone     string
+	// Residents are the pods bound to the node, by namespace and name; Daemons
+	// those that are still to come there. Ended pods are in neither.
+	Residents, Daemons []Pod
+	// Allocatable is what pods may request, Used what those of the node do.
+	Allocatable, Used Amounts
+	// AttachLimits: CSI driver -> most volumes, where known.
+	AttachLimits map[string]int32
+
+	node *corev1.Node
 }
 
 // Name is the name of the node.
-func (n *NodeState) Name() string { return n.Info.Node().Name }
+func (n *NodeState) Name() string { return n.node.Name }
 
 // Node is the node as the filters see it.
-func (n *NodeState) Node() *corev1.Node { return n.Info.Node() }
+func (n *NodeState) Node() *corev1.Node { return n.node }
 
-// nodeInfo makes the scheduler's form of a node without pods.
-func nodeInfo(node *corev1.Node) *framework.NodeInfo {
-	info := framework.NewNodeInfo()
-	info.SetNode(node)
-	return info
+// Pods are the pods on the node, those of daemons that are still to come at the
+// end.
+func (n *NodeState) Pods() []*corev1.Pod {
+	pods := make([]*corev1.Pod, 0, len(n.Residents)+len(n.Daemons))
+	for _, list := range [2][]Pod{n.Residents, n.Daemons} {
+		for i := range list {
+			pods = append(pods, list[i].Pod)
+		}
+	}
+	return pods
 }
 
-// joinedState judges a Node of the API server.
-func joinedState(node *corev1.Node, group *Group, inst *Instance, now time.Time) *NodeState {
-	st := &NodeState{Kind: Joined, Instance: inst, Zone: node.Labels[corev1.LabelTopologyZone]}
-	if group != nil {
-		st.Group = group.Name
+// Empty reports whether only pods of DaemonSets and static pods are on the node.
+func (n *NodeState) Empty() bool {
+	for i := range n.Residents {
+		p := n.Residents[i].Pod
+		if _, static := p.Annotations[corev1.MirrorPodAnnotationKey]; !static && !OwnedByDaemonSet(p) {
+			return false
+		}
 	}
-	if inst != nil && inst.Zone != "" {
-		st.Zone = inst.Zone
+	return true
+}
+
+// setNode sets the node and what follows from it.
+func (n *NodeState) setNode(node *corev1.Node) {
+	n.node = node
+	n.Allocatable = AmountsOf(node.Status.Allocatable)
+}
+
+func (n *NodeState) setDaemons(pods []Pod) {
+	n.Daemons = pods
+	for i := range pods {
+		n.Used.add(&pods[i].Class.Requests, 1)
 	}
+}
+
+// judge finds out how a Node of the API server stands.
+func (n *NodeState) judge(node *corev1.Node, now time.Time) {
 	ready := readyStatus(node)
 	starting := ready != corev1.ConditionTrue || hasStartupTaint(node)
 	switch {
 	case node.DeletionTimestamp != nil:
-		st.Unusable = "the Node is being deleted"
+		n.Unusable = "the Node is being deleted"
 	case hasTaint(node, ToBeDeletedTaint):
-		st.Unusable = "the node is being removed"
-	case inst != nil && inst.Leaving():
-		st.Unusable = "the instance is " + inst.LifecycleState
+		n.Unusable = "the node is being removed"
+	case n.Instance != nil && n.Instance.Leaving():
+		n.Unusable = "the instance is " + n.Instance.LifecycleState
 	case starting && ready != corev1.ConditionUnknown && young(node.CreationTimestamp.Time, now):
-		st.Kind = Starting
+		n.Kind = Starting
 		node = withoutStartupTaints(node)
 	case ready != corev1.ConditionTrue:
-		st.Unusable = "the node is not ready"
+		n.Unusable = "the node is not ready"
 	}
-	st.Info = nodeInfo(node)
-	return st
+	n.setNode(node)
 }
 
 // readyStatus gives the status of condition Ready; a Node without the condition
@@ -156,7 +183,7 @@ func instanceIDOf(providerID string) InstanceID {
 	if !ok {
 		return ""
 	}
-	for _, part := range strings.Split(rest, "/") {
+	for part := range strings.SplitSeq(rest, "/") {
 		if strings.HasPrefix(part, "i-") {
 			return part
 		}

@@ -8,36 +8,30 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
-	fwk "k8s.io/kube-scheduler/framework"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
-// Snapshot is the world at one moment. Its reading methods give sorted lists
-// that must not be changed. It is not safe for concurrent use.
-//
-// Changes (AddPlanned, RemoveNode, AddPod, Nominate) are written to an undo
-// log; Fork marks a place in it and Revert goes back there, at the cost of the
-// changes made since and not of the size of the cluster.
+// Snapshot is the world at one moment. It is never changed, and its methods give
+// sorted lists that must not be changed either. Plans try things out in a
+// fit.Ledger over it.
 type Snapshot struct {
 	now        time.Time
 	groups     []Group
 	groupAt    map[string]int
 	members    map[InstanceID]member
 	daemons    []daemon
-	namespaces []*corev1.Namespace
+	namespaces map[string]labels.Set
 	budgets    []*policyv1.PodDisruptionBudget
+	storage    *storage
 
-	// nodes: name -> state; order and infos list the same nodes, real ones by
-	// name, then imagined ones as they were added.
+	// nodes: name -> state; order lists the same nodes, real ones by name, then
+	// imagined ones by group.
 	nodes map[string]*NodeState
 	order []*NodeState
-	infos []fwk.NodeInfo
-	// zones: group -> zone -> instances there, with upcoming and planned ones.
+	// zones: group -> zone -> instances there, with upcoming ones.
 	zones map[string]map[string]int
 
-	pending, incoming []*corev1.Pod
-
-	undo  []func()
-	marks []int
+	pending, incoming []Pod
 }
 
 // member points at an instance of a group by their places.
@@ -46,22 +40,47 @@ type member struct{ group, instance int }
 // New makes a snapshot of listed objects. Names that stand twice in a list are
 // an error, since such a list is no picture of a cluster.
 func New(in Input) (*Snapshot, error) {
+	c := NewCache()
+	for _, n := range in.Nodes {
+		if c.nodes[n.Name] != nil {
+			return nil, fmt.Errorf("take snapshot: node %q stands twice", n.Name)
+		}
+		c.SetNode(n)
+	}
+	for _, p := range in.Pods {
+		c.setPod(p)
+	}
+	return c.Snapshot(in)
+}
+
+// Snapshot takes a picture of the cache at a moment. Nodes and Pods of in are not
+// looked at. The only error is a group that stands twice.
+func (c *Cache) Snapshot(in Input) (*Snapshot, error) {
+	c.SetDaemonSets(in.DaemonSets)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	s := &Snapshot{
-		now:     in.Now,
-		nodes:   make(map[string]*NodeState, len(in.Nodes)),
-		zones:   make(map[string]map[string]int, len(in.Groups)),
-		members: make(map[InstanceID]member),
-		groupAt: make(map[string]int, len(in.Groups)),
+		now:        in.Now,
+		nodes:      make(map[string]*NodeState, len(c.nodes)),
+		zones:      make(map[string]map[string]int, len(in.Groups)),
+		members:    make(map[InstanceID]member),
+		groupAt:    make(map[string]int, len(in.Groups)),
+		namespaces: make(map[string]labels.Set, len(in.Namespaces)),
+		daemons:    c.daemons,
 	}
 	if err := s.setGroups(in.Groups); err != nil {
 		return nil, err
 	}
-	s.setLists(in)
-	if err := s.setNodes(in.Nodes); err != nil {
-		return nil, err
+	for _, ns := range in.Namespaces {
+		s.namespaces[ns.Name] = ns.Labels
 	}
-	s.setPods(in.Pods)
-	s.setDaemons()
+	s.budgets = slices.Clone(in.PodDisruptionBudgets)
+	slices.SortFunc(s.budgets, func(a, b *policyv1.PodDisruptionBudget) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	s.storage = newStorage(&in, c.classes.next)
+	s.setNodes(c)
+	s.setWaiting(c.unbound.sorted())
 	s.setUpcoming()
 	return s, nil
 }
@@ -89,72 +108,93 @@ func (s *Snapshot) setGroups(groups []Group) error {
 	return nil
 }
 
-func (s *Snapshot) setLists(in Input) {
-	s.namespaces = in.Namespaces
-	s.budgets = slices.Clone(in.PodDisruptionBudgets)
-	slices.SortFunc(s.budgets, func(a, b *policyv1.PodDisruptionBudget) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
-	})
-	for _, ds := range in.DaemonSets {
-		if ds.DeletionTimestamp == nil {
-			s.daemons = append(s.daemons, newDaemon(ds))
-		}
+func (s *Snapshot) setNodes(c *Cache) {
+	nodes := make([]*corev1.Node, 0, len(c.nodes))
+	for _, n := range c.nodes {
+		nodes = append(nodes, n)
 	}
-	slices.SortFunc(s.daemons, func(a, b daemon) int {
-		return cmp.Or(ComparePods(&a.pod, &b.pod), cmp.Compare(a.pod.GenerateName, b.pod.GenerateName))
-	})
+	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
+	states := make([]NodeState, len(nodes))
+	s.order = make([]*NodeState, 0, len(nodes))
+	for i, node := range nodes {
+		st := &states[i]
+		group, inst, _ := s.GroupOf(node)
+		st.Instance, st.Zone = inst, node.Labels[corev1.LabelTopologyZone]
+		if group != nil {
+			st.Group = group.Name
+		}
+		if inst != nil && inst.Zone != "" {
+			st.Zone = inst.Zone
+		}
+		st.judge(node, s.now)
+		st.AttachLimits = s.storage.limits[node.Name]
+		r := c.residents[node.Name]
+		if r != nil {
+			r.seal()
+			st.Residents, st.Used = r.pods, r.used
+			s.occupyClaims(r.pods)
+		}
+		if st.Unusable == "" {
+			st.setDaemons(c.daemonsFor(node, st, r))
+		}
+		s.insert(st)
+	}
 }
 
-func (s *Snapshot) setNodes(nodes []*corev1.Node) error {
-	nodes = slices.Clone(nodes)
-	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return cmp.Compare(a.Name, b.Name) })
-	for _, node := range nodes {
-		if _, twice := s.nodes[node.Name]; twice {
-			return fmt.Errorf("take snapshot: node %q stands twice", node.Name)
-		}
-		group, inst, _ := s.GroupOf(node)
-		s.insert(joinedState(node, group, inst, s.now))
+// daemonsFor gives the daemon pods that are still to come to the node: one that
+// has just joined has none yet, and they come before any other pod.
+func (c *Cache) daemonsFor(node *corev1.Node, st *NodeState, r *residents) []Pod {
+	version := 0
+	if r != nil {
+		version = r.version
 	}
-	return nil
+	memo, ok := c.memos[node.Name]
+	if ok && memo.node == st.node && memo.residents == r && memo.version == version && memo.gen == c.daemonsGen {
+		return memo.missing
+	}
+	missing := missingDaemons(c.daemons, st.node, st.Residents)
+	c.memos[node.Name] = daemonMemo{node: st.node, residents: r, version: version, gen: c.daemonsGen, missing: missing}
+	return missing
+}
+
+func (s *Snapshot) occupyClaims(pods []Pod) {
+	if len(s.storage.claims) == 0 {
+		return
+	}
+	for i := range pods {
+		if pods[i].Class.Claims {
+			s.storage.occupy(pods[i].Pod)
+		}
+	}
 }
 
 func (s *Snapshot) insert(st *NodeState) {
 	s.nodes[st.Name()] = st
 	s.order = append(s.order, st)
-	s.infos = append(s.infos, st.Info)
 }
 
-func (s *Snapshot) setPods(pods []*corev1.Pod) {
-	pods = slices.Clone(pods)
-	slices.SortFunc(pods, ComparePods)
-	for _, pod := range pods {
-		if st := s.nodes[pod.Spec.NodeName]; st != nil && !Terminal(pod) {
-			st.Info.AddPod(pod)
-		}
-		if unbound(pod) {
-			s.incoming = append(s.incoming, pod)
-			if unschedulable(pod) {
-				s.pending = append(s.pending, pod)
-			}
+func (s *Snapshot) setWaiting(pods []Pod) {
+	for i := range pods {
+		pods[i].Class = s.WithVolumes(pods[i])
+		if unschedulable(pods[i].Pod) {
+			s.pending = append(s.pending, pods[i])
 		}
 	}
+	s.incoming = pods
 }
 
-// setDaemons puts the daemons on the nodes that are still to get them: a node
-// that has just joined has none yet, and they come before any other pod.
-func (s *Snapshot) setDaemons() {
-	for _, st := range s.order {
-		if st.Unusable == "" {
-			s.addDaemons(st)
-		}
+// WithVolumes gives the pod's class with what its volumes need; a pod without
+// claims has its own class.
+func (s *Snapshot) WithVolumes(p Pod) *Class {
+	if !p.Class.Claims || p.Class.Volumes != nil {
+		return p.Class
 	}
+	return s.storage.withNeeds(p.Pod, p.Class)
 }
 
-func (s *Snapshot) addDaemons(st *NodeState) {
-	for _, pod := range missingDaemons(s.daemons, st) {
-		st.Info.AddPod(pod)
-	}
-}
+// MaxClassID is above the ID of every class, those that WithVolumes has made
+// until now among them.
+func (s *Snapshot) MaxClassID() int { return s.storage.next }
 
 // Now is the moment of the observation, zero when it was not given.
 func (s *Snapshot) Now() time.Time { return s.now }
@@ -182,7 +222,7 @@ func (s *Snapshot) GroupOf(node *corev1.Node) (*Group, *Instance, bool) {
 }
 
 // Nodes are all nodes: those of the API server by name, then upcoming ones by
-// group, then planned ones in the order of planning.
+// group.
 func (s *Snapshot) Nodes() []*NodeState { return s.order }
 
 // Node gives the node of that name, nil when there is none.
@@ -191,14 +231,14 @@ func (s *Snapshot) Node(name string) *NodeState { return s.nodes[name] }
 // Pending are the pods that the scheduler has found no node for, by namespace
 // and name. Gated and ending pods, daemons and pods of other schedulers are not
 // among them.
-func (s *Snapshot) Pending() []*corev1.Pod { return s.pending }
+func (s *Snapshot) Pending() []Pod { return s.pending }
 
 // Incoming are the pending pods and those which the scheduler has not looked at
 // yet. They need no new node yet, but a node they may land on must stay.
-func (s *Snapshot) Incoming() []*corev1.Pod { return s.incoming }
+func (s *Snapshot) Incoming() []Pod { return s.incoming }
 
-// Namespaces are the namespaces as given.
-func (s *Snapshot) Namespaces() []*corev1.Namespace { return s.namespaces }
+// NamespaceLabels are the labels of a namespace, nil when it is not known.
+func (s *Snapshot) NamespaceLabels(name string) labels.Set { return s.namespaces[name] }
 
 // PodDisruptionBudgets are the budgets by namespace and name.
 func (s *Snapshot) PodDisruptionBudgets() []*policyv1.PodDisruptionBudget { return s.budgets }

@@ -2,7 +2,8 @@ package cluster
 
 import (
 	"fmt"
-	"slices"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // setUpcoming imagines the nodes that are on their way: instances of a group
@@ -30,69 +31,58 @@ func (s *Snapshot) setUpcoming() {
 			}
 			members++
 			if !joined[inst.ID] && young(inst.LaunchedAt, s.now) {
-				s.imagine(g, "upcoming-"+inst.ID, inst.Zone, Upcoming).Instance = inst
+				st := s.imagine(g, "upcoming-"+inst.ID, inst.Zone, Upcoming)
+				st.Instance = inst
+				s.insert(st)
 			}
 		}
 		if g.BackedOff(s.now) {
 			continue
 		}
 		for i := range g.Desired - members {
-			zone := s.NextZone(g.Name)
+			zone := s.NextZone(g.Name, nil)
 			s.zones[g.Name][zone]++
-			s.imagine(g, fmt.Sprintf("upcoming-%s-%d", g.Name, i+1), zone, Upcoming)
+			s.insert(s.imagine(g, fmt.Sprintf("upcoming-%s-%d", g.Name, i+1), zone, Upcoming))
 		}
 	}
 }
 
-// imagine adds a node of the group's template with its daemons. Its zone must
-// have been counted already.
+// imagine makes a node of the group's template with its daemons.
 func (s *Snapshot) imagine(g *Group, name, zone string, kind Kind) *NodeState {
-	st := &NodeState{Info: nodeInfo(g.Template.Node(name, zone)), Kind: kind, Group: g.Name, Zone: zone}
-	s.insert(st)
-	s.addDaemons(st)
+	st := &NodeState{Kind: kind, Group: g.Name, Zone: zone, AttachLimits: g.Template.AttachLimits}
+	st.setNode(g.Template.Node(name, zone))
+	st.setDaemons(missingDaemons(s.daemons, st.node, nil))
 	return st
+}
+
+// Imagine gives an empty node of the group in a zone, with its daemons, as one
+// that a plan would add. It is not part of the snapshot. The group must have a
+// template.
+func (s *Snapshot) Imagine(group, name, zone string) *NodeState {
+	return s.imagine(s.Group(group), name, zone, Planned)
+}
+
+// NewNodePods is Imagine for those who want the objects.
+func (s *Snapshot) NewNodePods(group, name, zone string) (*corev1.Node, []*corev1.Pod) {
+	st := s.Imagine(group, name, zone)
+	return st.node, st.Pods()
 }
 
 // NextZone predicts the zone that the group would launch its next instance in:
 // the one with the fewest of its instances (Auto Scaling keeps the zones of a
-// group balanced), the first by name of several. Empty when the group names no
+// group balanced), the first by name of several. added: zone -> instances that a
+// plan adds to those of the snapshot; nil for none. Empty when the group names no
 // zone.
-func (s *Snapshot) NextZone(group string) string {
+func (s *Snapshot) NextZone(group string, added map[string]int) string {
 	g, best := s.Group(group), ""
 	for i, zone := range g.Zones {
-		if i == 0 || s.zones[group][zone] < s.zones[group][best] {
+		if i == 0 || s.zones[group][zone]+added[zone] < s.zones[group][best]+added[best] {
 			best = zone
 		}
 	}
 	return best
 }
 
-// ZoneCount tells how many instances of the group are in the zone, upcoming and
-// planned ones among them, leaving ones not.
+// ZoneCount tells how many instances of the group are in the zone, upcoming ones
+// among them, leaving ones not.
 func (s *Snapshot) ZoneCount(group, zone string) int { return s.zones[group][zone] }
-
-// AddPlanned adds an empty node of the group in the zone that the group would
-// launch it in, with its daemons. The group must have a template.
-func (s *Snapshot) AddPlanned(group, name string) *NodeState {
-	return s.AddPlannedIn(group, name, s.NextZone(group))
-}
-
-// AddPlannedIn adds an empty node of the group in a given zone.
-func (s *Snapshot) AddPlannedIn(group, name, zone string) *NodeState {
-	s.zones[group][zone]++
-	st := s.imagine(s.Group(group), name, zone, Planned)
-	s.log(func() {
-		s.drop(st)
-		s.zones[group][zone]--
-	})
-	return st
-}
-
-// drop takes a node out of all lists. The lists are copied: somebody may be
-// ranging over the old ones.
-func (s *Snapshot) drop(st *NodeState) {
-	delete(s.nodes, st.Name())
-	i := slices.Index(s.order, st)
-	s.order = slices.Concat(s.order[:i], s.order[i+1:])
-	s.infos = slices.Concat(s.infos[:i], s.infos[i+1:])
-}

@@ -2,60 +2,119 @@ package fit
 
 import (
 	"context"
-	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/informers"
+	"k8s.io/kubernetes/pkg/scheduler/apis/config"
 	"k8s.io/kubernetes/pkg/scheduler/framework"
 	"k8s.io/kubernetes/pkg/scheduler/framework/plugins/names"
-
-	"github.com/joinery/joinery/autoscaler/cluster"
+	"k8s.io/kubernetes/pkg/scheduler/framework/runtime"
+	"k8s.io/kubernetes/pkg/scheduler/metrics"
 )
 
-// withoutClaims are the filter plugins that need no more than a snapshot: all
-// but those for volume claims.
-func withoutClaims() []string {
-	return []string{
-		names.NodeName, names.NodeUnschedulable, names.TaintToleration, names.NodeAffinity, names.NodePorts,
-		names.NodeResourcesFit, names.VolumeRestrictions, names.PodTopologySpread, names.InterPodAffinity,
-	}
+// staticFilter is the part of the scheduler that looks at one pod and one node
+// only, and what a plan must know of the rest of its profile. It is made once for
+// each Profile.
+type staticFilter struct {
+	fw      framework.Framework
+	filters []string
+	// addedAffinity is what the profile asks of the nodes of every pod.
+	addedAffinity *corev1.NodeSelector
+	// ignored are the resources, and with a trailing slash the groups of
+	// resources, that the profile does not count.
+	ignored []string
 }
 
-// newFramework builds the framework of the default profile over the snapshot.
-func newFramework(ctx context.Context, s *cluster.Snapshot) (framework.Framework, error) {
-	profile, err := DefaultProfile()
-	if err != nil {
-		return nil, err
-	}
-	factory, err := staticInformers(s.Namespaces())
-	if err != nil {
-		return nil, err
-	}
-	return profile.Framework(ctx, s.SharedLister(), factory, withoutClaims()...)
-}
+// defaultProfile is what a plan takes that is given no profile.
+var defaultProfile = sync.OnceValues(DefaultProfile)
 
-// staticInformers is an informer factory that is never started: the plugins'
-// listers read what is put into its indexers here.
-func staticInformers(namespaces []*corev1.Namespace) (informers.SharedInformerFactory, error) {
-	factory := informers.NewSharedInformerFactory(nil, 0)
-	indexer := factory.Core().V1().Namespaces().Informer().GetIndexer()
-	for _, ns := range namespaces {
-		if err := indexer.Add(ns); err != nil {
-			return nil, fmt.Errorf("list namespace %s: %w", ns.Name, err)
+// statics gives the profile's static filter. A nil Profile stands for the default
+// one.
+func (p *Profile) statics() (*staticFilter, error) {
+	if p == nil {
+		var err error
+		if p, err = defaultProfile(); err != nil {
+			return nil, err
 		}
 	}
-	return factory, nil
+	p.once.Do(func() { p.static, p.staticErr = p.newStatic() })
+	return p.static, p.staticErr
 }
 
-// lifetime is the context of a Checker: it has no deadline and ends with Close.
-// A plan does no I/O and hence takes no context from outside.
+func (p *Profile) newStatic() (*staticFilter, error) {
+	only := []string{names.NodeName, names.NodeUnschedulable, names.TaintToleration, names.NodeAffinity}
+	// The framework starts a goroutine for its metrics, which nobody reads here:
+	// it ends at once.
+	life := lifetime{done: make(chan struct{})}
+	defer close(life.done)
+	fw, err := p.framework(life, nil, informers.NewSharedInformerFactory(nil, 0), only,
+		runtime.WithMetricsRecorder(&metrics.MetricAsyncRecorder{}))
+	if err != nil {
+		return nil, err
+	}
+	f := &staticFilter{fw: fw, filters: p.filters}
+	for _, c := range p.args {
+		switch args := c.Args.(type) {
+		case *config.NodeAffinityArgs:
+			if args.AddedAffinity != nil {
+				f.addedAffinity = args.AddedAffinity.RequiredDuringSchedulingIgnoredDuringExecution
+			}
+		case *config.NodeResourcesFitArgs:
+			f.ignored = slices.Clone(args.IgnoredResources)
+			for _, g := range args.IgnoredResourceGroups {
+				f.ignored = append(f.ignored, g+"/")
+			}
+		}
+	}
+	return f, nil
+}
+
+// enabled reports whether a filter plugin is part of the profile.
+func (f *staticFilter) enabled(name string) bool { return slices.Contains(f.filters, name) }
+
+// ignores reports whether the scheduler does not count the resource.
+func (f *staticFilter) ignores(name corev1.ResourceName) bool {
+	if !f.enabled(names.NodeResourcesFit) {
+		return true
+	}
+	for _, i := range f.ignored {
+		if string(name) == i || strings.HasSuffix(i, "/") && strings.HasPrefix(string(name), i) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal tells why the scheduler would not put the pod on an empty node like
+// this one, nil when it would.
+func (f *staticFilter) refusal(pod *corev1.Pod, node *corev1.Node) *Reason {
+	info := framework.NewNodeInfo()
+	info.SetNode(node)
+	// A plan does no I/O and is never cut off: its context never ends.
+	status := f.fw.RunFilterPlugins(lifetime{}, framework.NewCycleState(), pod, info)
+	if status.IsSuccess() {
+		return nil
+	}
+	return reasonOf(status, pod, info)
+}
+
+// lifetime is a context that ends when done is closed, never when it is nil.
 type lifetime struct{ done chan struct{} }
 
+// Deadline says that there is none.
 func (l lifetime) Deadline() (time.Time, bool) { return time.Time{}, false }
-func (l lifetime) Done() <-chan struct{}       { return l.done }
-func (l lifetime) Value(any) any               { return nil }
 
+// Done is closed at the end.
+func (l lifetime) Done() <-chan struct{} { return l.done }
+
+// Value knows none.
+func (l lifetime) Value(any) any { return nil }
+
+// Err is nil until the end.
 func (l lifetime) Err() error {
 	select {
 	case <-l.done:

@@ -31,6 +31,10 @@ import (
 type Profile struct {
 	preFilters, filters []string
 	args                []config.PluginConfig
+
+	once      sync.Once // guards what follows
+	static    *staticFilter
+	staticErr error
 }
 
 // simulated are the filter plugins of kube-scheduler that a Profile can hold.
@@ -245,12 +249,16 @@ var initMetrics = sync.OnceFunc(metrics.InitMetrics)
 // the factory. The end of ctx ends its metrics recorder, see
 // runtime.WaitForShutdown.
 func (p *Profile) Framework(ctx context.Context, lister fwk.SharedLister, factory informers.SharedInformerFactory, only ...string) (framework.Framework, error) {
+	return p.framework(ctx, lister, factory, only)
+}
+
+func (p *Profile) framework(ctx context.Context, lister fwk.SharedLister, factory informers.SharedInformerFactory, only []string, more ...runtime.Option) (framework.Framework, error) {
 	initMetrics()
-	fw, err := runtime.NewFramework(ctx, plugins.NewInTreeRegistry(), p.profile(only),
+	fw, err := runtime.NewFramework(ctx, plugins.NewInTreeRegistry(), p.profile(only), append(more,
 		runtime.WithInformerFactory(factory),
 		runtime.WithSnapshotSharedLister(lister),
 		runtime.WithSharedCSIManager(nodevolumelimits.NewCSIManager(factory.Storage().V1().CSINodes().Lister())),
-		runtime.WithLogger(klog.Logger{}))
+		runtime.WithLogger(klog.Logger{}))...)
 	if err != nil {
 		return nil, fmt.Errorf("build scheduler framework: %w", err)
 	}

@@ -33,11 +33,16 @@ type Shortage struct {
 	// Asked is the pod's request, Capacity the node's allocatable and Used what
 	// the pods on it have taken; in milli-units for cpu, else in units.
 	Asked, Used, Capacity int64
+	// Volumes says that Resource is a CSI driver, whose volumes are counted.
+	Volumes bool
 }
 
 // String tells the shortage in words, for a new node: "Insufficient cpu (node
 // would have 1900m, pod asks 64)".
 func (s Shortage) String() string {
+	if s.Volumes {
+		return fmt.Sprintf("too many volumes of %s (node would take %d more of %d, pod asks %d)", s.Resource, s.Capacity-s.Used, s.Capacity, s.Asked)
+	}
 	if s.Resource == corev1.ResourcePods {
 		return fmt.Sprintf("Too many pods (node would take %d, %d of them are daemons)", s.Capacity, s.Used)
 	}

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/fit"
 )
 
 // Options steer a plan. The zero value is ready to use.
@@ -17,6 +18,11 @@ type Options struct {
 	// MaxNodesTotal bounds the nodes of the cluster, upcoming ones counted. 0 is
 	// no bound.
 	MaxNodesTotal int
+	// MaxCores and MaxMemory (bytes) bound what the nodes of the cluster have to
+	// offer together, upcoming ones counted. 0 is no bound.
+	MaxCores, MaxMemory int64
+	// Profile is the cluster's scheduler profile. Nil is the default one.
+	Profile *fit.Profile
 }
 
 func (o Options) maxNodesPerPlan() int {
@@ -56,8 +62,10 @@ type Increase struct {
 	Pods []types.NamespacedName `json:"pods"`
 	// Zones are the zones that the new nodes are expected in, in order. The Auto
 	// Scaling Group decides; with one zone it is sure.
-	Zones  []string `json:"zones,omitempty"`
-	Reason string   `json:"reason"`
+	Zones []string `json:"zones,omitempty"`
+	// Warm is how many of the new nodes the group's warm pool can give.
+	Warm   int    `json:"warm,omitempty"`
+	Reason string `json:"reason"`
 }
 
 // PodReason says how a pod stands.

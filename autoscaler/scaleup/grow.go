@@ -2,11 +2,7 @@ package scaleup
 
 import (
 	"cmp"
-	"fmt"
-	"maps"
 	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/fit"
@@ -14,185 +10,202 @@ import (
 
 // maxReplays bounds how often a plan is placed anew after it has grown. Each
 // replay that grows again adds nodes, so it would end by itself at the groups'
-// maximum; plans without spread constraints need one.
-const maxReplays = 8
+// maximum.
+const maxReplays = 6
 
-// grow opens nodes for the pods and leaves the snapshot with the final plan
-// placed. It returns the opened nodes in order and the pods that stay without.
-func (p *planner) grow(pods []*corev1.Pod) ([]*cluster.NodeState, []*corev1.Pod) {
-	var open []string
-	for range maxReplays {
-		p.s.Fork()
-		home := maps.Clone(p.home)
-		_, packer, rest := p.replay(pods, open)
-		more := p.openFor(packer, rest, open)
-		p.s.Revert()
-		p.home = home
-		if len(more) == len(open) {
+// grow finds the nodes to open and leaves the ledger with all pods placed on them
+// and on the nodes that are there.
+//
+// A first pass opens nodes as it needs them. Then everything is placed again from
+// the start with these nodes there from the beginning: so the scheduler will see
+// them, and so the next plan will, with the nodes on their way. What a node that
+// was added late has made impossible (topology spread) is planned for once more.
+func (p *planner) grow() {
+	open := map[string]int{}
+	for try := range maxReplays {
+		p.l.Fork()
+		more := p.pass(open, try < maxReplays-1)
+		if more == nil {
 			break
 		}
+		p.undo()
 		open = more
 	}
-	return p.settle(pods, open)
-}
-
-// replay places all pods on the present nodes and on new ones of the groups.
-func (p *planner) replay(pods []*corev1.Pod, open []string) ([]*cluster.NodeState, *fit.Packer, []*corev1.Pod) {
-	packer := p.present.Clone()
-	nodes := make([]*cluster.NodeState, len(open))
-	for i, group := range open {
-		nodes[i] = p.s.AddPlanned(group, plannedName(group, i))
-		packer.Add(nodes[i])
-	}
-	return nodes, packer, p.pack(packer, pods, nil)
-}
-
-// settle places the plan for good, without the nodes that turned out to be of no
-// use. Only the last nodes of a group can go: the zones of those before them
-// depend on their number.
-func (p *planner) settle(pods []*corev1.Pod, open []string) ([]*cluster.NodeState, []*corev1.Pod) {
-	p.s.Fork()
-	home := maps.Clone(p.home)
-	nodes, _, rest := p.replay(pods, open)
-	trimmed := trim(nodes, open, p.home)
-	p.s.Revert()
-	if len(trimmed) < len(open) {
-		p.home = maps.Clone(home)
-		p.s.Fork()
-		again, _, left := p.replay(pods, trimmed)
-		if len(left) <= len(rest) {
-			p.s.Commit()
-			return again, left
-		}
-		p.s.Revert()
-	}
-	p.home = home
-	nodes, _, rest = p.replay(pods, open)
-	return nodes, rest
-}
-
-// trim drops the last nodes of each group while no pod is on them.
-func trim(nodes []*cluster.NodeState, open []string, home map[*corev1.Pod]*cluster.NodeState) []string {
-	used := map[*cluster.NodeState]bool{}
-	for _, node := range home {
-		used[node] = true
-	}
-	needed := map[string]bool{}
-	var kept []string
-	for i, group := range slices.Backward(open) {
-		if needed[group] = needed[group] || used[nodes[i]]; needed[group] {
-			kept = append(kept, group)
+	if fewer := p.withoutUnused(); fewer != nil {
+		left := p.left()
+		kept := p.counts()
+		p.undo()
+		p.l.Fork()
+		p.pass(fewer, false)
+		if p.left() > left {
+			p.undo()
+			p.l.Fork()
+			p.pass(kept, false)
 		}
 	}
-	slices.Reverse(kept)
-	return kept
+	p.addHeadroom()
+	p.l.Commit()
 }
 
-// openFor opens nodes, group by group, as long as a group helps a pod, and
-// returns the groups of all opened nodes in order.
-func (p *planner) openFor(packer *fit.Packer, rest []*corev1.Pod, open []string) []string {
-	for len(rest) > 0 {
-		best := p.bestOption(packer, rest, open)
-		if best == nil {
-			return open
-		}
-		f := p.fill(best.group, packer, rest, open)
-		open, rest = f.open, f.rest
-	}
-	return open
+func (p *planner) undo() {
+	p.close(0)
+	p.l.Revert()
 }
 
-// option is what growing one group would bring.
-type option struct {
-	group  *cluster.Group
-	nodes  int
-	helped int
-	waste  float64
-	// size is the group's, before this growth.
-	size int
-}
-
-// better orders options, see the package comment. Groups are compared in the
-// order of their names, so the first of equals stays.
-func (o *option) better(than *option) bool {
-	return than == nil || cmp.Or(
-		cmp.Compare(o.waste, than.waste),
-		cmp.Compare(o.nodes, than.nodes),
-		cmp.Compare(o.size, than.size),
-	) < 0
-}
-
-func (p *planner) bestOption(packer *fit.Packer, rest []*corev1.Pod, open []string) *option {
-	var best *option
-	for i := range p.s.Groups() {
-		g := &p.s.Groups()[i]
-		if p.refuses(g, open) != "" {
-			continue
-		}
-		p.s.Fork()
-		home := maps.Clone(p.home)
-		f := p.fill(g, packer.Clone(), rest, open)
-		o := &option{group: g, nodes: len(f.nodes), helped: len(rest) - len(f.rest), waste: waste(f.nodes), size: g.Desired + count(open, g.Name)}
-		p.s.Revert()
-		p.home = home
-		if o.helped > 0 && o.better(best) {
-			best = o
+// pass places all pods, on new nodes of the groups too: group -> how many. It
+// returns how many of each group there should be when it had to open more, nil
+// when all went as given.
+func (p *planner) pass(open map[string]int, mayGrow bool) map[string]int {
+	for i := range p.levels {
+		for b, n := range p.levels[i].total {
+			b.Left = n
 		}
 	}
-	return best
-}
-
-// refuses says why not one more node of the group may be opened, whatever the
-// pod. Empty when one may.
-func (p *planner) refuses(g *cluster.Group, open []string) string {
-	mine := count(open, g.Name)
-	nodes := len(p.s.Nodes())
-	switch {
-	case g.Template == nil:
-		return templateReason(g)
-	case g.BackedOff(p.now):
-		return backoffReason(g)
-	case g.Desired+mine >= g.Max:
-		return fmt.Sprintf("max size %d reached", g.Max)
-	case len(open) >= p.o.maxNodesPerPlan():
-		return fmt.Sprintf("the plan is at its bound of %d new nodes", p.o.maxNodesPerPlan())
-	case p.o.MaxNodesTotal > 0 && nodes >= p.o.MaxNodesTotal:
-		return fmt.Sprintf("the cluster is at its bound of %d nodes", p.o.MaxNodesTotal)
+	for _, g := range p.groups {
+		for range open[g.Name] {
+			p.open(g)
+		}
 	}
-	return ""
+	given := len(p.opened)
+	bins := p.bins()
+	for i := range p.levels {
+		bins = p.placeLevel(&p.levels[i], bins, mayGrow)
+	}
+	if len(p.opened) == given {
+		return nil
+	}
+	return p.counts()
 }
 
-// count tells how many of the opened nodes are of the group.
-func count(open []string, group string) int {
+func (p *planner) counts() map[string]int {
+	counts := map[string]int{}
+	for _, g := range p.groups {
+		if g.opened > 0 {
+			counts[g.Name] = g.opened
+		}
+	}
+	return counts
+}
+
+func (p *planner) left() int {
 	n := 0
-	for _, name := range open {
-		if name == group {
-			n++
+	for i := range p.levels {
+		for b := range p.levels[i].total {
+			n += int(b.Left)
 		}
 	}
 	return n
 }
 
-// waste is the share of the nodes' cpu and memory that stays unused, from 0 to 1.
-func waste(nodes []*cluster.NodeState) float64 {
-	if len(nodes) == 0 {
-		return 0
+// bins are the nodes to place on: those of the API server first, by name, then
+// imagined ones by group, so that capacity that was asked for by an earlier plan
+// and capacity that this plan opens stand in the order in which the next plan
+// will see both.
+func (p *planner) bins() []int32 {
+	bins := make([]int32, 0, p.l.Len())
+	imagined := 0
+	for n := range int32(p.l.Len()) {
+		if !p.l.Usable(n) {
+			continue
+		}
+		if kind := p.l.State(n).Kind; kind == cluster.Joined || kind == cluster.Starting {
+			bins = append(bins, n)
+			imagined = len(bins)
+			continue
+		}
+		bins = append(bins, n)
 	}
-	used := 0.0
-	for _, n := range nodes {
-		used += share(n.Info.Requested.MilliCPU, n.Info.Allocatable.MilliCPU) / 2
-		used += share(n.Info.Requested.Memory, n.Info.Allocatable.Memory) / 2
-	}
-	return 1 - used/float64(len(nodes))
+	slices.SortStableFunc(bins[imagined:], func(a, b int32) int {
+		return cmp.Compare(p.l.State(a).Group, p.l.State(b).Group)
+	})
+	return bins
 }
 
-func share(part, whole int64) float64 {
-	if whole <= 0 {
-		return 0
+// placeLevel places the pods of one priority: those that terms about other pods
+// bind first, the others into what is left.
+func (p *planner) placeLevel(lv *level, bins []int32, mayGrow bool) []int32 {
+	for {
+		before := p.leftOf(lv)
+		if before == 0 {
+			return bins
+		}
+		f := p.l.NewFiller(lv.plain)
+		for _, b := range lv.constrained {
+			if b.Left > 0 {
+				bins = p.placeConstrained(b, bins, f, mayGrow)
+			}
+		}
+		f.FillAll(bins)
+		if mayGrow {
+			bins = p.growPlain(f, bins)
+		}
+		// Pods that want to be near others may find them now.
+		if left := p.leftOf(lv); left == before || len(lv.constrained) == 0 {
+			return bins
+		}
 	}
-	return float64(part) / float64(whole)
 }
 
-// plannedName names the i-th node that a plan opens. The name is never seen
-// outside of the plan, except in a pod's simulated place.
-func plannedName(group string, i int) string { return fmt.Sprintf("planned-%s-%d", group, i+1) }
+func (p *planner) leftOf(lv *level) int {
+	n := 0
+	for _, list := range [2][]*fit.Batch{lv.constrained, lv.plain} {
+		for _, b := range list {
+			n += int(b.Left)
+		}
+	}
+	return n
+}
+
+// withoutUnused gives how many nodes of each group suffice when the last ones of
+// a group turned out to be of no use, nil when all are used. Only the last can go:
+// the zones of those before them depend on their number.
+func (p *planner) withoutUnused() map[string]int {
+	if len(p.opened) == 0 {
+		return nil
+	}
+	used := p.usedNodes()
+	counts, needed, fewer := p.counts(), map[string]bool{}, false
+	for _, n := range slices.Backward(p.opened) {
+		name := p.l.State(n).Group
+		if needed[name] = needed[name] || used[n]; !needed[name] {
+			counts[name]--
+			fewer = true
+		}
+	}
+	if !fewer {
+		return nil
+	}
+	return counts
+}
+
+// usedNodes: node -> whether the plan has placed a pod there.
+func (p *planner) usedNodes() []bool {
+	used := make([]bool, p.l.Len())
+	p.l.Placed(func(pl fit.Placed) { used[pl.Node] = true })
+	return used
+}
+
+func (p *planner) wantsHeadroom() bool {
+	return slices.ContainsFunc(p.s.Groups(), func(g cluster.Group) bool { return g.Headroom > 0 })
+}
+
+// addHeadroom opens nodes of groups that have fewer nodes without pods than they
+// are to have.
+func (p *planner) addHeadroom() {
+	if !p.wantsHeadroom() {
+		return
+	}
+	used := p.usedNodes()
+	empty := map[string]int{}
+	for n := range int32(p.l.Len()) {
+		if st := p.l.State(n); p.l.Usable(n) && !used[n] && st.Empty() {
+			empty[st.Group]++
+		}
+	}
+	for _, g := range p.groups {
+		for i := empty[g.Name]; i < g.Headroom && p.refuses(g) == ""; i++ {
+			p.open(g)
+			p.spare = append(p.spare, g.Name)
+		}
+	}
+}

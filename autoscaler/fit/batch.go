@@ -1,0 +1,296 @@
+package fit
+
+import (
+	"cmp"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+// Batch is a number of pods of one class that wait for a place.
+type Batch struct {
+	// Left is how many have none yet.
+	Left int32
+
+	k *class
+	// weight orders batches: the larger are placed first.
+	weight float64
+	tight  int
+}
+
+// Batch makes a batch of n pods. The class must be one of those that the Ledger
+// was made for.
+func (l *Ledger) Batch(c *cluster.Class, n int) *Batch {
+	return &Batch{k: l.byID[c.ID], Left: int32(n)}
+}
+
+// Class is the class of the batch's pods.
+func (b *Batch) Class() *cluster.Class { return b.k.c }
+
+// Plain reports whether nothing but labels, taints and resources decides where
+// the pods fit.
+func (b *Batch) Plain() bool { return b.k.plain() }
+
+// Spreads reports whether the pods have a spread constraint.
+func (b *Batch) Spreads() bool { return len(b.k.spreads) > 0 }
+
+// Requests is what one pod takes, by Ledger.Dims. It must not be changed.
+func (b *Batch) Requests() []int64 { return b.k.req }
+
+// tightness orders classes by how much their terms take away: pods that need a
+// host each come first, since they open the nodes that all others can fill; then
+// those that spread over hosts.
+func (b *Batch) tightness() int {
+	switch {
+	case b.k.alone():
+		return 0
+	case slices.ContainsFunc(b.k.c.Spread, func(s cluster.Spread) bool { return s.TopologyKey == corev1.LabelHostname }):
+		return 1
+	case b.Plain():
+		return 3
+	}
+	return 2
+}
+
+// Sort orders batches for placing: the tighter terms first, then the larger pods,
+// measured against the given capacity by Ledger.Dims, then by class.
+func Sort(batches []*Batch, capacity []int64) {
+	for _, b := range batches {
+		b.weight, b.tight = 0, b.tightness()
+		for d, q := range b.k.req {
+			if capacity[d] > 0 {
+				b.weight += float64(q) / float64(capacity[d])
+			}
+		}
+	}
+	slices.SortFunc(batches, func(a, b *Batch) int {
+		return cmp.Or(cmp.Compare(a.tight, b.tight), cmp.Compare(b.weight, a.weight), cmp.Compare(a.k.c.Key, b.k.c.Key))
+	})
+}
+
+// Fits reports whether one more pod of the batch fits on the node now.
+func (l *Ledger) Fits(b *Batch, n int32) bool { return l.check(b.k, n) == fits }
+
+// Room is how many pods of the batch labels, taints and resources of the node
+// allow, whatever other pods say.
+func (l *Ledger) Room(b *Batch, n int32) int64 { return l.room(b.k, n) }
+
+// Place puts one pod of the batch on the node if it fits there.
+func (l *Ledger) Place(b *Batch, n int32) bool {
+	if b.Left == 0 || l.check(b.k, n) != fits {
+		return false
+	}
+	l.placeOn(b.k, n, 1)
+	b.Left--
+	return true
+}
+
+// Put puts one pod of the batch on the node without asking whether it fits.
+func (l *Ledger) Put(b *Batch, n int32) {
+	l.placeOn(b.k, n, 1)
+	b.Left--
+}
+
+// Placed is a number of pods of one class that were put on a node together.
+type Placed struct {
+	Class *cluster.Class
+	Node  int32
+	Count int32
+}
+
+// Placed calls f for what was placed since the beginning, in the order in which
+// it was.
+func (l *Ledger) Placed(f func(Placed)) {
+	for i := range l.log {
+		if ch := &l.log[i]; ch.what == placed {
+			f(Placed{ch.class.c, ch.node, ch.count})
+		}
+	}
+}
+
+// Candidates are the nodes that pods of one batch may still go to. They hold good
+// while pods are only added to the ledger.
+type Candidates struct {
+	l *Ledger
+	b *Batch
+	// wide are the keys of the class's terms but for the host name.
+	wide []int
+	// host says that a spread constraint is over hosts: then nodes take turns.
+	host    bool
+	buckets []*bucket
+	at      map[uint64]*bucket
+}
+
+// bucket are the candidates with the same domains of the wide keys: what a term
+// over those says holds for all of them.
+type bucket struct {
+	nodes []int32
+	next  int
+	dead  bool // for all pods of the batch
+	tried bool // for the pod at hand
+}
+
+// Candidates finds the nodes among the given ones, and their order in it is that
+// in which they are tried.
+func (l *Ledger) Candidates(b *Batch, nodes []int32) *Candidates {
+	c := &Candidates{l: l, b: b, at: map[uint64]*bucket{}}
+	c.setKeys()
+	for _, n := range nodes {
+		c.Add(n)
+	}
+	if c.host {
+		c.sortByHost()
+	}
+	return c
+}
+
+func (c *Candidates) setKeys() {
+	add := func(key int) {
+		if key != c.l.hosts && !slices.Contains(c.wide, key) {
+			c.wide = append(c.wide, key)
+		}
+	}
+	k := c.b.k
+	for _, list := range [3][]*tally{k.far, k.shunned, k.near} {
+		for _, t := range list {
+			add(t.key)
+		}
+	}
+	for _, s := range k.spreads {
+		add(s.counts.key)
+		c.host = c.host || s.counts.key == c.l.hosts
+	}
+}
+
+// Add adds a node.
+func (c *Candidates) Add(n int32) {
+	if c.l.room(c.b.k, n) == 0 {
+		return
+	}
+	h := uint64(14695981039346656037)
+	for _, key := range c.wide {
+		h = (h ^ uint64(uint32(c.l.place[int(n)*len(c.l.keys)+key]))) * 1099511628211
+	}
+	bk := c.at[h]
+	if bk == nil {
+		bk = &bucket{}
+		c.at[h] = bk
+		c.buckets = append(c.buckets, bk)
+	}
+	bk.nodes = append(bk.nodes, n)
+}
+
+func (c *Candidates) sortByHost() {
+	for _, bk := range c.buckets {
+		slices.SortStableFunc(bk.nodes, func(a, b int32) int { return cmp.Compare(c.hostCount(a), c.hostCount(b)) })
+	}
+}
+
+func (c *Candidates) hostCount(n int32) int32 {
+	count := int32(0)
+	for _, s := range c.b.k.spreads {
+		if s.counts.key == c.l.hosts {
+			count = max(count, s.counts.at(c.l.place[int(n)*len(c.l.keys)+c.l.hosts]))
+		}
+	}
+	return count
+}
+
+// PlaceAll places pods of the batch as long as one fits somewhere.
+func (c *Candidates) PlaceAll() {
+	for c.b.Left > 0 && c.PlaceOne() >= 0 {
+	}
+}
+
+// PlaceOne places one pod and returns its node, -1 when it fits nowhere. Domains
+// with the fewest pods of a spread come first.
+func (c *Candidates) PlaceOne() int32 {
+	for _, bk := range c.buckets {
+		bk.tried = false
+	}
+	for {
+		bk := c.emptiest()
+		if bk == nil {
+			return -1
+		}
+		if n := c.placeIn(bk); n >= 0 {
+			return n
+		}
+		bk.tried = true
+	}
+}
+
+// emptiest is the bucket whose domains hold the fewest pods that the class
+// spreads from.
+func (c *Candidates) emptiest() *bucket {
+	var best *bucket
+	least := int32(0)
+	for _, bk := range c.buckets {
+		if bk.dead || bk.tried {
+			continue
+		}
+		if bk.next >= len(bk.nodes) {
+			if len(bk.nodes) == 0 || !c.host {
+				continue
+			}
+			bk.next = 0
+		}
+		count := int32(0)
+		at := int(bk.nodes[0]) * len(c.l.keys)
+		for _, s := range c.b.k.spreads {
+			if s.counts.key != c.l.hosts {
+				count = max(count, s.counts.at(c.l.place[at+s.counts.key]))
+			}
+		}
+		if best == nil || count < least {
+			best, least = bk, count
+		}
+		if len(c.b.k.spreads) == 0 {
+			break
+		}
+	}
+	return best
+}
+
+func (c *Candidates) placeIn(bk *bucket) int32 {
+	for missed := 0; missed < len(bk.nodes); {
+		if bk.next >= len(bk.nodes) {
+			if !c.host {
+				return -1
+			}
+			bk.next = 0
+		}
+		n := bk.nodes[bk.next]
+		switch c.l.check(c.b.k, n) {
+		case fits:
+			c.l.placeOn(c.b.k, n, 1)
+			c.b.Left--
+			if c.host {
+				bk.next++
+			}
+			return n
+		case badDomain:
+			bk.dead = true
+			return -1
+		case uneven:
+			return -1
+		case unevenHost:
+			bk.next++
+			missed++
+		case badNode, noRoom, badHost:
+			bk.drop(c.host)
+		}
+	}
+	return -1
+}
+
+// drop leaves out the node at hand for good.
+func (bk *bucket) drop(turns bool) {
+	if !turns {
+		bk.next++
+		return
+	}
+	bk.nodes = slices.Delete(bk.nodes, bk.next, bk.next+1)
+}

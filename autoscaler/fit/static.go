@@ -1,0 +1,145 @@
+package fit
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+// statics answers what labels, taints and names of nodes decide, whatever runs on
+// them. Nodes that are alike in all that a class of the plan looks at are one
+// kind, and the scheduler's plugins are asked once for each class and kind.
+type statics struct {
+	ask *staticFilter
+	// keys are the labels that some class looks at.
+	keys map[string]bool
+	// byName says that some class looks at the name of a node.
+	byName bool
+	sorted []string
+	kinds  map[string]int32
+	nodes  []*corev1.Node // kind -> one of its nodes
+	needs  map[string]*need
+	buf    []byte
+}
+
+// need is what classes with the same static needs share.
+type need struct {
+	class  *cluster.Class
+	pod    *corev1.Pod // the exemplar without a node
+	answer []int8      // kind -> 0 not asked, 1 yes, -1 no
+}
+
+func newStatics(ask *staticFilter) *statics {
+	s := &statics{ask: ask, keys: map[string]bool{}, kinds: map[string]int32{}, needs: map[string]*need{}}
+	if added := ask.addedAffinity; added != nil {
+		s.lookAt(added)
+	}
+	return s
+}
+
+// needOf gives the shared static needs of a class and notes what labels they are
+// about. All classes must be known before the first kind is asked for.
+func (s *statics) needOf(c *cluster.Class) *need {
+	key := c.StaticKey()
+	if n := s.needs[key]; n != nil {
+		return n
+	}
+	pod := *c.Exemplar
+	pod.Spec.NodeName = ""
+	n := &need{class: c, pod: &pod}
+	s.needs[key] = n
+	for k := range pod.Spec.NodeSelector {
+		s.keys[k] = true
+	}
+	if a := pod.Spec.Affinity; a != nil && a.NodeAffinity != nil {
+		if required := a.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution; required != nil {
+			s.lookAt(required)
+		}
+	}
+	if c.Volumes != nil {
+		for _, k := range c.Volumes.LabelKeys() {
+			s.keys[k] = true
+		}
+	}
+	return n
+}
+
+func (s *statics) lookAt(sel *corev1.NodeSelector) {
+	for _, t := range sel.NodeSelectorTerms {
+		for _, e := range t.MatchExpressions {
+			s.keys[e.Key] = true
+		}
+		s.byName = s.byName || len(t.MatchFields) > 0
+	}
+}
+
+// kindOf gives the kind of a node.
+func (s *statics) kindOf(n *corev1.Node) int32 {
+	if s.sorted == nil {
+		s.sorted = slices.AppendSeq(make([]string, 0, len(s.keys)), maps.Keys(s.keys))
+		slices.Sort(s.sorted)
+	}
+	s.buf = s.buf[:0]
+	if n.Spec.Unschedulable {
+		s.buf = append(s.buf, 1)
+	}
+	if s.byName {
+		s.write(n.Name)
+	}
+	for i, key := range s.sorted {
+		if v, ok := n.Labels[key]; ok {
+			s.buf = binary.AppendUvarint(s.buf, uint64(i))
+			s.write(v)
+		}
+	}
+	for i := range n.Spec.Taints {
+		t := &n.Spec.Taints[i]
+		s.buf = append(s.buf, 0)
+		s.write(t.Key)
+		s.write(t.Value)
+		s.write(string(t.Effect))
+	}
+	if k, ok := s.kinds[string(s.buf)]; ok {
+		return k
+	}
+	k := int32(len(s.nodes))
+	s.kinds[string(s.buf)] = k
+	s.nodes = append(s.nodes, n)
+	return k
+}
+
+func (s *statics) write(text string) {
+	s.buf = binary.AppendUvarint(s.buf, uint64(len(text)))
+	s.buf = append(s.buf, text...)
+}
+
+// allows reports whether nodes of the kind suit the class.
+func (s *statics) allows(n *need, kind int32) bool {
+	for int(kind) >= len(n.answer) {
+		n.answer = append(n.answer, 0)
+	}
+	if n.answer[kind] == 0 {
+		n.answer[kind] = -1
+		node := s.nodes[kind]
+		if s.ask.refusal(n.pod, node) == nil && (n.class.Volumes == nil || n.class.Volumes.Allows(node)) {
+			n.answer[kind] = 1
+		}
+	}
+	return n.answer[kind] > 0
+}
+
+// why says why nodes of the kind do not suit the class, nil when they do.
+func (s *statics) why(n *need, kind int32) *Reason {
+	node := s.nodes[kind]
+	if r := s.ask.refusal(n.pod, node); r != nil {
+		return r
+	}
+	if n.class.Volumes != nil && !n.class.Volumes.Allows(node) {
+		return &Reason{Message: "a volume of the pod cannot be attached there"}
+	}
+	return nil
+}
