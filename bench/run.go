@@ -1,0 +1,143 @@
+package main
+
+import (
+	"github.com/joinery/joinery/bench/workload"
+)
+
+// trial is a row while it runs.
+type trial struct {
+	row row
+	// rounds bounds how often the row runs. 0 leaves that to its duration.
+	rounds int
+	ours   []sample
+	peer   peer
+	result Result
+}
+
+// run measures a row: once to look at the plans, then both sides in turn, with
+// fresh objects every time.
+func run(r row, rounds int) (Result, error) {
+	t := &trial{row: r, rounds: rounds, peer: peer{row: r}}
+	t.describe()
+	for _, step := range []func() error{t.look, t.firstRound, t.otherRounds} {
+		if err := step(); err != nil {
+			return Result{}, err
+		}
+	}
+	t.sumUp()
+	return t.result, nil
+}
+
+func (t *trial) describe() {
+	in := t.row.spec.Input()
+	t.result = Result{
+		Workload: t.row.name, Kind: "scale-up", CASeconds: t.row.ca,
+		Pods: t.row.spec.Pods, Nodes: t.row.spec.Nodes, Groups: t.row.spec.Groups,
+	}
+	if t.row.down {
+		t.result.Kind, t.result.LowerBoundNodes = "scale-down", workload.KeptNodesBound(in)
+	} else {
+		t.result.LowerBoundNodes = workload.NewNodesBound(in)
+	}
+}
+
+// look runs ours once, not timed, to check the plan and to watch the heap.
+func (t *trial) look() error {
+	in := t.row.spec.Input()
+	var d decisions
+	var err error
+	t.result.OurPeakBytes = peakHeap(func() { d, err = t.row.decide(in) })
+	if err != nil {
+		return err
+	}
+	o := d.outcome()
+	t.result.OurNodes, t.result.OurCost, t.result.OurUnplaced = len(o.newNodes), cost(in, o.newNodes), o.unplaced
+	if t.row.down {
+		t.result.OurNodes = len(in.Nodes) - len(o.removed)
+	}
+	t.result.Problem, err = check(in, o)
+	t.result.Valid = t.result.Problem == ""
+	return err
+}
+
+// firstRound also looks at the peer's plan and tries its worker counts.
+func (t *trial) firstRound() error {
+	if err := t.runOurs(); err != nil || !t.row.peer {
+		return err
+	}
+	in, solved, err := t.peer.run(1)
+	if err != nil {
+		return err
+	}
+	o := outcome{newNodes: solved.NewNodes, placements: solved.Placements, unplaced: solved.Unplaced}
+	problem, err := check(in, o)
+	if err != nil {
+		return err
+	}
+	t.result.Peer, t.result.PeerValid = peerName, problem == ""
+	t.result.PeerNodes, t.result.PeerCost, t.result.PeerUnplaced = len(o.newNodes), cost(in, o.newNodes), o.unplaced
+	if problem != "" && t.result.Valid {
+		t.result.Problem = problem
+	}
+	return t.peer.tryMoreWorkers()
+}
+
+func (t *trial) otherRounds() error {
+	for range t.roundsInAll() - 1 {
+		if err := t.runOurs(); err != nil {
+			return err
+		}
+		if err := t.peer.runContenders(); err != nil {
+			return err
+		}
+	}
+	for len(t.ours) < t.fewest() {
+		if err := t.runOurs(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *trial) runOurs() error {
+	in := t.row.spec.Input()
+	var err error
+	t.ours = append(t.ours, measured(func() { _, err = t.row.decide(in) }))
+	return err
+}
+
+// roundsInAll is how often the row runs, by what its slower side takes.
+func (t *trial) roundsInAll() int {
+	longest := max(t.ours[0].seconds, t.peer.seconds())
+	switch {
+	case t.rounds > 0:
+		return t.rounds
+	case longest < 5:
+		return 5
+	case longest < 20:
+		return 3
+	}
+	return 1
+}
+
+// fewest is how often ours runs at least: a slow peer is no reason to measure
+// ours badly.
+func (t *trial) fewest() int {
+	if t.rounds > 0 {
+		return t.rounds
+	}
+	return 3
+}
+
+func (t *trial) sumUp() {
+	r := &t.result
+	r.OurSeconds = median(seconds(t.ours))
+	r.OurAllocs = t.ours[len(t.ours)-1].allocs
+	r.Runs = len(t.ours)
+	r.CARatio = r.CASeconds / r.OurSeconds
+	if t.row.peer {
+		r.PeerWorkers, r.PeerSeconds = t.peer.best(), t.peer.seconds()
+		r.Runs = len(t.peer.took[r.PeerWorkers])
+		r.Ratio = r.PeerSeconds / r.OurSeconds
+	}
+}
