@@ -118,7 +118,10 @@ type Candidates struct {
 	// wide are the keys of the class's terms but for the host name.
 	wide []int
 	// host says that a spread constraint is over hosts: then nodes take turns.
-	host    bool
+	host bool
+	// lasting: nodes may be removed from the ledger between two pods, and trials
+	// reverted, so nothing but a node without room is passed by for good.
+	lasting bool
 	buckets []*bucket
 	at      map[uint64]*bucket
 }
@@ -130,6 +133,7 @@ type bucket struct {
 	next  int
 	dead  bool // for all pods of the batch
 	tried bool // for the pod at hand
+	mark  int  // next when Mark was called
 }
 
 // Candidates finds the nodes among the given ones, and their order in it is that
@@ -144,6 +148,28 @@ func (l *Ledger) Candidates(b *Batch, nodes []int32) *Candidates {
 		c.sortByHost()
 	}
 	return c
+}
+
+// LastingCandidates are Candidates that hold good while nodes are removed too, and
+// over reverts if Mark and Reset are called with them.
+func (l *Ledger) LastingCandidates(b *Batch, nodes []int32) *Candidates {
+	c := l.Candidates(b, nodes)
+	c.lasting = true
+	return c
+}
+
+// Mark remembers which nodes have been passed by.
+func (c *Candidates) Mark() {
+	for _, bk := range c.buckets {
+		bk.mark = bk.next
+	}
+}
+
+// Reset goes back to the last Mark.
+func (c *Candidates) Reset() {
+	for _, bk := range c.buckets {
+		bk.next = bk.mark
+	}
 }
 
 func (c *Candidates) setKeys() {
@@ -255,7 +281,7 @@ func (c *Candidates) emptiest() *bucket {
 }
 
 func (c *Candidates) placeIn(bk *bucket) int32 {
-	for missed := 0; missed < len(bk.nodes); {
+	for missed := 0; missed <= len(bk.nodes) && len(bk.nodes) > 0; {
 		if bk.next >= len(bk.nodes) {
 			if !c.host {
 				return -1
@@ -272,7 +298,7 @@ func (c *Candidates) placeIn(bk *bucket) int32 {
 			}
 			return n
 		case badDomain:
-			bk.dead = true
+			bk.dead = !c.lasting
 			return -1
 		case uneven:
 			return -1
@@ -280,17 +306,37 @@ func (c *Candidates) placeIn(bk *bucket) int32 {
 			bk.next++
 			missed++
 		case badNode, noRoom, badHost:
-			bk.drop(c.host)
+			if !c.host || c.lasting {
+				bk.next++
+				missed++
+				continue
+			}
+			bk.nodes = slices.Delete(bk.nodes, bk.next, bk.next+1)
 		}
 	}
 	return -1
 }
 
-// drop leaves out the node at hand for good.
-func (bk *bucket) drop(turns bool) {
-	if !turns {
-		bk.next++
-		return
+// PlaceTogether places batches of one priority on the nodes as far as they fit,
+// in the order in which they are given: those that terms about other pods bind
+// first, the others into what is left, and again as long as that leads on.
+func (l *Ledger) PlaceTogether(batches []*Batch, nodes []int32) {
+	for {
+		before, constrained := int32(0), false
+		for _, b := range batches {
+			before += b.Left
+			if b.Left > 0 && !b.Plain() {
+				constrained = true
+				l.Candidates(b, nodes).PlaceAll()
+			}
+		}
+		l.NewFiller(batches).FillAll(nodes)
+		left := int32(0)
+		for _, b := range batches {
+			left += b.Left
+		}
+		if left == before || !constrained {
+			return
+		}
 	}
-	bk.nodes = slices.Delete(bk.nodes, bk.next, bk.next+1)
 }

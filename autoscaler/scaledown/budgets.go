@@ -2,7 +2,6 @@ package scaledown
 
 import (
 	"fmt"
-	"maps"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -15,21 +14,24 @@ import (
 // budgets are the disruption budgets of the cluster, with what one plan has used
 // of them.
 type budgets struct {
-	list []budget
-	// left: place in list -> evictions that are still allowed.
-	left map[int]int32
+	byNamespace map[string][]*budget
+	// known: class ID -> the budgets that cover its pods, once looked up.
+	known  [][]*budget
+	looked []bool
 }
 
 type budget struct {
 	namespace, name string
 	selector        labels.Selector
+	// left is how many evictions are still allowed.
+	left int32
 }
 
 // newBudgets reads the budgets. One whose status is older than its spec allows
 // nothing, as the eviction API has it; so does one whose selector cannot be read.
-func newBudgets(pdbs []*policyv1.PodDisruptionBudget) *budgets {
-	b := &budgets{left: map[int]int32{}}
-	for i, pdb := range pdbs {
+func newBudgets(pdbs []*policyv1.PodDisruptionBudget, classes int) *budgets {
+	b := &budgets{byNamespace: map[string][]*budget{}, known: make([][]*budget, classes), looked: make([]bool, classes)}
+	for _, pdb := range pdbs {
 		left := pdb.Status.DisruptionsAllowed
 		if pdb.Status.ObservedGeneration < pdb.Generation {
 			left = 0
@@ -38,40 +40,62 @@ func newBudgets(pdbs []*policyv1.PodDisruptionBudget) *budgets {
 		if err != nil {
 			selector, left = labels.Everything(), 0
 		}
-		b.list = append(b.list, budget{namespace: pdb.Namespace, name: pdb.Name, selector: selector})
-		b.left[i] = left
+		b.byNamespace[pdb.Namespace] = append(b.byNamespace[pdb.Namespace], &budget{pdb.Namespace, pdb.Name, selector, left})
 	}
 	return b
 }
 
-func (b *budgets) matching(pod *corev1.Pod) []int {
-	var found []int
-	for i, pdb := range b.list {
-		if pdb.namespace == pod.Namespace && pdb.selector.Matches(labels.Set(pod.Labels)) {
-			found = append(found, i)
+func (b *budgets) covers(pod *corev1.Pod) bool {
+	for _, pdb := range b.byNamespace[pod.Namespace] {
+		if pdb.selector.Matches(labels.Set(pod.Labels)) {
+			return true
 		}
 	}
-	return found
+	return false
 }
 
-func (b *budgets) covers(pod *corev1.Pod) bool { return len(b.matching(pod)) > 0 }
+// of gives the budgets that cover the pods of a class: its labels are those of
+// all of them.
+func (b *budgets) of(c *cluster.Class) []*budget {
+	for c.ID >= len(b.looked) {
+		b.known, b.looked = append(b.known, nil), append(b.looked, false)
+	}
+	if !b.looked[c.ID] {
+		b.looked[c.ID] = true
+		for _, pdb := range b.byNamespace[c.Exemplar.Namespace] {
+			if pdb.selector.Matches(labels.Set(c.Exemplar.Labels)) {
+				b.known[c.ID] = append(b.known[c.ID], pdb)
+			}
+		}
+	}
+	return b.known[c.ID]
+}
 
 // take books the eviction of all the pods, or of none and says why. The eviction
 // API refuses a pod that more than one budget covers.
-func (b *budgets) take(pods []*corev1.Pod) (refused string) {
-	left := maps.Clone(b.left)
-	for _, pod := range pods {
-		found := b.matching(pod)
-		if len(found) > 1 {
-			return fmt.Sprintf("pod %s is covered by %d disruption budgets", cluster.Key(pod), len(found))
-		}
-		for _, i := range found {
-			if left[i] <= 0 {
-				return fmt.Sprintf("disruption budget %s/%s does not let pod %s go", b.list[i].namespace, b.list[i].name, cluster.Key(pod))
+func (b *budgets) take(lists ...[]cluster.Pod) (refused string) {
+	var taken []*budget
+	defer func() {
+		if refused != "" {
+			for _, pdb := range taken {
+				pdb.left++
 			}
-			left[i]--
+		}
+	}()
+	for _, pods := range lists {
+		for i := range pods {
+			found := b.of(pods[i].Class)
+			if len(found) > 1 {
+				return fmt.Sprintf("pod %s is covered by %d disruption budgets", cluster.Key(pods[i].Pod), len(found))
+			}
+			for _, pdb := range found {
+				if pdb.left <= 0 {
+					return fmt.Sprintf("disruption budget %s/%s does not let pod %s go", pdb.namespace, pdb.name, cluster.Key(pods[i].Pod))
+				}
+				pdb.left--
+				taken = append(taken, pdb)
+			}
 		}
 	}
-	b.left = left
 	return ""
 }

@@ -3,9 +3,11 @@ package scaledown
 import (
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/scaledown/rules"
 )
 
@@ -25,12 +27,25 @@ type Options struct {
 	// ReportTimeout is the age at which an agent's report counts as no report.
 	// Default 5 min.
 	ReportTimeout time.Duration
+	// DelayAfterDelete and DelayAfterFailure are the same after a node of the group
+	// was removed and after a removal failed. Default none and 3 min
+	// (--scale-down-delay-after-delete, -after-failure).
+	DelayAfterDelete, DelayAfterFailure time.Duration
+	// UnreadyTime is how long a node without pods must have been not Ready before
+	// it goes. Default 20 min (--scale-down-unready-time); negative for never.
+	UnreadyTime time.Duration
 	// MaxParallel bounds the nodes that are being removed at a time, those of
 	// earlier plans counted. Default 10.
 	MaxParallel int
 	// UtilizationThreshold is the share of cpu or memory requests, whichever is
 	// higher, from which on a node is left alone. Default 0.5.
 	UtilizationThreshold float64
+	// GPUUtilizationThreshold is that of a node with GPUs, for which only these
+	// count. Default 0.5.
+	GPUUtilizationThreshold float64
+	// IgnoreDaemonSetsUtilization leaves daemons out of the utilization
+	// (--ignore-daemonsets-utilization).
+	IgnoreDaemonSetsUtilization bool
 	// MoveLocalStorage lets pods go that lose an emptyDir or use a hostPath
 	// (--skip-nodes-with-local-storage=false).
 	MoveLocalStorage bool
@@ -40,7 +55,16 @@ type Options struct {
 	// MoveCustomControllerPods lets pods go whose controller is of a kind that is
 	// not built in (--skip-nodes-with-custom-controller-pods=false).
 	MoveCustomControllerPods bool
+	// MinReplicaCount keeps pods whose controller is to have fewer replicas
+	// (--min-replica-count), which Replicas tells. 0 or a nil Replicas is off.
+	MinReplicaCount int
+	Replicas        func(*corev1.Pod) (int32, bool)
+	// Profile is the cluster's scheduler profile. Nil is the default one.
+	Profile *fit.Profile
 }
+
+// never is UnreadyTime once a negative one was read.
+const never = time.Duration(-1)
 
 func (o Options) withDefaults() Options {
 	o.IdleDelay = orDefault(o.IdleDelay, 30*time.Second)
@@ -50,8 +74,18 @@ func (o Options) withDefaults() Options {
 	if o.MaxParallel == 0 {
 		o.MaxParallel = 10
 	}
+	o.DelayAfterDelete = orDefault(o.DelayAfterDelete, 0)
+	o.DelayAfterFailure = orDefault(o.DelayAfterFailure, 3*time.Minute)
+	if o.UnreadyTime < 0 {
+		o.UnreadyTime = never
+	} else {
+		o.UnreadyTime = orDefault(o.UnreadyTime, 20*time.Minute)
+	}
 	if o.UtilizationThreshold == 0 {
 		o.UtilizationThreshold = 0.5
+	}
+	if o.GPUUtilizationThreshold == 0 {
+		o.GPUUtilizationThreshold = 0.5
 	}
 	return o
 }
@@ -128,5 +162,6 @@ const (
 	MinSizeReached     = rules.MinSizeReached
 	NotUnneededLong    = rules.NotUnneededLong
 	RecentlyAdded      = rules.RecentlyAdded
+	Headroom           = rules.Headroom
 	MaxParallelReached = rules.MaxParallelReached
 )

@@ -25,5 +25,6 @@ const (
 	MinSizeReached     Cause = "NodeGroupMinSizeReached"
 	NotUnneededLong    Cause = "NotUnneededLongEnough"
 	RecentlyAdded      Cause = "GroupRecentlyGrown"
+	Headroom           Cause = "KeptAsHeadroom"
 	MaxParallelReached Cause = "MaxParallelReached"
 )

@@ -1,0 +1,154 @@
+package scaledown
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+// placeIncoming puts the pods that wait for a node on the nodes where they would
+// land, so that these are kept: first on nodes that stay anyway and on capacity
+// on its way, then on candidates. A pod that fits nowhere keeps no node.
+func (p *planner) placeIncoming() {
+	for i := range p.s.Incoming() {
+		pod := &p.s.Incoming()[i]
+		if cluster.Expendable(pod.Pod) || !placeable(pod.Class) {
+			continue
+		}
+		if n := p.nominated(pod); n >= 0 {
+			p.l.Nominate(*pod)
+			p.neededBy[n] = pod
+			continue
+		}
+		if n := p.moves.wait(pod); n >= 0 && p.neededBy[n] == nil {
+			p.neededBy[n] = pod
+		}
+	}
+}
+
+func placeable(c *cluster.Class) bool {
+	return c.Unsupported == "" && (c.Volumes == nil || c.Volumes.Refused == "")
+}
+
+// nominated gives the node where the scheduler is making room for the pod, -1
+// when there is none.
+func (p *planner) nominated(pod *cluster.Pod) int32 {
+	if st := p.s.Node(pod.Status.NominatedNodeName); st == nil || st.Unusable != "" {
+		return -1
+	}
+	return int32(slices.IndexFunc(p.s.Nodes(), func(n *cluster.NodeState) bool { return n.Name() == pod.Status.NominatedNodeName }))
+}
+
+// decide tries to do without the node. When that works out, the ledger goes on
+// without it.
+func (p *planner) decide(c *candidate) {
+	if pod := p.neededBy[c.at]; pod != nil {
+		p.needed(c.node, NeededByPods, fmt.Sprintf("pod %s is to run here", cluster.Key(pod.Pod)))
+		return
+	}
+	if c.group.spare <= 0 {
+		p.needed(c.node, MinSizeReached, fmt.Sprintf("group %s is at its minimum of %d", c.group.Name, c.group.Min))
+		return
+	}
+	if cause, text := p.tryWithout(c); text != "" {
+		p.needed(c.node, cause, text)
+		return
+	}
+	c.group.spare--
+	c.group.gone[c.node.Zone]++
+	p.decision.Unneeded[c.node.Name()] = c.since
+	if c.wait != "" {
+		p.waiting(c, c.cause, c.wait)
+		return
+	}
+	if p.removing >= p.o.MaxParallel {
+		p.waiting(c, MaxParallelReached, fmt.Sprintf("%d nodes are being removed", p.removing))
+		return
+	}
+	if other := p.sharesSystem(c); other != "" {
+		p.waiting(c, MaxParallelReached, "system pods of one kind move one at a time: node "+other+" is being removed")
+		return
+	}
+	p.removing++
+	p.chosen = append(p.chosen, c)
+}
+
+// sharesSystem names a node on its way out that runs a pod of kube-system of the
+// same controller as one on this node, where no disruption budget keeps the two
+// apart: both copies of cluster DNS must not go in one plan. It takes note of the
+// node's own such pods when there is no such node.
+func (p *planner) sharesSystem(c *candidate) string {
+	var own []types.UID
+	for _, pod := range c.toMove {
+		owner := p.uncovered(pod)
+		if owner == "" {
+			continue
+		}
+		if other := p.system[owner]; other != "" {
+			return other
+		}
+		own = append(own, owner)
+	}
+	for _, owner := range own {
+		p.system[owner] = c.node.Name()
+	}
+	return ""
+}
+
+// tryWithout takes the node out of the ledger and finds a place for its pods on
+// the ready nodes that remain. Nothing is changed when it says why not.
+func (p *planner) tryWithout(c *candidate) (Cause, string) {
+	bare := c.node.Empty()
+	if bare && c.node.Unusable == "" && c.group.empty <= c.group.Headroom && c.group.Headroom > 0 {
+		return Headroom, fmt.Sprintf("group %s keeps %d node(s) free", c.group.Name, c.group.Headroom)
+	}
+	p.l.Fork()
+	p.l.Remove(c.at)
+	homes, stuck := p.moves.move(c.toMove)
+	if stuck != nil {
+		p.l.Revert()
+		return NoPlaceToMovePods, fmt.Sprintf("pod %s would find no place on another node", cluster.Key(stuck.Pod))
+	}
+	if refused := p.budgets.take(c.toMove, c.toDrop); refused != "" {
+		p.l.Revert()
+		p.moves.reset(c.toMove)
+		return BlockedByPod, refused
+	}
+	p.l.Commit()
+	if bare && c.node.Unusable == "" {
+		c.group.empty--
+	}
+	for i, n := range homes {
+		if p.neededBy[n] == nil {
+			p.neededBy[n] = &c.toMove[i]
+			if st := p.l.State(n); st.Empty() && p.groups[st.Group] != nil {
+				p.groups[st.Group].empty--
+			}
+		}
+	}
+	return "", ""
+}
+
+func (p *planner) removal(c *candidate) Removal {
+	r := Removal{
+		Node: c.node.Name(), Group: c.group.Name, InstanceID: c.node.Instance.ID, Empty: c.empty(),
+		Reason: fmt.Sprintf("empty since %s", c.since.UTC().Format(time.RFC3339)),
+	}
+	switch {
+	case c.node.Unusable != "":
+		r.Reason = fmt.Sprintf("not ready since %s", c.since.UTC().Format(time.RFC3339))
+	case !r.Empty:
+		r.Reason = fmt.Sprintf("used at %.0f %% and its pods fit elsewhere, since %s",
+			100*c.utilization, c.since.UTC().Format(time.RFC3339))
+	}
+	evicted := slices.Concat(c.toMove, c.toDrop)
+	slices.SortFunc(evicted, func(a, b cluster.Pod) int { return cluster.ComparePods(a.Pod, b.Pod) })
+	for _, pod := range evicted {
+		r.Pods = append(r.Pods, cluster.Key(pod.Pod))
+	}
+	return r
+}
