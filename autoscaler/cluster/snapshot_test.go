@@ -100,8 +100,11 @@ func TestUpcoming(t *testing.T) {
 				t.Errorf("%s is imagined in %s, want %s", name, got, zone)
 			}
 		}
-		if got := s.NextZone("workers"); got != "us-west-2a" {
+		if got := s.NextZone("workers", nil); got != "us-west-2a" {
 			t.Errorf("NextZone = %s, want us-west-2a", got)
+		}
+		if got := s.NextZone("workers", map[string]int{"us-west-2a": 1}); got != "us-west-2b" {
+			t.Errorf("NextZone with one more in us-west-2a = %s, want us-west-2b", got)
 		}
 	})
 }
@@ -183,7 +186,7 @@ func TestDaemonOverhead(t *testing.T) {
 	if len(pods) != 1 || pods[0].Name != "runs-upcoming-workers-1" {
 		t.Fatalf("daemons on the imagined node: %v, want the one that runs", pods)
 	}
-	if got := s.Node("upcoming-workers-1").Info.Requested.MilliCPU; got != 100 {
+	if got := s.Node("upcoming-workers-1").Used.MilliCPU; got != 100 {
 		t.Errorf("daemons take %dm cpu, want 100m", got)
 	}
 }
@@ -197,7 +200,7 @@ func TestPendingAndIncoming(t *testing.T) {
 		ct.Pending("gated", "1", "1Gi", gated), ct.Pending("ending", "1", "1Gi", ending), ct.Pending("other", "1", "1Gi", other),
 		ct.Pending("daemon", "1", "1Gi", ct.OwnedBy("DaemonSet", "d")), ct.Running("bound", "n", "1", "1Gi"),
 	}})
-	list := func(pods []*corev1.Pod) (out []string) {
+	list := func(pods []cluster.Pod) (out []string) {
 		for _, p := range pods {
 			out = append(out, p.Name)
 		}
@@ -208,48 +211,6 @@ func TestPendingAndIncoming(t *testing.T) {
 	}
 	if got := list(s.Incoming()); !slices.Equal(got, []string{"a", "b", "fresh"}) {
 		t.Errorf("Incoming = %v", got)
-	}
-}
-
-func TestForkRevertCommit(t *testing.T) {
-	g := ct.Group("workers", 0, 2, 9, "2", "4Gi", "us-west-2a", "us-west-2b")
-	nodes := []*corev1.Node{ct.Join(&g, "i-2", "us-west-2b"), ct.Join(&g, "i-1", "us-west-2a")}
-	s := snapshot(t, cluster.Input{Nodes: nodes, Groups: []cluster.Group{g}})
-	cpu := func(node string) int64 { return s.Node(node).Info.Requested.MilliCPU }
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	s.Fork()
-	s.AddPlanned("workers", "new-1")
-	must(s.AddPod(ct.Pod("p", "1", "1Gi"), "new-1"))
-	s.Fork()
-	must(s.RemoveNode("node-1"))
-	must(s.AddPod(ct.Pod("q", "500m", "1Gi"), "new-1"))
-	if got := names(s); got != "node-2 new-1" || cpu("new-1") != 1500 || s.ZoneCount("workers", "us-west-2a") != 1 {
-		t.Errorf("in the inner fork: %s, %dm, zone count %d", got, cpu("new-1"), s.ZoneCount("workers", "us-west-2a"))
-	}
-	s.Revert()
-	if got := names(s); got != "node-1 node-2 new-1" || cpu("new-1") != 1000 || s.ZoneCount("workers", "us-west-2a") != 2 {
-		t.Errorf("after the inner revert: %s, %dm, zone count %d", got, cpu("new-1"), s.ZoneCount("workers", "us-west-2a"))
-	}
-	s.Fork()
-	must(s.AddPod(ct.Pod("r", "250m", "1Gi"), "node-2"))
-	s.Commit()
-	if cpu("node-2") != 250 {
-		t.Errorf("commit lost a change")
-	}
-	s.Revert()
-	if got := names(s); got != "node-1 node-2" || cpu("node-2") != 0 || s.Forked() != 0 {
-		t.Errorf("after the outer revert: %s, %dm, %d forks", got, cpu("node-2"), s.Forked())
-	}
-	if err := s.RemoveNode("new-1"); err == nil {
-		t.Error("RemoveNode of a reverted node succeeded")
-	}
-	if err := s.AddPod(ct.Pod("p", "1", "1Gi"), "new-1"); err == nil {
-		t.Error("AddPod to a reverted node succeeded")
 	}
 }
 

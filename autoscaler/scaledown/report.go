@@ -9,6 +9,9 @@ import (
 	"github.com/joinery/joinery/autoscaler/scaledown/rules"
 )
 
+// ScaleDownDisabled is the annotation by which a Node is never removed.
+const ScaleDownDisabled = rules.ScaleDownDisabled
+
 // AgentRefuses says why the node's agent is against the node's going, in the
 // same reading of its report that Plan uses. Empty when it is not against it.
 func AgentRefuses(node *corev1.Node, now time.Time, empty bool) string {
