@@ -39,7 +39,7 @@ type Ledger struct {
 	byID    []*class // cluster.Class.ID -> its form here, nil when not compiled
 	index   matchers
 	away    map[string]*away // text of an anti-affinity term -> its counts
-	spreads []*spread
+	domains []*domains
 	bumped  [][]bump // cluster.Class.ID -> what a pod of the class is counted in
 	known   []bool   // cluster.Class.ID -> bumped is worked out
 
@@ -78,12 +78,12 @@ const (
 
 // prototype is an empty new node of a group in a zone.
 type prototype struct {
-	state   *cluster.NodeState
-	kind    int32
-	free    []int64
-	cap     []int64
-	domains []int32 // the host name's is set for each node
-	ports   []cluster.HostPort
+	state *cluster.NodeState
+	kind  int32
+	free  []int64
+	cap   []int64
+	place []int32 // topology key -> domain; the host name's is set for each node
+	ports []cluster.HostPort
 }
 
 // NewLedger makes a Ledger over the snapshot for plans that place pods of the

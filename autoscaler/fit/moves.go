@@ -169,18 +169,14 @@ func (l *Ledger) placeOn(k *class, node, n int32) {
 // and returns it. The group must have a template.
 func (l *Ledger) Open(group, zone string) int32 {
 	p := l.prototype(group, zone)
-	n := l.push(p.state, p.kind, p.free, p.cap, p.domains)
+	n := l.push(p.state, p.kind, p.free, p.cap, p.place)
 	if l.hosts >= 0 {
 		l.place[int(n)*len(l.keys)+l.hosts] = l.domainOf(l.hosts, newHost(n))
 	}
 	if len(p.ports) > 0 {
 		l.nodes[n].ports = slices.Clone(p.ports)
 	}
-	for _, s := range l.spreads {
-		if l.eligible(s, n) {
-			s.addNode(l.place[int(n)*len(l.keys)+s.counts.key])
-		}
-	}
+	l.addToDomains(n)
 	l.countOn(n, 1)
 	zones := l.added[group]
 	if zones == nil {
@@ -211,11 +207,7 @@ func (l *Ledger) pop() {
 	n := int32(len(l.nodes) - 1)
 	st := l.nodes[n].state
 	l.countOn(n, -1)
-	for _, s := range l.spreads {
-		if l.eligible(s, n) {
-			s.removeNode(l.place[int(n)*len(l.keys)+s.counts.key])
-		}
-	}
+	l.removeFromDomains(n)
 	l.added[st.Group][st.Zone]--
 	l.nodes = l.nodes[:n]
 	l.free = l.free[:int(n)*len(l.dims)]
@@ -230,10 +222,10 @@ func (l *Ledger) prototype(group, zone string) *prototype {
 	}
 	st := l.s.Imagine(group, "planned-"+group, zone)
 	r := len(l.dims)
-	p := &prototype{state: st, kind: l.static.kindOf(st.Node()), free: make([]int64, r), cap: make([]int64, r), domains: make([]int32, len(l.keys))}
+	p := &prototype{state: st, kind: l.static.kindOf(st.Node()), free: make([]int64, r), cap: make([]int64, r), place: make([]int32, len(l.keys))}
 	l.measure(st, p.free, p.cap, make([]int64, r))
 	for k, key := range l.keys {
-		p.domains[k] = l.domain(k, st.Node().Labels, key)
+		p.place[k] = l.domain(k, st.Node().Labels, key)
 	}
 	for i := range st.Daemons {
 		p.ports = append(p.ports, st.Daemons[i].Class.Ports...)
@@ -247,21 +239,13 @@ func (l *Ledger) prototype(group, zone string) *prototype {
 func (l *Ledger) Remove(n int32) {
 	l.nodes[n].gone = true
 	l.countOn(n, -1)
-	for _, s := range l.spreads {
-		if l.eligible(s, n) {
-			s.removeNode(l.place[int(n)*len(l.keys)+s.counts.key])
-		}
-	}
+	l.removeFromDomains(n)
 	l.log = append(l.log, change{what: removed, node: n})
 }
 
 func (l *Ledger) restore(n int32) {
 	l.nodes[n].gone = false
-	for _, s := range l.spreads {
-		if l.eligible(s, n) {
-			s.addNode(l.place[int(n)*len(l.keys)+s.counts.key])
-		}
-	}
+	l.addToDomains(n)
 	l.countOn(n, 1)
 }
 

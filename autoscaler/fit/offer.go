@@ -2,6 +2,7 @@ package fit
 
 import (
 	"encoding/binary"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -133,7 +134,7 @@ func (l *Ledger) Crowd(b *Batch, group, zone string) int32 {
 	most := int32(0)
 	for _, s := range b.k.spreads {
 		if s.counts.key != l.hosts {
-			most = max(most, s.counts.at(p.domains[s.counts.key]))
+			most = max(most, s.counts.at(p.place[s.counts.key]))
 		}
 	}
 	return most
@@ -157,9 +158,10 @@ func (l *Ledger) Reach(b *Batch, nodes []NewAt) *Phantoms {
 			continue
 		}
 		for _, at := range nodes {
-			d := l.prototype(at.Group, at.Zone).domains[s.counts.key]
-			if d != none && s.presence.at(d) == 0 {
-				s.addNode(d)
+			d := l.prototype(at.Group, at.Zone).place[s.counts.key]
+			if d != none && s.domains.nodes.at(d) == 0 && !slices.Contains(s.phantoms, d) {
+				s.appear(d)
+				s.phantoms = append(s.phantoms, d)
 				ph.list = append(ph.list, phantom{s, d})
 			}
 		}
@@ -173,7 +175,11 @@ func (ph *Phantoms) Any() bool { return len(ph.list) > 0 }
 // Withdraw takes them all back.
 func (ph *Phantoms) Withdraw() {
 	for _, p := range ph.list {
-		p.spread.removeNode(p.domain)
+		s := p.spread
+		s.phantoms = slices.DeleteFunc(s.phantoms, func(d int32) bool { return d == p.domain })
+		if s.domains.nodes.at(p.domain) == 0 {
+			s.vanish(p.domain)
+		}
 	}
 	ph.list = nil
 }

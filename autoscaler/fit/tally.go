@@ -2,6 +2,7 @@ package fit
 
 import (
 	"math"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -12,7 +13,7 @@ const none = int32(-1)
 // denseDomains is up to how many domains of a topology key are counted in a
 // slice. Host names are beyond it: a slice for each of many counters would cost
 // more memory than all pods.
-const denseDomains = 256
+const denseDomains = 1024
 
 // tally counts pods by topology domain.
 type tally struct {
@@ -53,22 +54,12 @@ func (t *tally) add(domain, n int32) {
 	}
 }
 
-// spread is the state of one spread constraint of one class: how many pods that
-// it is about are in each domain, and the least of these numbers.
-type spread struct {
-	counts tally
-	// presence counts the eligible nodes of each domain: a domain exists while
-	// it has one.
-	presence tally
-	domains  int
-	// histogram: number of pods -> existing domains with that many; low is a
-	// number below which there are none.
-	histogram []int32
-	low       int32
-
-	maxSkew, minDomains int32
-	// self says that the constraint is about the pods of its own class.
-	self bool
+// domains are the topology domains that exist for some spread constraints: those
+// with a node that has all the labels and that the constraints' policies do not
+// leave out. Constraints that see the same nodes share it.
+type domains struct {
+	// nodes counts the eligible nodes of each domain.
+	nodes tally
 	// keys are all topology keys of the class: a node must have each of them to
 	// be eligible.
 	keys []int
@@ -76,6 +67,45 @@ type spread struct {
 	eligible                   []bool
 	pod                        *corev1.Pod
 	honorAffinity, honorTaints bool
+
+	spreads []*spread
+}
+
+func (d *domains) add(domain int32) {
+	d.nodes.add(domain, 1)
+	if d.nodes.at(domain) == 1 {
+		for _, s := range d.spreads {
+			s.appear(domain)
+		}
+	}
+}
+
+// remove takes out a node whose pods are not counted any more.
+func (d *domains) remove(domain int32) {
+	d.nodes.add(domain, -1)
+	if d.nodes.at(domain) == 0 {
+		for _, s := range d.spreads {
+			s.vanish(domain)
+		}
+	}
+}
+
+// spread is the state of one spread constraint of one class: how many pods that
+// it is about are in each domain, and the least of these numbers.
+type spread struct {
+	domains *domains
+	counts  tally
+	// histogram: number of pods -> existing domains with that many; low is a
+	// number below which there are none.
+	histogram []int32
+	low       int32
+	existing  int32 // domains
+	// phantoms are domains that count though they have no node, see Reach.
+	phantoms []int32
+
+	maxSkew, minDomains int32
+	// self says that the constraint is about the pods of its own class.
+	self bool
 }
 
 func (s *spread) bucket(count int32) *int32 {
@@ -85,11 +115,8 @@ func (s *spread) bucket(count int32) *int32 {
 	return &s.histogram[count]
 }
 
-// addPods counts n more pods on a node of the domain.
+// addPods counts n more pods on an eligible node of the domain.
 func (s *spread) addPods(domain, n int32) {
-	if s.presence.at(domain) == 0 {
-		return
-	}
 	was := s.counts.at(domain)
 	s.counts.add(domain, n)
 	*s.bucket(was)--
@@ -97,36 +124,32 @@ func (s *spread) addPods(domain, n int32) {
 	s.low = min(s.low, was+n)
 }
 
-func (s *spread) addNode(domain int32) {
-	s.presence.add(domain, 1)
-	if s.presence.at(domain) == 1 {
-		s.domains++
-		count := s.counts.at(domain)
-		*s.bucket(count)++
-		s.low = min(s.low, count)
+func (s *spread) appear(domain int32) {
+	if slices.Contains(s.phantoms, domain) {
+		return
 	}
+	s.existing++
+	count := s.counts.at(domain)
+	*s.bucket(count)++
+	s.low = min(s.low, count)
 }
 
-// removeNode takes out a node whose pods are not counted any more.
-func (s *spread) removeNode(domain int32) {
-	s.presence.add(domain, -1)
-	if s.presence.at(domain) == 0 {
-		s.domains--
-		*s.bucket(s.counts.at(domain))--
+func (s *spread) vanish(domain int32) {
+	if slices.Contains(s.phantoms, domain) {
+		return
 	}
+	s.existing--
+	*s.bucket(s.counts.at(domain))--
 }
 
 // least is the number of pods in the emptiest domain, as plugin
 // PodTopologySpread has it: 0 while there are fewer domains than minDomains.
 func (s *spread) least() int32 {
-	if s.domains == 0 {
-		if s.minDomains > 0 {
-			return 0
-		}
-		return math.MaxInt32
-	}
-	if int32(s.domains) < s.minDomains {
+	if s.existing < s.minDomains {
 		return 0
+	}
+	if s.existing == 0 {
+		return math.MaxInt32
 	}
 	for s.low < int32(len(s.histogram)) && s.histogram[s.low] == 0 {
 		s.low++

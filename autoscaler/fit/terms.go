@@ -28,8 +28,12 @@ func (l *Ledger) setTerms(residents []*cluster.Class) {
 		l.setNear()
 	}
 	if l.static.ask.enabled(names.PodTopologySpread) {
+		shared := map[string]*domains{}
 		for _, k := range l.classes {
-			l.setSpread(k)
+			l.setSpread(k, shared)
+		}
+		for n := range l.nodes {
+			l.addToDomains(int32(n))
 		}
 	}
 }
@@ -112,7 +116,7 @@ func (l *Ledger) setNear() {
 	}
 }
 
-func (l *Ledger) setSpread(k *class) {
+func (l *Ledger) setSpread(k *class, shared map[string]*domains) {
 	var keys []int
 	for i := range k.c.Spread {
 		keys = append(keys, l.keyOf(k.c.Spread[i].TopologyKey))
@@ -120,30 +124,63 @@ func (l *Ledger) setSpread(k *class) {
 	for i := range k.c.Spread {
 		c := &k.c.Spread[i]
 		s := &spread{
-			counts: tally{key: keys[i]}, presence: tally{key: keys[i]}, keys: keys,
+			domains: l.domainsOf(k, i, keys, shared), counts: tally{key: keys[i]},
 			maxSkew: int32(c.MaxSkew), minDomains: int32(c.MinDomains),
 			self: c.Selector.Matches(labels.Set(k.c.Exemplar.Labels)),
-			pod:  k.need.pod, honorAffinity: c.HonorNodeAffinity, honorTaints: c.HonorTaints,
 		}
+		s.domains.spreads = append(s.domains.spreads, s)
 		k.spreads = append(k.spreads, s)
-		l.spreads = append(l.spreads, s)
 		// The scheduler counts nothing for a selector that is empty.
 		if !c.Selector.Empty() {
 			l.index.add(&matcher{namespace: k.c.Exemplar.Namespace, selector: c.Selector, to: []bump{{spread: s}}})
 		}
 	}
-	for i := range l.nodes {
-		for _, s := range k.spreads {
-			if l.eligible(s, int32(i)) {
-				s.addNode(l.place[i*len(l.keys)+s.counts.key])
-			}
+}
+
+// domainsOf gives the domains of the class's i-th constraint.
+func (l *Ledger) domainsOf(k *class, i int, keys []int, shared map[string]*domains) *domains {
+	c := &k.c.Spread[i]
+	d := &domains{nodes: tally{key: keys[i]}, keys: keys, pod: k.need.pod, honorAffinity: c.HonorNodeAffinity, honorTaints: c.HonorTaints}
+	text := []byte{0, 0}
+	if d.honorAffinity {
+		text[0] = 1
+	}
+	if d.honorTaints {
+		text[1] = 1
+	}
+	for _, key := range append(keys[:len(keys):len(keys)], keys[i]) {
+		text = append(text, byte(key), byte(key>>8))
+	}
+	if d.honorAffinity || d.honorTaints {
+		text = append(text, k.c.StaticKey()...)
+	}
+	if have := shared[string(text)]; have != nil {
+		return have
+	}
+	shared[string(text)] = d
+	l.domains = append(l.domains, d)
+	return d
+}
+
+func (l *Ledger) addToDomains(n int32) {
+	for _, d := range l.domains {
+		if l.eligible(d, n) {
+			d.add(l.place[int(n)*len(l.keys)+d.nodes.key])
 		}
 	}
 }
 
-// eligible reports whether the node counts for the constraint: it has all the
-// labels, and the constraint's policies do not leave it out.
-func (l *Ledger) eligible(s *spread, n int32) bool {
+func (l *Ledger) removeFromDomains(n int32) {
+	for _, d := range l.domains {
+		if l.eligible(d, n) {
+			d.remove(l.place[int(n)*len(l.keys)+d.nodes.key])
+		}
+	}
+}
+
+// eligible reports whether the node counts for constraints: it has all the labels,
+// and their policies do not leave it out.
+func (l *Ledger) eligible(s *domains, n int32) bool {
 	at := int(n) * len(l.keys)
 	for _, k := range s.keys {
 		if l.place[at+k] == none {
@@ -159,7 +196,7 @@ func (l *Ledger) eligible(s *spread, n int32) bool {
 
 // honors reports whether nodes like this one count under the constraint's
 // policies towards node affinity and taints.
-func (s *spread) honors(node *corev1.Node) bool {
+func (s *domains) honors(node *corev1.Node) bool {
 	if s.honorAffinity {
 		if ok, err := nodeaffinity.GetRequiredNodeAffinity(s.pod).Match(node); err == nil && !ok {
 			return false
@@ -225,7 +262,7 @@ func (l *Ledger) count(bumps []bump, node, n int32, ending bool) {
 		switch {
 		case b.tally != nil:
 			b.tally.add(l.place[at+b.tally.key], n)
-		case !ending && l.eligible(b.spread, node):
+		case !ending && l.eligible(b.spread.domains, node):
 			b.spread.addPods(l.place[at+b.spread.counts.key], n)
 		}
 	}
