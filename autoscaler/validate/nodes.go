@@ -1,0 +1,99 @@
+package validate
+
+import (
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+// remove notes the removed nodes.
+func (c *check) remove(names []string) {
+	for _, name := range names {
+		st := c.present[name]
+		switch {
+		case st == nil:
+			c.nodeProblem(name, "the plan removes a node that does not exist")
+			continue
+		case c.removed[name]:
+			c.nodeProblem(name, "the plan removes the node twice")
+			continue
+		case st.Group == "":
+			c.nodeProblem(name, "the plan removes a node that is of no group")
+		default:
+			c.shrunk[st.Group]++
+		}
+		c.removed[name] = true
+	}
+}
+
+// addPresent puts the nodes that stay into the world, with their pods.
+func (c *check) addPresent() {
+	for _, st := range c.snapshot.Nodes() {
+		name := st.Node().Name
+		if c.removed[name] {
+			continue
+		}
+		n := newNode(st.Node(), st.Pods())
+		n.unusable = st.Unusable
+		if st.Kind != cluster.Joined {
+			n.attachLimits = c.attachLimits(st.Group)
+		}
+		c.world.add(n)
+	}
+}
+
+// addNew puts the new nodes into the world, as their groups' templates are.
+func (c *check) addNew(nodes []cluster.NewNode) {
+	for _, n := range nodes {
+		g := c.snapshot.Group(n.Group)
+		if g == nil {
+			c.nodeProblem(n.Name, "the new node is of group %q, which does not exist", n.Group)
+			continue
+		}
+		c.grown[n.Group]++
+		if g.Template == nil {
+			c.nodeProblem(n.Name, "the new node is of group %q, which has no template: %v", n.Group, g.TemplateError)
+			continue
+		}
+		if c.present[n.Name] != nil || c.world.nodes[n.Name] != nil {
+			c.nodeProblem(n.Name, "the new node has the name of another")
+			continue
+		}
+		if len(g.Zones) > 0 && !slices.Contains(g.Zones, n.Zone) {
+			c.nodeProblem(n.Name, "the new node is in zone %q, where group %q launches none", n.Zone, n.Group)
+		}
+		added := newNode(imagine(c.snapshot, n))
+		added.attachLimits = g.Template.AttachLimits
+		c.world.add(added)
+	}
+}
+
+// imagine gives the new node as it will be when it has joined, with the pods of
+// the daemons that run on it.
+func imagine(s *cluster.Snapshot, n cluster.NewNode) (*corev1.Node, []*corev1.Pod) {
+	return s.NewNodePods(n.Group, n.Name, n.Zone)
+}
+
+// attachLimits are those of the group's new nodes. A node that is on its way or
+// starting has no CSINode yet.
+func (c *check) attachLimits(group string) map[string]int32 {
+	if g := c.snapshot.Group(group); g != nil && g.Template != nil {
+		return g.Template.AttachLimits
+	}
+	return nil
+}
+
+// checkSizes holds the groups that the plan changes against their bounds. A
+// group that is out of them already is not the plan's fault.
+func (c *check) checkSizes() {
+	for _, g := range c.snapshot.Groups() {
+		if n := c.grown[g.Name]; n > 0 && g.Desired+n > g.Max {
+			c.nodeProblem("", "group %q of desired size %d would grow by %d nodes beyond its maximum of %d", g.Name, g.Desired, n, g.Max)
+		}
+		if n := c.shrunk[g.Name]; n > 0 && g.Desired-n < g.Min {
+			c.nodeProblem("", "group %q of desired size %d would shrink by %d nodes below its minimum of %d", g.Name, g.Desired, n, g.Min)
+		}
+	}
+}
