@@ -30,7 +30,10 @@ func (d decisions) outcome() outcome {
 
 // check gives the first thing that is wrong with a plan, or nothing.
 func check(in cluster.Input, o outcome) (string, error) {
-	return o.arithmetic(in), nil
+	if problem := o.arithmetic(in); problem != "" {
+		return problem, nil
+	}
+	return o.constraints(in), nil
 }
 
 // arithmetic checks by plain sums, apart from all that the planners use, that

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 
@@ -15,7 +16,7 @@ const peerName = "karpenter"
 // processor counts.
 type peer struct {
 	row row
-	// took: worker count -> seconds of each run.
+	// took: worker count that takes part -> seconds of each run.
 	took map[int][]float64
 }
 
@@ -40,30 +41,30 @@ func (p *peer) run(workers int) (cluster.Input, karpenter.Result, error) {
 	return in, solved, nil
 }
 
-// tryMoreWorkers runs the other worker counts, unless the row is so slow that
-// one more run costs too much: the more nodes, the more is lost in handing out
-// the work, so that a single worker wins there.
+// tryMoreWorkers runs the other worker counts and settles which of them take
+// part in the rounds to come. Where one worker takes long already, more are not
+// tried: the more nodes, the more is lost in handing out the work.
 func (p *peer) tryMoreWorkers() error {
-	const tooSlow = 8
+	const slow, quick, closeToBest = 5, 1, 1.5
 	for _, workers := range workerCounts()[1:] {
-		if p.seconds() >= tooSlow {
-			return nil
+		if p.took[1][0] >= slow {
+			break
 		}
 		if _, _, err := p.run(workers); err != nil {
 			return err
 		}
 	}
+	for workers, took := range p.took {
+		if took[0] > quick && took[0] > closeToBest*p.seconds() {
+			delete(p.took, workers)
+		}
+	}
 	return nil
 }
 
-// runContenders runs every worker count that may yet prove the best.
-func (p *peer) runContenders() error {
-	const closeToBest = 1.25
-	bar := closeToBest * p.seconds()
-	for _, workers := range workerCounts() {
-		if len(p.took[workers]) == 0 || median(p.took[workers]) > bar {
-			continue
-		}
+// runAgain runs the worker counts that take part.
+func (p *peer) runAgain() error {
+	for _, workers := range slices.Sorted(maps.Keys(p.took)) {
 		if _, _, err := p.run(workers); err != nil {
 			return err
 		}

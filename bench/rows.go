@@ -88,18 +88,23 @@ func constrainedRows() []row {
 	return []row{
 		up("spread", workload.Spread, 1000, 0, 3, true),
 		up("spread", workload.Spread, 5000, 0, 3, true),
+		up("spread", workload.Spread, 1000, 1000, 12, true),
 		up("spread", workload.Spread, 10_000, 1000, 12, false),
 		up("spread-hostname", workload.SpreadHostname, 1000, 0, 3, true),
-		up("spread-hostname", workload.SpreadHostname, 5000, 0, 3, false),
+		up("spread-hostname", workload.SpreadHostname, 5000, 0, 3, true),
 		up("affinity", workload.Affinity, 1000, 0, 3, true),
 		up("affinity", workload.Affinity, 5000, 0, 3, true),
 		up("affinity", workload.Affinity, 10_000, 1000, 12, false),
 		up("anti-affinity", workload.AntiAffinity, 1000, 0, 3, true),
 		up("anti-affinity", workload.AntiAffinity, 5000, 0, 3, true),
-		up("anti-affinity", workload.AntiAffinity, 5000, 1000, 12, false),
+		up("anti-affinity", workload.AntiAffinity, 1000, 1000, 12, true),
+		up("anti-affinity", workload.AntiAffinity, 10_000, 1000, 12, false),
 		up("diverse", workload.Diverse, 1000, 0, 3, true),
 		up("diverse", workload.Diverse, 5000, 0, 3, true),
+		up("diverse", workload.Diverse, 10_000, 0, 3, true),
+		up("diverse", workload.Diverse, 1000, 1000, 12, true),
 		up("diverse", workload.Diverse, 10_000, 1000, 12, false),
+		up("diverse", workload.Diverse, 50_000, 5000, 100, false),
 	}
 }
 
@@ -116,8 +121,6 @@ func downRows() []row {
 
 // caRows have the shapes of Cluster Autoscaler's records and what is in them.
 func caRows() []row {
-	one := likeCA("one-group", workload.PlainOne, 50_000, 0, 1, 13.9)
-	one.spec.Shapes = []workload.Shape{workload.EightCores}
 	return []row{
 		likeCA("sets", workload.ReplicaSets(20), 1000, 100, 4, 0.40),
 		likeCA("sets", workload.ReplicaSets(60), 3000, 1000, 12, 5.2),
@@ -128,7 +131,7 @@ func caRows() []row {
 		likeCA("anti-affinity", workload.ReplicaSetsApart(1), 100, 1000, 12, 17.6),
 		likeCA("anti-affinity", workload.ReplicaSetsApart(5), 500, 1000, 12, 67),
 		likeCA("zone-spread", workload.ReplicaSetsSpread(1), 60, 96, 12, 0.1),
-		one,
+		likeCA("one-group", workload.TenPerNode, 50_000, 0, 1, 13.9),
 		downLikeCA("idle", 1000, 30, 0.97, 0.765),
 		downLikeCA("idle", 5000, 30, 0.97, 4.3),
 		downLikeCA("scale-down", 1000, 30, 0.4, 2.35),
@@ -138,8 +141,6 @@ func caRows() []row {
 
 // smokeRows are the same kinds of rows in sizes that take seconds together.
 func smokeRows() []row {
-	anti := likeCA("anti-affinity", workload.ReplicaSetsApart(1), 20, 24, 12, 17.6)
-	anti.ca = 0
 	return []row{
 		up("plain", workload.Plain, 100, 0, 3, true),
 		up("plain-one", workload.PlainOne, 100, 0, 3, true),
@@ -154,6 +155,6 @@ func smokeRows() []row {
 		down("idle", 24, 0.97),
 		down("scale-down", 24, 0.4),
 		together(down("scale-down-together", 24, 0.4)),
-		anti,
+		likeCA("anti-affinity", workload.ReplicaSetsApart(1), 20, 24, 12, 0),
 	}
 }

@@ -1,8 +1,6 @@
 package main
 
-import (
-	"github.com/joinery/joinery/bench/workload"
-)
+import "github.com/joinery/joinery/bench/workload"
 
 // trial is a row while it runs.
 type trial struct {
@@ -87,7 +85,7 @@ func (t *trial) otherRounds() error {
 		if err := t.runOurs(); err != nil {
 			return err
 		}
-		if err := t.peer.runContenders(); err != nil {
+		if err := t.peer.runAgain(); err != nil {
 			return err
 		}
 	}

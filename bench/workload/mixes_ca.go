@@ -18,6 +18,14 @@ func ReplicaSetsApart(count int) Mix { return constrained(count, antiAffinity(co
 // ReplicaSetsSpread is ReplicaSets with pods spread evenly over the zones.
 func ReplicaSetsSpread(count int) Mix { return constrained(count, spread(corev1.LabelTopologyZone)) }
 
+// TenPerNode makes a single ReplicaSet, ten pods of which fill the first of
+// FourShapes.
+func TenPerNode(m *maker, pods int) {
+	for range pods {
+		m.add("rs-ten", 400, 1638)
+	}
+}
+
 func constrained(count int, constraint func(app string) func(*corev1.Pod)) Mix {
 	return func(m *maker, pods int) {
 		for set := range count {
