@@ -1,7 +1,6 @@
 package v1alpha1
 
 import (
-	"fmt"
 	"net"
 	"time"
 
@@ -80,44 +79,6 @@ type ApproverSettings struct {
 	LaunchWindow metav1.Duration `json:"launchWindow,omitzero"`
 }
 
-// AutoscalerSettings say how groups grow and shrink.
-type AutoscalerSettings struct {
-	// Disabled turns the autoscaler off; tokens and approvals go on.
-	Disabled bool `json:"disabled,omitempty"`
-	// BatchIdle is how long the loop waits for more pods after the last one
-	// turned unschedulable; 250ms by default, at most 1s.
-	BatchIdle metav1.Duration `json:"batchIdle,omitzero"`
-	// BatchMax bounds that waiting; 2s by default, at most 5s.
-	BatchMax metav1.Duration `json:"batchMax,omitzero"`
-	// Resync is how often the loop runs without an event; 10s by default.
-	Resync metav1.Duration `json:"resync,omitzero"`
-	// ScaleDown says when nodes go.
-	ScaleDown ScaleDownSettings `json:"scaleDown,omitzero"`
-	// ProvisionTimeout is how long an instance may take to become a Ready node
-	// before it is replaced; 15m by default, as in Cluster Autoscaler.
-	ProvisionTimeout metav1.Duration `json:"provisionTimeout,omitzero"`
-}
-
-// ScaleDownSettings say when nodes go.
-type ScaleDownSettings struct {
-	// Disabled keeps every node.
-	Disabled bool `json:"disabled,omitempty"`
-	// IdleDelay is how long an empty node's agent must have reported Idle;
-	// 30s by default.
-	IdleDelay metav1.Duration `json:"idleDelay,omitzero"`
-	// UnneededTime is how long any other node must have been unneeded; 10m by
-	// default, as in Cluster Autoscaler.
-	UnneededTime metav1.Duration `json:"unneededTime,omitzero"`
-	// DelayAfterAdd is how long a group that grew keeps nodes that are not
-	// idle; 10m by default, counted for each group by itself.
-	DelayAfterAdd metav1.Duration `json:"delayAfterAdd,omitzero"`
-	// DrainTimeout is how long a drain may take before it is rolled back; 5m
-	// by default.
-	DrainTimeout metav1.Duration `json:"drainTimeout,omitzero"`
-	// MaxParallel bounds how many nodes go at once; 10 by default.
-	MaxParallel int `json:"maxParallel,omitempty"`
-}
-
 // DecodeControllerConfig reads a ControllerConfig, YAML or JSON. Errors are
 // *InvalidError and *VersionError.
 func DecodeControllerConfig(data []byte) (*ControllerConfig, error) {
@@ -141,18 +102,7 @@ func (c *ControllerConfig) setDefaults() {
 	orDuration(&s.Token.TTL, 90*time.Minute)
 	orDuration(&s.Token.Overlap, min(30*time.Minute, s.Token.TTL.Duration))
 	orDuration(&s.Approver.LaunchWindow, 30*time.Minute)
-	a := &s.Autoscaler
-	orDuration(&a.BatchIdle, 250*time.Millisecond)
-	orDuration(&a.BatchMax, 2*time.Second)
-	orDuration(&a.Resync, 10*time.Second)
-	orDuration(&a.ProvisionTimeout, 15*time.Minute)
-	orDuration(&a.ScaleDown.IdleDelay, 30*time.Second)
-	orDuration(&a.ScaleDown.UnneededTime, 10*time.Minute)
-	orDuration(&a.ScaleDown.DelayAfterAdd, 10*time.Minute)
-	orDuration(&a.ScaleDown.DrainTimeout, 5*time.Minute)
-	if a.ScaleDown.MaxParallel == 0 {
-		a.ScaleDown.MaxParallel = 10
-	}
+	s.Autoscaler.setDefaults()
 }
 
 func orText[T ~string](v *T, fallback T) {
@@ -180,26 +130,11 @@ func (c *ControllerConfig) validate() problems {
 	p.between("spec.token.overlap", s.Token.Overlap, time.Minute, s.Token.TTL.Duration)
 	p.nameMode("spec.approver.nodeNameMode", s.Approver.NodeNameMode)
 	p.between("spec.approver.launchWindow", s.Approver.LaunchWindow, time.Minute, 24*time.Hour)
-	a := s.Autoscaler
-	p.between("spec.autoscaler.batchIdle", a.BatchIdle, time.Millisecond, time.Second)
-	p.between("spec.autoscaler.batchMax", a.BatchMax, a.BatchIdle.Duration, 5*time.Second)
-	p.between("spec.autoscaler.resync", a.Resync, time.Second, time.Hour)
-	p.between("spec.autoscaler.provisionTimeout", a.ProvisionTimeout, time.Minute, 24*time.Hour)
-	p.scaleDown("spec.autoscaler.scaleDown", a.ScaleDown)
+	p.autoscaler("spec.autoscaler", s.Autoscaler)
 	if _, _, err := net.SplitHostPort(s.MetricsAddress); err != nil {
 		p.add("spec.metricsAddress", s.MetricsAddress, "expected host:port to listen on")
 	}
 	return p
-}
-
-func (p *problems) scaleDown(field string, s ScaleDownSettings) {
-	p.between(field+".idleDelay", s.IdleDelay, time.Second, 24*time.Hour)
-	p.between(field+".unneededTime", s.UnneededTime, time.Second, 24*time.Hour)
-	p.between(field+".delayAfterAdd", s.DelayAfterAdd, time.Second, 24*time.Hour)
-	p.between(field+".drainTimeout", s.DrainTimeout, time.Second, 24*time.Hour)
-	if s.MaxParallel < 1 {
-		p.add(field+".maxParallel", fmt.Sprint(s.MaxParallel), "expected 1 or more")
-	}
 }
 
 func (p *problems) between(field string, d metav1.Duration, low, high time.Duration) {

@@ -27,6 +27,26 @@ func TestControllerConfigDefaults(t *testing.T) {
 	}
 }
 
+func TestAutoscalerSettings(t *testing.T) {
+	c, err := v1alpha1.DecodeControllerConfig([]byte(minimalController + "}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := c.Spec.Autoscaler
+	if a.Limits.MemoryBytes() != 0 || *a.ScaleDown.UtilizationThreshold != 0.5 || a.ScaleDown.DelayAfterDelete.Duration != 0 ||
+		a.ScaleDown.DelayAfterFailure.Duration != 3*time.Minute || a.ScaleDown.UnreadyTime.Duration != 20*time.Minute {
+		t.Errorf("defaults are %+v", a)
+	}
+	c, err = v1alpha1.DecodeControllerConfig([]byte(minimalController + `, autoscaler: {prices: /etc/joinery/prices.csv, limits: {maxNodes: 5, cores: 40, memory: 2Ti}, scaleDown: {utilizationThreshold: 0, moveLocalStorage: true}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a = c.Spec.Autoscaler
+	if a.Limits.MemoryBytes() != 2<<40 || *a.ScaleDown.UtilizationThreshold != 0 || !a.ScaleDown.MoveLocalStorage || a.Prices != "/etc/joinery/prices.csv" {
+		t.Errorf("decoded %+v", a)
+	}
+}
+
 func TestControllerConfigProblems(t *testing.T) {
 	for name, tc := range map[string]struct{ spec, want string }{
 		"schedule is no cron expression":  {`, token: {schedule: hourly}}`, "spec.token.schedule: \"hourly\": expected a cron expression"},
@@ -34,6 +54,10 @@ func TestControllerConfigProblems(t *testing.T) {
 		"schedule rests over the weekend": {`, token: {schedule: "0 * * * 1-5", ttl: 2h}}`, "the schedule's longest pause is 49h0m0s"},
 		"window too long":                 {`, autoscaler: {batchIdle: 2s}}`, "spec.autoscaler.batchIdle: \"2s\": expected 1ms to 1s"},
 		"negative parallelism":            {`, autoscaler: {scaleDown: {maxParallel: -1}}}`, "spec.autoscaler.scaleDown.maxParallel: \"-1\": expected 1 or more"},
+		"threshold beyond the whole":      {`, autoscaler: {scaleDown: {utilizationThreshold: 50}}}`, "spec.autoscaler.scaleDown.utilizationThreshold: \"50\": expected a share of 0 to 1"},
+		"failure forgotten in the past":   {`, autoscaler: {scaleDown: {delayAfterFailure: -3m}}}`, "spec.autoscaler.scaleDown.delayAfterFailure: \"-3m0s\": expected 1s to 24h0m0s"},
+		"relative path":                   {`, autoscaler: {prices: prices.csv}}`, "spec.autoscaler.prices: \"prices.csv\": expected an absolute path"},
+		"all limits at once":              {`, autoscaler: {limits: {maxNodes: -1, cores: -2, memory: lots}}}`, `spec.autoscaler.limits.maxNodes: "-1": expected 0 or more nodes; spec.autoscaler.limits.cores: "-2": expected 0 or more cores; spec.autoscaler.limits.memory: "lots": expected a quantity`},
 		"unknown field deep down":         {`, autoscaler: {scaleDown: {delay: 1s}}}`, "spec.autoscaler.scaleDown.delay: unknown field"},
 		"address without port":            {`, metricsAddress: localhost}`, "spec.metricsAddress: \"localhost\": expected host:port"},
 	} {

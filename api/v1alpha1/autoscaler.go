@@ -1,0 +1,174 @@
+package v1alpha1
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// AutoscalerSettings say how groups grow and shrink.
+type AutoscalerSettings struct {
+	// Disabled turns the autoscaler off; tokens and approvals go on.
+	Disabled bool `json:"disabled,omitempty"`
+	// BatchIdle is how long the loop waits for more pods after the last one
+	// turned unschedulable; 250ms by default, at most 1s.
+	BatchIdle metav1.Duration `json:"batchIdle,omitzero"`
+	// BatchMax bounds that waiting; 2s by default, at most 5s.
+	BatchMax metav1.Duration `json:"batchMax,omitzero"`
+	// Resync is how often the loop runs without an event; 10s by default.
+	Resync metav1.Duration `json:"resync,omitzero"`
+	// ScaleDown says when nodes go.
+	ScaleDown ScaleDownSettings `json:"scaleDown,omitzero"`
+	// ProvisionTimeout is how long an instance may take to become a Ready node
+	// before it is replaced; 15m by default, as in Cluster Autoscaler.
+	ProvisionTimeout metav1.Duration `json:"provisionTimeout,omitzero"`
+	// Prices is the path of a file of instance prices, by which groups are
+	// ordered: CSV with the header instanceType,usdPerHour. Built-in list prices
+	// of us-east-1 when empty.
+	Prices string `json:"prices,omitempty"`
+	// SchedulerConfig is the path of the cluster's KubeSchedulerConfiguration, so
+	// that plans follow the profile of its default scheduler; kube-scheduler's
+	// defaults when empty.
+	SchedulerConfig string `json:"schedulerConfig,omitempty"`
+	// Limits bound the whole cluster; none by default.
+	Limits LimitSettings `json:"limits,omitzero"`
+}
+
+// LimitSettings bound what the nodes of the cluster come to together, masters
+// and nodes on their way counted. What is there already is never taken away for
+// them.
+type LimitSettings struct {
+	// MaxNodes is how many nodes there may be; 0 for any number.
+	MaxNodes int `json:"maxNodes,omitempty"`
+	// Cores is how many CPU cores they may have; 0 for any number.
+	Cores int64 `json:"cores,omitempty"`
+	// Memory is how much memory they may have, such as 2Ti; none for any amount.
+	Memory string `json:"memory,omitempty"`
+}
+
+// MemoryBytes returns Memory in bytes, 0 for any amount.
+func (l LimitSettings) MemoryBytes() int64 {
+	q, err := ParseQuantity(l.Memory)
+	if err != nil {
+		return 0
+	}
+	return q.Value()
+}
+
+// ScaleDownSettings say when nodes go.
+type ScaleDownSettings struct {
+	// Disabled keeps every node.
+	Disabled bool `json:"disabled,omitempty"`
+	// IdleDelay is how long an empty node's agent must have reported Idle;
+	// 30s by default.
+	IdleDelay metav1.Duration `json:"idleDelay,omitzero"`
+	// UnneededTime is how long any other node must have been unneeded; 10m by
+	// default, as in Cluster Autoscaler.
+	UnneededTime metav1.Duration `json:"unneededTime,omitzero"`
+	// DelayAfterAdd is how long a group that grew keeps nodes that are not
+	// idle; 10m by default, counted for each group by itself.
+	DelayAfterAdd metav1.Duration `json:"delayAfterAdd,omitzero"`
+	// DrainTimeout is how long a drain may take before it is rolled back; 5m
+	// by default.
+	DrainTimeout metav1.Duration `json:"drainTimeout,omitzero"`
+	// MaxParallel bounds how many nodes go at once; 10 by default.
+	MaxParallel int `json:"maxParallel,omitempty"`
+	// UtilizationThreshold is the share of a node's CPU or memory, whichever is
+	// higher, that pods request and from which on the node stays: 0 to 1, 0.5 by
+	// default, as in Cluster Autoscaler. 0 lets only nodes without requests go.
+	UtilizationThreshold *float64 `json:"utilizationThreshold,omitempty"`
+	// DelayAfterDelete is how long a group keeps the nodes that are not idle
+	// after one of them went; none by default.
+	DelayAfterDelete metav1.Duration `json:"delayAfterDelete,omitzero"`
+	// DelayAfterFailure is the same after a removal that failed; 3m by default.
+	DelayAfterFailure metav1.Duration `json:"delayAfterFailure,omitzero"`
+	// UnreadyTime is how long a node without pods must have been not Ready
+	// before it goes; 20m by default.
+	UnreadyTime metav1.Duration `json:"unreadyTime,omitzero"`
+	// MoveLocalStorage lets pods be moved that lose an emptyDir or use a
+	// hostPath.
+	MoveLocalStorage bool `json:"moveLocalStorage,omitempty"`
+	// MoveSystemPods lets pods of kube-system be moved that no disruption budget
+	// covers.
+	MoveSystemPods bool `json:"moveSystemPods,omitempty"`
+	// MoveCustomControllerPods lets pods be moved whose controller is of a kind
+	// that is not built in.
+	MoveCustomControllerPods bool `json:"moveCustomControllerPods,omitempty"`
+}
+
+func (a *AutoscalerSettings) setDefaults() {
+	orDuration(&a.BatchIdle, 250*time.Millisecond)
+	orDuration(&a.BatchMax, 2*time.Second)
+	orDuration(&a.Resync, 10*time.Second)
+	orDuration(&a.ProvisionTimeout, 15*time.Minute)
+	a.ScaleDown.setDefaults()
+}
+
+func (s *ScaleDownSettings) setDefaults() {
+	orDuration(&s.IdleDelay, 30*time.Second)
+	orDuration(&s.UnneededTime, 10*time.Minute)
+	orDuration(&s.DelayAfterAdd, 10*time.Minute)
+	orDuration(&s.DelayAfterFailure, 3*time.Minute)
+	orDuration(&s.UnreadyTime, 20*time.Minute)
+	orDuration(&s.DrainTimeout, 5*time.Minute)
+	if s.MaxParallel == 0 {
+		s.MaxParallel = 10
+	}
+	if s.UtilizationThreshold == nil {
+		half := 0.5
+		s.UtilizationThreshold = &half
+	}
+}
+
+func (p *problems) autoscaler(field string, a AutoscalerSettings) {
+	p.between(field+".batchIdle", a.BatchIdle, time.Millisecond, time.Second)
+	p.between(field+".batchMax", a.BatchMax, a.BatchIdle.Duration, 5*time.Second)
+	p.between(field+".resync", a.Resync, time.Second, time.Hour)
+	p.scaleDown(field+".scaleDown", a.ScaleDown)
+	p.between(field+".provisionTimeout", a.ProvisionTimeout, time.Minute, 24*time.Hour)
+	p.file(field+".prices", a.Prices)
+	p.file(field+".schedulerConfig", a.SchedulerConfig)
+	p.limits(field+".limits", a.Limits)
+}
+
+// file checks the path of a file that may be left out. It is read at the start,
+// from whatever directory the service was started in.
+func (p *problems) file(field, path string) {
+	if path != "" && !filepath.IsAbs(path) {
+		p.add(field, path, "expected an absolute path")
+	}
+}
+
+func (p *problems) limits(field string, l LimitSettings) {
+	if l.MaxNodes < 0 {
+		p.add(field+".maxNodes", fmt.Sprint(l.MaxNodes), "expected 0 or more nodes")
+	}
+	if l.Cores < 0 {
+		p.add(field+".cores", fmt.Sprint(l.Cores), "expected 0 or more cores")
+	}
+	if l.Memory == "" {
+		return
+	}
+	q, err := ParseQuantity(l.Memory)
+	if err != nil || q.Sign() < 0 {
+		p.add(field+".memory", l.Memory, "expected a quantity of 0 or more, such as 2Ti")
+	}
+}
+
+func (p *problems) scaleDown(field string, s ScaleDownSettings) {
+	p.between(field+".idleDelay", s.IdleDelay, time.Second, 24*time.Hour)
+	p.between(field+".unneededTime", s.UnneededTime, time.Second, 24*time.Hour)
+	p.between(field+".delayAfterAdd", s.DelayAfterAdd, time.Second, 24*time.Hour)
+	p.between(field+".drainTimeout", s.DrainTimeout, time.Second, 24*time.Hour)
+	if s.MaxParallel < 1 {
+		p.add(field+".maxParallel", fmt.Sprint(s.MaxParallel), "expected 1 or more")
+	}
+	if u := s.UtilizationThreshold; u != nil && !(*u >= 0 && *u <= 1) {
+		p.add(field+".utilizationThreshold", fmt.Sprint(*u), "expected a share of 0 to 1")
+	}
+	p.between(field+".delayAfterDelete", s.DelayAfterDelete, 0, 24*time.Hour)
+	p.between(field+".delayAfterFailure", s.DelayAfterFailure, time.Second, 24*time.Hour)
+	p.between(field+".unreadyTime", s.UnreadyTime, time.Second, 24*time.Hour)
+}
