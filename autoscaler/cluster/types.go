@@ -81,8 +81,8 @@ type Group struct {
 	// Priority orders groups: a group is grown only for what those of a higher
 	// priority cannot take.
 	Priority int
-	// Headroom is how many nodes of the group are to stay without pods, as room
-	// for pods to come.
+	// Headroom is how many nodes' worth of cpu and memory is to stay free in the
+	// group, as room for pods to come.
 	Headroom int
 	// Warm is how many instances wait in the group's warm pool. They join
 	// sooner than new ones.

@@ -108,6 +108,8 @@ type storage struct {
 	limits  map[string]map[string]int32 // node -> driver -> most volumes
 	// users: namespace/name of a claim that one pod alone may use -> that pod.
 	users map[string]*corev1.Pod
+	// first: namespace/name of an unbound claim -> the first pod that uses it.
+	first map[string]*corev1.Pod
 	// derived: class and needs -> the class with its needs.
 	derived map[string]*Class
 	next    int // id of the next derived class
@@ -119,7 +121,7 @@ func newStorage(in *Input, firstID int) *storage {
 		volumes: make(map[string]*corev1.PersistentVolume, len(in.PersistentVolumes)),
 		classes: make(map[string]*storagev1.StorageClass, len(in.StorageClasses)),
 		limits:  make(map[string]map[string]int32, len(in.CSINodes)),
-		users:   map[string]*corev1.Pod{}, derived: map[string]*Class{}, next: firstID,
+		users:   map[string]*corev1.Pod{}, first: map[string]*corev1.Pod{}, derived: map[string]*Class{}, next: firstID,
 	}
 	for _, c := range in.PersistentVolumeClaims {
 		s.claims[c.Namespace+"/"+c.Name] = c
@@ -201,6 +203,14 @@ func (s *storage) addClaim(n *VolumeNeeds, pod *corev1.Pod, name string) (refuse
 	}
 	if claim.Spec.VolumeName != "" {
 		return s.addVolume(n, claim)
+	}
+	// The pod that is placed first decides where the volume is made, and all
+	// others must follow it: they wait until that is known.
+	first := s.first[key]
+	if first == nil {
+		s.first[key] = pod
+	} else if first.UID != pod.UID {
+		return fmt.Sprintf("persistent volume claim %s is not bound yet: it will be made where pod %s runs", name, first.Name)
 	}
 	return s.addUnbound(n, claim)
 }

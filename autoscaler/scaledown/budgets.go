@@ -99,3 +99,14 @@ func (b *budgets) take(lists ...[]cluster.Pod) (refused string) {
 	}
 	return ""
 }
+
+// giveBack undoes take.
+func (b *budgets) giveBack(lists ...[]cluster.Pod) {
+	for _, pods := range lists {
+		for i := range pods {
+			for _, pdb := range b.of(pods[i].Class) {
+				pdb.left++
+			}
+		}
+	}
+}

@@ -49,14 +49,15 @@ func (o Options) context(now time.Time, b *budgets) *ruleContext {
 func (p *planner) candidates() []*candidate {
 	var out []*candidate
 	for at, n := range p.s.Nodes() {
+		if g := p.groups[n.Group]; g != nil {
+			g.nodes = append(g.nodes, int32(at))
+		}
 		if n.Kind != cluster.Joined && n.Kind != cluster.Starting {
 			continue
 		}
 		facts := factsOf(n)
 		if facts.InGroup && facts.Departing() {
 			p.departing(n)
-		} else if g := p.groups[n.Group]; g != nil && n.Unusable == "" && n.Empty() {
-			g.empty++
 		}
 		c := &candidate{node: n, at: int32(at), group: p.groups[n.Group]}
 		cause, text := p.rules.Node(facts)

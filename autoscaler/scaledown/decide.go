@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/fit"
 )
 
 // placeIncoming puts the pods that wait for a node on the nodes where they would
@@ -102,10 +103,6 @@ func (p *planner) sharesSystem(c *candidate) string {
 // tryWithout takes the node out of the ledger and finds a place for its pods on
 // the ready nodes that remain. Nothing is changed when it says why not.
 func (p *planner) tryWithout(c *candidate) (Cause, string) {
-	bare := c.node.Empty()
-	if bare && c.node.Unusable == "" && c.group.empty <= c.group.Headroom && c.group.Headroom > 0 {
-		return Headroom, fmt.Sprintf("group %s keeps %d node(s) free", c.group.Name, c.group.Headroom)
-	}
 	p.l.Fork()
 	p.l.Remove(c.at)
 	homes, stuck := p.moves.move(c.toMove)
@@ -118,19 +115,34 @@ func (p *planner) tryWithout(c *candidate) (Cause, string) {
 		p.moves.reset(c.toMove)
 		return BlockedByPod, refused
 	}
-	p.l.Commit()
-	if bare && c.node.Unusable == "" {
-		c.group.empty--
+	if g := p.tooLittleLeft(); g != nil {
+		p.l.Revert()
+		p.moves.reset(c.toMove)
+		p.budgets.giveBack(c.toMove, c.toDrop)
+		return Headroom, fmt.Sprintf("group %s keeps the room of %d node(s) free", g.Name, g.Headroom)
 	}
+	p.l.Commit()
 	for i, n := range homes {
 		if p.neededBy[n] == nil {
 			p.neededBy[n] = &c.toMove[i]
-			if st := p.l.State(n); st.Empty() && p.groups[st.Group] != nil {
-				p.groups[st.Group].empty--
-			}
 		}
 	}
 	return "", ""
+}
+
+// tooLittleLeft gives a group that now has less headroom than it is to keep and
+// than it had, nil when there is none.
+func (p *planner) tooLittleLeft() *group {
+	for _, g := range p.frugal {
+		var h fit.Headroom
+		for _, n := range g.nodes {
+			h.Add(p.l, n)
+		}
+		if !h.Enough(p.l.NewCapacity(g.Name, p.l.NextZone(g.Name)), g.Headroom) {
+			return g
+		}
+	}
+	return nil
 }
 
 func (p *planner) removal(c *candidate) Removal {

@@ -32,8 +32,10 @@ type planner struct {
 	budgets *budgets
 	rules   *ruleContext
 	groups  map[string]*group
-	l       *fit.Ledger
-	moves   *mover
+	// frugal are the groups that keep headroom, by name.
+	frugal []*group
+	l      *fit.Ledger
+	moves  *mover
 
 	// neededBy: node -> a pod that waits for it or was moved to it.
 	neededBy []*cluster.Pod
@@ -51,17 +53,21 @@ type planner struct {
 // group is a group with what the plan has taken from it.
 type group struct {
 	*cluster.Group
-	// spare is how many nodes may still go before the minimum, empty how many
-	// nodes are without pods.
-	spare, empty int
+	// spare is how many nodes may still go before the minimum.
+	spare int
 	// gone: zone -> nodes that the plan takes.
 	gone map[string]int
+	// nodes are the group's, in the ledger.
+	nodes []int32
 }
 
 func (p *planner) plan() {
 	for i := range p.s.Groups() {
 		g := &p.s.Groups()[i]
 		p.groups[g.Name] = &group{Group: g, spare: max(0, min(g.Desired, members(g))-g.Min), gone: map[string]int{}}
+		if g.Headroom > 0 && g.Template != nil {
+			p.frugal = append(p.frugal, p.groups[g.Name])
+		}
 	}
 	p.system = map[types.UID]string{}
 	candidates := p.candidates()

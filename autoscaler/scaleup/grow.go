@@ -43,7 +43,17 @@ func (p *planner) grow() {
 			p.pass(kept, false)
 		}
 	}
-	p.addHeadroom()
+	for range maxReplays {
+		// Pods will use the room that was meant to stay free, as far as the
+		// scheduler spreads them: what is left then must suffice.
+		if !p.addHeadroom() {
+			break
+		}
+		with := p.counts()
+		p.undo()
+		p.l.Fork()
+		p.pass(with, false)
+	}
 	p.l.Commit()
 }
 
@@ -100,7 +110,8 @@ func (p *planner) left() int {
 // bins are the nodes to place on: those of the API server first, by name, then
 // imagined ones by group, so that capacity that was asked for by an earlier plan
 // and capacity that this plan opens stand in the order in which the next plan
-// will see both.
+// will see both. Groups with headroom come last, so that theirs stays free as long
+// as there is other room.
 func (p *planner) bins() []int32 {
 	bins := make([]int32, 0, p.l.Len())
 	imagined := 0
@@ -116,7 +127,8 @@ func (p *planner) bins() []int32 {
 		bins = append(bins, n)
 	}
 	slices.SortStableFunc(bins[imagined:], func(a, b int32) int {
-		return cmp.Compare(p.l.State(a).Group, p.l.State(b).Group)
+		x, y := p.byName[p.l.State(a).Group], p.byName[p.l.State(b).Group]
+		return cmp.Or(cmp.Compare(min(x.Headroom, 1), min(y.Headroom, 1)), cmp.Compare(x.Name, y.Name))
 	})
 	return bins
 }
@@ -189,23 +201,31 @@ func (p *planner) wantsHeadroom() bool {
 	return slices.ContainsFunc(p.s.Groups(), func(g cluster.Group) bool { return g.Headroom > 0 })
 }
 
-// addHeadroom opens nodes of groups that have fewer nodes without pods than they
-// are to have.
-func (p *planner) addHeadroom() {
+// addHeadroom opens nodes of groups that have less left than they are to have,
+// and reports whether there were any.
+func (p *planner) addHeadroom() bool {
 	if !p.wantsHeadroom() {
-		return
+		return false
 	}
-	used := p.usedNodes()
-	empty := map[string]int{}
+	before := len(p.opened)
+	free := map[string]*fit.Headroom{}
 	for n := range int32(p.l.Len()) {
-		if st := p.l.State(n); p.l.Usable(n) && !used[n] && st.Empty() {
-			empty[st.Group]++
+		if name := p.l.State(n).Group; name != "" {
+			if free[name] == nil {
+				free[name] = &fit.Headroom{}
+			}
+			free[name].Add(p.l, n)
 		}
 	}
 	for _, g := range p.groups {
-		for i := empty[g.Name]; i < g.Headroom && p.refuses(g) == ""; i++ {
-			p.open(g)
+		h := free[g.Name]
+		if h == nil {
+			h = &fit.Headroom{}
+		}
+		for g.Headroom > 0 && p.refuses(g) == "" && !h.Enough(p.l.NewCapacity(g.Name, p.nextZone(g)), g.Headroom) {
+			h.Add(p.l, p.open(g))
 			p.spare = append(p.spare, g.Name)
 		}
 	}
+	return len(p.opened) > before
 }

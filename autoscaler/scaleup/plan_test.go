@@ -273,7 +273,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestDeterministic(t *testing.T) {
 	for seed := range uint64(20) {
-		in := scaleup.Random(seed)
+		in := ct.Random(seed)
 		var first string
 		for range 3 {
 			raw, err := json.Marshal(plan(t, in, scaleup.Options{}))
