@@ -20,6 +20,8 @@ type groups interface {
 	Terminate(ctx context.Context, group, instance string) error
 	Replace(ctx context.Context, group, instance, reason string) error
 	Protect(ctx context.Context, group string, instances []string) error
+	Removed(group string, at time.Time)
+	RemovalFailed(group string, at time.Time)
 }
 
 // Options are what an Executor needs. The fields without a default are required.

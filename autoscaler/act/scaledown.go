@@ -68,6 +68,7 @@ func (e *Executor) remove(ctx context.Context, r scaledown.Removal) {
 	err = e.drainAndTerminate(ctx, node, r)
 	switch {
 	case err == nil:
+		e.o.Groups.Removed(r.Group, time.Now())
 		if e.o.Removed != nil {
 			e.o.Removed()
 		}
@@ -79,6 +80,7 @@ func (e *Executor) remove(ctx context.Context, r scaledown.Removal) {
 		log.Info("removal interrupted")
 	default:
 		log.Warn("removal rolled back", "err", err)
+		e.o.Groups.RemovalFailed(r.Group, time.Now())
 		e.o.Metrics.rolledBack.WithLabelValues(r.Group).Inc()
 		e.o.Events.Eventf(node, corev1.EventTypeWarning, "ScaleDownFailed", "node stays in group %s: %v", r.Group, err)
 		e.mu.Lock()

@@ -27,6 +27,8 @@ func TestRemovalDrainsAndTerminates(t *testing.T) {
 		f.Wait()
 		if g := f.groups()[0]; g.Desired != 1 || len(g.Instances) != 1 || g.Instances[0].ID == f.ids[0] {
 			t.Errorf("group has desired %d and %+v, want the other instance alone", g.Desired, g.Instances)
+		} else if !g.LastScaleDown.Equal(time.Now()) || !g.LastScaleDownFailure.IsZero() {
+			t.Errorf("group remembers a removal at %s and a failure at %s", g.LastScaleDown, g.LastScaleDownFailure)
 		}
 		if !act.Marked(f.node(0)) {
 			t.Error("the taint was taken off a node that goes")
@@ -64,6 +66,9 @@ func TestRemovalIsRolledBack(t *testing.T) {
 				}
 				f.untouched(0, desired)
 				f.event(1, tt.words...)
+				if g := f.groups()[0]; !g.LastScaleDownFailure.Equal(time.Now()) || !g.LastScaleDown.IsZero() {
+					t.Errorf("group remembers a failure at %s and a removal at %s", g.LastScaleDownFailure, g.LastScaleDown)
+				}
 				f.ScaleDown(t.Context(), plan)
 				f.Wait()
 				f.event(0, "ScaleDown")

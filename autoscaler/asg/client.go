@@ -13,6 +13,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/price"
 )
 
 // autoscalingAPI is the part of the Auto Scaling client that Client uses.
@@ -27,16 +28,19 @@ type autoscalingAPI interface {
 // ec2API is the part of the EC2 client that Client uses.
 type ec2API interface {
 	DescribeLaunchTemplateVersions(context.Context, *ec2.DescribeLaunchTemplateVersionsInput, ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error)
+	DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
 	DescribeInstanceTypes(context.Context, *ec2.DescribeInstanceTypesInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceTypesOutput, error)
 }
 
-// Options are what a Client needs; all fields are required.
+// Options are what a Client needs; all fields but Prices are required.
 type Options struct {
 	AutoScaling autoscalingAPI
 	EC2         ec2API
 	// Cluster is the name of the cluster whose groups are managed.
 	Cluster string
-	Log     *slog.Logger
+	// Prices of instance types; without it no group has a price but by PriceTag.
+	Prices *price.Table
+	Log    *slog.Logger
 }
 
 // Client observes and changes the groups of one cluster. It is safe for
@@ -62,6 +66,7 @@ type Client struct {
 	partialAt time.Time
 	partial   []Skipped
 	growth    map[string]*growth // group name -> its history
+	known     map[string]Known   // group name -> what its template was made from
 	reported  map[problem]bool   // what the last refresh found wrong
 }
 
@@ -72,6 +77,7 @@ func New(o Options) *Client {
 		templates: newTemplateCache(o.EC2),
 		types:     newTypeCache(o.EC2),
 		growth:    map[string]*growth{},
+		known:     map[string]Known{},
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/price"
 	"github.com/joinery/joinery/lab/awssim"
 )
 
@@ -41,13 +42,17 @@ func putGroup(t *testing.T, w *awssim.World, spec awssim.GroupSpec) {
 
 func newClient(t *testing.T, w *awssim.World, log *strings.Builder) *asg.Client {
 	t.Helper()
+	prices, err := price.Read(strings.NewReader("instanceType,usdPerHour\nt3.medium,0.05\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(w.Close)
 	cfg := w.Config("joinery-controller")
 	logger := slog.New(slog.DiscardHandler)
 	if log != nil {
 		logger = slog.New(slog.NewTextHandler(log, nil))
 	}
-	return asg.New(asg.Options{AutoScaling: autoscaling.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Cluster: "demo", Log: logger})
+	return asg.New(asg.Options{AutoScaling: autoscaling.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Cluster: "demo", Prices: prices, Log: logger})
 }
 
 func groupsOf(t *testing.T, c *asg.Client) map[string]cluster.Group {

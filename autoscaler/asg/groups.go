@@ -1,6 +1,7 @@
 package asg
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -25,7 +26,12 @@ func (c *Client) observe(ctx context.Context, g types.AutoScalingGroup, maxAge t
 		c.readActivities(ctx, group)
 	}
 	c.fillHistory(&group)
-	t, version, instanceType, err := c.template(ctx, g, maxAge)
+	set, bad := parseSettings(group.Tags)
+	group.Priority, group.Headroom, group.ScaleDown = set.priority, set.headroom, set.scaleDown
+	lt, kinds, err := c.template(ctx, g, maxAge)
+	group.InstanceTypes = typeNames(kinds)
+	group.Price = cmp.Or(set.price, c.o.Prices.Mean(group.InstanceTypes))
+	err = errors.Join(err, bad)
 	if err == nil && g.Status != nil {
 		// AWS sets a status only while the group is being deleted.
 		err = fmt.Errorf("group status is %q", aws.ToString(g.Status))
@@ -34,7 +40,12 @@ func (c *Client) observe(ctx context.Context, g types.AutoScalingGroup, maxAge t
 		group.TemplateError = fmt.Errorf("group %s: %w", group.Name, err)
 		return group
 	}
-	group.Template, group.LaunchTemplateVersion, group.InstanceType = t, version, instanceType
+	group.LaunchTemplateVersion = lt.Version
+	group.Template = combine(templatesOf(kinds))
+	if len(kinds) == 1 {
+		group.InstanceType = kinds[0].name
+	}
+	c.learn(ctx, group, lt.FloatingImage, kinds)
 	return group
 }
 
@@ -46,6 +57,7 @@ func plainGroup(g types.AutoScalingGroup) cluster.Group {
 		Max:     int(aws.ToInt32(g.MaxSize)),
 		Desired: int(aws.ToInt32(g.DesiredCapacity)),
 		Zones:   slices.Sorted(slices.Values(g.AvailabilityZones)),
+		Warm:    int(aws.ToInt32(g.WarmPoolSize)),
 		Tags:    tagMap(g.Tags),
 	}
 	for _, i := range g.Instances {
@@ -112,61 +124,11 @@ func sourceOf(g types.AutoScalingGroup) (source, error) {
 			return source{}, fmt.Errorf("%s.launchTemplateSpecification: a second launch template is not supported", field)
 		case o.WeightedCapacity != nil && aws.ToString(o.WeightedCapacity) != "1":
 			return source{}, fmt.Errorf("%s.weightedCapacity: weights other than 1 are not supported", field)
-		case o.InstanceType != nil:
+		case o.InstanceType != nil && !slices.Contains(s.types, *o.InstanceType):
 			s.types = append(s.types, *o.InstanceType)
 		}
 	}
 	return s, nil
-}
-
-// template finds out what a new node of the group looks like. instanceType is
-// empty for a group of several types.
-func (c *Client) template(ctx context.Context, g types.AutoScalingGroup, maxAge time.Duration) (t *cluster.Template, version, instanceType string, err error) {
-	from, err := sourceOf(g)
-	if err != nil {
-		return nil, "", "", err
-	}
-	lt, err := c.templates.get(ctx, from.spec, maxAge)
-	if err != nil {
-		return nil, "", "", err
-	}
-	t, instanceType, err = c.templateOf(ctx, g, lt, from.types)
-	if err != nil {
-		return nil, "", "", fmt.Errorf("launch template %s version %s: %w", lt.ID, lt.Version, err)
-	}
-	return t, lt.Version, instanceType, nil
-}
-
-func (c *Client) templateOf(ctx context.Context, g types.AutoScalingGroup, lt launchTemplate, names []string) (*cluster.Template, string, error) {
-	if len(names) == 0 {
-		if lt.Requirements {
-			return nil, "", errors.New("instanceRequirements: types chosen by attributes are not supported")
-		}
-		if lt.InstanceType == "" {
-			return nil, "", errors.New("instanceType: required, neither launch template nor group names one")
-		}
-		names = []string{lt.InstanceType}
-	}
-	facts := Facts{RootGiB: lt.RootGiB}
-	for _, name := range names {
-		f, err := c.types.get(ctx, name)
-		if err != nil {
-			return nil, "", fmt.Errorf("instanceType: %w", err)
-		}
-		facts.Types = append(facts.Types, f)
-	}
-	nc, err := c.nodeConfig(g, lt)
-	if err != nil {
-		return nil, "", fmt.Errorf("userData: %w", err)
-	}
-	t, err := Template(facts, nc, tagMap(g.Tags))
-	if err != nil {
-		return nil, "", err
-	}
-	if len(names) == 1 {
-		return t, names[0], nil
-	}
-	return t, "", nil
 }
 
 // nodeConfig reads the NodeConfig that the group's instances will read. As on

@@ -31,6 +31,9 @@ type growth struct {
 	step   time.Duration
 	until  time.Time
 	reason string
+	// removed and removalFailed are when a node of the group was last removed and
+	// when a removal last failed.
+	removed, removalFailed time.Time
 	// seen: instance id -> when it was first seen as a member.
 	seen map[string]time.Time
 }
@@ -88,7 +91,34 @@ func (c *Client) fillHistory(g *cluster.Group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.growthOf(g.Name)
+	g.LastScaleDown, g.LastScaleDownFailure = h.removed, h.removalFailed
 	g.LastScaleUp, g.BackoffUntil, g.BackoffReason = h.increased, h.until, h.reason
+}
+
+// Removed notes that a node of the group was removed.
+func (c *Client) Removed(group string, at time.Time) {
+	c.noteHistory(group, func(h *growth) { h.removed = later(h.removed, at) })
+}
+
+// RemovalFailed notes that a removal of a node of the group was rolled back.
+func (c *Client) RemovalFailed(group string, at time.Time) {
+	c.noteHistory(group, func(h *growth) { h.removalFailed = later(h.removalFailed, at) })
+}
+
+// noteHistory changes a group's history and lets the groups be observed anew: what
+// is cached does not tell of it.
+func (c *Client) noteHistory(group string, change func(*growth)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(c.growthOf(group))
+	c.fetchedAt = time.Time{}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // readActivities looks for the reason why a group launches nothing. An error

@@ -32,6 +32,9 @@ type launchTemplate struct {
 	InstanceType string
 	// Requirements says that the type is chosen by attributes.
 	Requirements bool
+	// FloatingImage says that the image is looked up at each launch
+	// (resolve:ssm:…), so that instances of one version may differ in it.
+	FloatingImage bool
 	// UserData in base64; empty when the template has none.
 	UserData string
 	// RootGiB is the size of the root volume; 0 when not named.
@@ -108,7 +111,9 @@ func (t *templateCache) fetch(ctx context.Context, in *ec2.DescribeLaunchTemplat
 		InstanceType: string(d.InstanceType),
 		Requirements: d.InstanceRequirements != nil,
 		UserData:     aws.ToString(d.UserData),
-		RootGiB:      rootGiB(d.BlockDeviceMappings),
+
+		FloatingImage: strings.HasPrefix(aws.ToString(d.ImageId), "resolve:"),
+		RootGiB:       rootGiB(d.BlockDeviceMappings),
 	}
 	for _, s := range d.TagSpecifications {
 		for _, tag := range s.Tags {

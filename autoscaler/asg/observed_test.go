@@ -1,9 +1,11 @@
 package asg_test
 
 import (
+	"maps"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/joinery/joinery/autoscaler/asg"
@@ -44,7 +46,7 @@ func TestObservedBelievesReadyNodesOfTheSameVersion(t *testing.T) {
 		{"no member", []*corev1.Node{liveNode("i-else", "7900Mi", "True")}, "3688Mi"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := asg.Observed(group, tt.nodes)
+			got := asg.Look(tt.nodes, nil).Template(group, asg.Known{})
 			memory, gpu := got.Allocatable["memory"], got.Allocatable["nvidia.com/gpu"]
 			if memory.Cmp(resource.MustParse(tt.want)) != 0 || gpu.Value() != 1 {
 				t.Errorf("allocatable is %v, want memory %s and one GPU", got.Allocatable, tt.want)
@@ -53,6 +55,48 @@ func TestObservedBelievesReadyNodesOfTheSameVersion(t *testing.T) {
 	}
 	if q := template.Allocatable["memory"]; q.Cmp(resource.MustParse("3688Mi")) != 0 {
 		t.Errorf("the template was changed in place to %s", q.String())
+	}
+}
+
+func TestLabelsThatAllNodesShareAreLearned(t *testing.T) {
+	template := &cluster.Template{Labels: map[string]string{"team": "a"}, Capacity: corev1.ResourceList{}, Allocatable: corev1.ResourceList{}}
+	group := cluster.Group{Template: template, LaunchTemplateVersion: "2", InstanceType: "t3.medium"}
+	var nodes []*corev1.Node
+	for _, id := range []string{"i-1", "i-2"} {
+		group.Instances = append(group.Instances, cluster.Instance{ID: id, Type: "t3.medium", LaunchTemplateVersion: "2"})
+		n := liveNode(id, "4Gi", "True")
+		n.Spec.Taints = []corev1.Taint{{Key: "learned", Effect: "NoSchedule"}}
+		n.Labels = map[string]string{
+			"team": "b", "vendor.example/cpu": "fast", "only": id, corev1.LabelHostname: "same", corev1.LabelTopologyZone: "us-west-2a",
+			"topology.k8s.aws/zone-id": "usw2-az1", cluster.EBSZoneLabel: "us-west-2" + id[2:], "serial": "x-" + id, "node.kubernetes.io/exclude-from-external-load-balancers": "",
+		}
+		nodes = append(nodes, n)
+	}
+	got := asg.Look(nodes, nil).Template(group, asg.Known{})
+	want := map[string]string{"team": "a", "vendor.example/cpu": "fast", cluster.EBSZoneLabel: ""}
+	if !maps.Equal(got.Labels, want) || len(got.Taints) != 0 {
+		t.Errorf("labels %v, taints %v: want %v and no taint", got.Labels, got.Taints, want)
+	}
+	if len(template.Labels) != 1 {
+		t.Errorf("the template was changed in place: %v", template.Labels)
+	}
+}
+
+func TestAttachLimitsAreTheLeastReported(t *testing.T) {
+	csi := func(node string, counts map[string]*int32) *storagev1.CSINode {
+		c := &storagev1.CSINode{}
+		c.Name = node
+		for driver, n := range counts {
+			c.Spec.Drivers = append(c.Spec.Drivers, storagev1.CSINodeDriver{Name: driver, Allocatable: &storagev1.VolumeNodeResources{Count: n}})
+		}
+		return c
+	}
+	more, less := int32(27), int32(25)
+	group := cluster.Group{Template: &cluster.Template{}, InstanceType: "t3.medium", Instances: []cluster.Instance{{ID: "i-1", Type: "t3.medium"}, {ID: "i-2", Type: "t3.medium"}}}
+	nodes := []*corev1.Node{liveNode("i-1", "4Gi", "True"), liveNode("i-2", "4Gi", "True")}
+	sight := asg.Look(nodes, []*storagev1.CSINode{csi("node-i-1", map[string]*int32{"ebs": &more, "efs": nil}), csi("node-i-2", map[string]*int32{"ebs": &less}), csi("other", map[string]*int32{"ebs": new(int32)})})
+	if got := sight.Template(group, asg.Known{}).AttachLimits; !maps.Equal(got, map[string]int32{"ebs": 25}) {
+		t.Errorf("attach limits are %v, want 25 of ebs", got)
 	}
 }
 

@@ -20,20 +20,29 @@ import (
 	"github.com/joinery/joinery/autoscaler/act"
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/explain"
+	"github.com/joinery/joinery/autoscaler/fit"
+	"github.com/joinery/joinery/autoscaler/price"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 )
 
 // keptDecisions is how many rounds Decisions shows.
 const keptDecisions = 200
 
-// Options are what a Loop needs; all fields but Removed are required.
+// Options are what a Loop needs; all fields but Prices, Profile and Removed are
+// required.
 type Options struct {
 	Kube        kubernetes.Interface
 	AutoScaling *autoscaling.Client
 	EC2         *ec2.Client
 	// Spec is a decoded ControllerConfig's, with its defaults set.
 	Spec v1alpha1.ControllerSpec
-	Log  *slog.Logger
+	// Prices of instance types, by which groups are ordered; without them no
+	// group has a price but by its tag.
+	Prices *price.Table
+	// Profile is the cluster's scheduler profile; kube-scheduler's default one
+	// when nil.
+	Profile *fit.Profile
+	Log     *slog.Logger
 	// Metrics is where the loop's metrics are registered, once for each Loop.
 	Metrics prometheus.Registerer
 	Events  record.EventRecorder
@@ -82,7 +91,7 @@ func New(o Options) (*Loop, error) {
 	}
 	l := &Loop{
 		o: o, spec: a, metrics: m,
-		groups:  asg.New(asg.Options{AutoScaling: o.AutoScaling, EC2: o.EC2, Cluster: o.Spec.Cluster, Log: o.Log}),
+		groups:  asg.New(asg.Options{AutoScaling: o.AutoScaling, EC2: o.EC2, Cluster: o.Spec.Cluster, Prices: o.Prices, Log: o.Log}),
 		world:   newWorld(o.Kube),
 		rival:   newRival(o.Kube, o.Events, o.Log),
 		ring:    explain.NewRing(keptDecisions),
@@ -93,6 +102,7 @@ func New(o Options) (*Loop, error) {
 		Groups: l.groups, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,
 		Events: o.Events, Log: o.Log, Metrics: done, Removed: o.Removed,
 		DrainTimeout: a.ScaleDown.DrainTimeout.Duration, MaxParallel: a.ScaleDown.MaxParallel,
+		RetryAfter: a.ScaleDown.DelayAfterFailure.Duration,
 	})
 	return l, nil
 }

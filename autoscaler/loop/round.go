@@ -79,8 +79,9 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	if err != nil {
 		return nil, nil, err
 	}
+	sight := asg.Look(in.Nodes, in.CSINodes)
 	for i := range groups {
-		groups[i].Template = asg.Observed(groups[i], in.Nodes)
+		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
 	in.Groups = groups
 	s, err := cluster.New(in)
@@ -103,7 +104,8 @@ func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *
 		l.countPods(scaleup.Decision{})
 		return nil
 	}
-	plan := scaleup.Plan(s, now, scaleup.Options{})
+	o, _ := l.planOptions()
+	plan := scaleup.Plan(s, now, o)
 	if plan.Err != nil {
 		return fmt.Errorf("plan scale-up: %w", plan.Err)
 	}
@@ -165,14 +167,11 @@ func (l *Loop) tidy(ctx context.Context, groups []cluster.Group, now time.Time) 
 
 // shrink plans and begins removals.
 func (l *Loop) shrink(ctx context.Context, s *cluster.Snapshot, now time.Time, d *explain.Decision) (scaledown.Decision, error) {
-	o := l.spec.ScaleDown
-	if o.Disabled {
+	if l.spec.ScaleDown.Disabled {
 		return scaledown.Decision{}, nil
 	}
-	plan := scaledown.Plan(s, now, scaledown.Options{
-		IdleDelay: o.IdleDelay.Duration, UnneededTime: o.UnneededTime.Duration,
-		DelayAfterAdd: o.DelayAfterAdd.Duration, MaxParallel: o.MaxParallel,
-	})
+	_, o := l.planOptions()
+	plan := scaledown.Plan(s, now, o)
 	if plan.Err != nil {
 		return scaledown.Decision{}, fmt.Errorf("plan scale-down: %w", plan.Err)
 	}

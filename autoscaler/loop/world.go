@@ -15,6 +15,7 @@ import (
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	policylisters "k8s.io/client-go/listers/policy/v1"
+	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/joinery/joinery/api/v1alpha1"
@@ -32,6 +33,15 @@ type world struct {
 	daemons    appslisters.DaemonSetLister
 	budgets    policylisters.PodDisruptionBudgetLister
 	namespaces corelisters.NamespaceLister
+	volumes    volumeListers
+}
+
+// volumeListers list where volumes can be attached, and how many.
+type volumeListers struct {
+	claims  corelisters.PersistentVolumeClaimLister
+	volumes corelisters.PersistentVolumeLister
+	classes storagelisters.StorageClassLister
+	csi     storagelisters.CSINodeLister
 }
 
 func newWorld(kube kubernetes.Interface) *world {
@@ -43,6 +53,12 @@ func newWorld(kube kubernetes.Interface) *world {
 		daemons:    f.Apps().V1().DaemonSets().Lister(),
 		budgets:    f.Policy().V1().PodDisruptionBudgets().Lister(),
 		namespaces: f.Core().V1().Namespaces().Lister(),
+		volumes: volumeListers{
+			claims:  f.Core().V1().PersistentVolumeClaims().Lister(),
+			volumes: f.Core().V1().PersistentVolumes().Lister(),
+			classes: f.Storage().V1().StorageClasses().Lister(),
+			csi:     f.Storage().V1().CSINodes().Lister(),
+		},
 	}
 }
 
@@ -163,5 +179,22 @@ func (w *world) input(now time.Time) (cluster.Input, error) {
 	if in.Namespaces, err = w.namespaces.List(labels.Everything()); err != nil {
 		return in, fmt.Errorf("list namespaces: %w", err)
 	}
-	return in, nil
+	return in, w.volumes.fill(&in)
+}
+
+// fill lists what concerns volumes.
+func (l volumeListers) fill(in *cluster.Input) (err error) {
+	if in.PersistentVolumeClaims, err = l.claims.List(labels.Everything()); err != nil {
+		return fmt.Errorf("list volume claims: %w", err)
+	}
+	if in.PersistentVolumes, err = l.volumes.List(labels.Everything()); err != nil {
+		return fmt.Errorf("list volumes: %w", err)
+	}
+	if in.StorageClasses, err = l.classes.List(labels.Everything()); err != nil {
+		return fmt.Errorf("list storage classes: %w", err)
+	}
+	if in.CSINodes, err = l.csi.List(labels.Everything()); err != nil {
+		return fmt.Errorf("list CSI nodes: %w", err)
+	}
+	return nil
 }

@@ -97,6 +97,9 @@ func load(file string) (*v1alpha1.ControllerConfig, error) {
 	if _, err := cron.ParseStandard(c.Spec.Token.Schedule); err != nil {
 		return nil, fmt.Errorf("read config %s: spec.token.schedule: %w", file, err)
 	}
+	if _, err := readFacts(c.Spec.Autoscaler); err != nil {
+		return nil, fmt.Errorf("read config %s: %w", file, err)
+	}
 	return c, nil
 }
 

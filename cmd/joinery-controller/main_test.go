@@ -75,6 +75,43 @@ spec: {cluster: demo, endpoint: "10.0.0.1:6443", token: {schedule: "*/10 * * * *
 	}
 }
 
+func TestValidateReadsTheFilesThatAreNamed(t *testing.T) {
+	put := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	config := func(prices, scheduler string) string {
+		return write(t, `
+apiVersion: joinery.dev/v1alpha1
+kind: ControllerConfig
+spec: {cluster: demo, endpoint: "10.0.0.1:6443", autoscaler: {prices: `+prices+`, schedulerConfig: `+scheduler+`}}
+`)
+	}
+	prices := put("prices.csv", "instanceType,usdPerHour\nm5.large,0.1\n")
+	scheduler := put("scheduler.yaml", "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n")
+	if _, err := load(config(prices, scheduler)); err != nil {
+		t.Error(err)
+	}
+	for _, tt := range []struct {
+		prices, scheduler string
+		want              []string
+	}{
+		{put("bad.csv", "instanceType,usdPerHour\nm5.large,free\n"), put("bad.yaml", "kind: Pod"),
+			[]string{"spec.autoscaler.prices: read ", "line 2: usdPerHour of m5.large", "spec.autoscaler.schedulerConfig: read "}},
+		{"/nowhere/prices.csv", scheduler, []string{"spec.autoscaler.prices: open /nowhere/prices.csv: no such file"}},
+	} {
+		_, err := load(config(tt.prices, tt.scheduler))
+		for _, want := range tt.want {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error does not say %q: %v", want, err)
+			}
+		}
+	}
+}
+
 func TestMissingConfigIsNotInvalid(t *testing.T) {
 	if _, err := load(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)

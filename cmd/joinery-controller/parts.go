@@ -49,11 +49,15 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 	if err != nil {
 		return nil, err
 	}
+	known, err := readFacts(s.Autoscaler)
+	if err != nil {
+		return nil, err
+	}
 	finder := instances.NewReader(ec2.NewFromConfig(c), autoscaling.NewFromConfig(c))
 	janitor := nodes.NewJanitor(nodes.Deps{
 		Client: client, Finder: finder, Events: events, Registry: reg, Log: log,
 	}, nodes.Options{Cluster: s.Cluster})
-	p := &parts{rotator: rotator, scaler: &scaler{assembly: a, removed: janitor.Wake}, services: []leader.Service{
+	p := &parts{rotator: rotator, scaler: &scaler{assembly: a, facts: known, removed: janitor.Wake}, services: []leader.Service{
 		{Name: "token", Run: rotator.Run},
 		{Name: "token-watch", Run: func(ctx context.Context) error { return token.Watch(ctx, client, s.Cluster, rotator.Wake) }},
 		{Name: "csr", Run: a.approver(finder, rotator)},

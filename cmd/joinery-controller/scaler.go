@@ -2,19 +2,27 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"os"
 	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/loop"
+	"github.com/joinery/joinery/autoscaler/price"
 )
 
 // scaler runs the autoscaler's loop. A Loop runs once, so each run has its own.
 type scaler struct {
 	assembly
+	facts
 	removed func()
 	current atomic.Pointer[loop.Loop]
 }
@@ -24,13 +32,64 @@ func (s *scaler) run(ctx context.Context) error {
 	defer metrics.giveBack()
 	l, err := loop.New(loop.Options{
 		Kube: s.client, AutoScaling: autoscaling.NewFromConfig(s.aws), EC2: ec2.NewFromConfig(s.aws),
-		Spec: s.spec, Log: s.log.With("part", "autoscaler"), Metrics: metrics, Events: s.events, Removed: s.removed,
+		Spec: s.spec, Prices: s.prices, Profile: s.profile, Log: s.log.With("part", "autoscaler"), Metrics: metrics, Events: s.events, Removed: s.removed,
 	})
 	if err != nil {
 		return err
 	}
 	s.current.Store(l)
 	return l.Run(ctx)
+}
+
+// facts are what the files say that the autoscaler's settings name.
+type facts struct {
+	prices  *price.Table
+	profile *fit.Profile // nil: kube-scheduler's own defaults
+}
+
+// readFacts reads those files. The error names each setting whose file is of no
+// use, with everything that is wrong with the file.
+func readFacts(s v1alpha1.AutoscalerSettings) (facts, error) {
+	f := facts{prices: price.Default()}
+	var errs []error
+	if s.Prices != "" {
+		var err error
+		if f.prices, err = readPrices(s.Prices); err != nil {
+			errs = append(errs, fmt.Errorf("spec.autoscaler.prices: %w", err))
+		}
+	}
+	if s.SchedulerConfig != "" {
+		var err error
+		if f.profile, err = readProfile(s.SchedulerConfig); err != nil {
+			errs = append(errs, fmt.Errorf("spec.autoscaler.schedulerConfig: %w", err))
+		}
+	}
+	return f, errors.Join(errs...)
+}
+
+func readPrices(path string) (*price.Table, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	t, err := price.Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return t, nil
+}
+
+func readProfile(path string) (*fit.Profile, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	p, err := fit.ReadProfile(text, corev1.DefaultSchedulerName)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return p, nil
 }
 
 // ServeHTTP shows the last rounds' decisions.

@@ -119,6 +119,23 @@ func TestControllerMayNotEscalate(t *testing.T) {
 	}
 }
 
+// What concerns volumes is looked at and never written.
+func TestVolumesAreOnlyRead(t *testing.T) {
+	for _, o := range objects(t) {
+		role, ok := o.(*rbacv1.ClusterRole)
+		if !ok {
+			continue
+		}
+		for _, r := range role.Rules {
+			for _, name := range []string{"persistentvolumeclaims", "persistentvolumes", "storageclasses", "csinodes"} {
+				if slices.Contains(r.Resources, name) && !slices.Equal(r.Verbs, []string{"get", "list", "watch"}) {
+					t.Errorf("%s: verbs %v", name, r.Verbs)
+				}
+			}
+		}
+	}
+}
+
 var mention = regexp.MustCompile(`V1\(\)\.([A-Z]\w+)\(`)
 
 // mentioned collects the resources that the controller's code names, through

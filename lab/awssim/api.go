@@ -40,6 +40,7 @@ func (w *World) PutGroup(spec GroupSpec) error {
 		*g = *old
 	}
 	g.min, g.max, g.desired = spec.Min, spec.Max, spec.Desired
+	g.warmPool = spec.WarmPoolSize
 	g.zones, g.protectNew, g.grace = spec.Zones, spec.ProtectNew, int(spec.HealthCheckGrace/time.Second)
 	if len(g.zones) == 0 {
 		g.zones = w.Zones

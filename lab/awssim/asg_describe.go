@@ -95,6 +95,9 @@ func (w *World) groupNodes(g *group, members bool) []node {
 	} else {
 		n = append(n, el("LaunchConfigurationName", g.name))
 	}
+	if g.warmPool > 0 {
+		n = append(n, el("WarmPoolSize", g.warmPool), el("WarmPoolConfiguration", []node{el("MinSize", g.warmPool), el("PoolState", "Stopped")}))
+	}
 	if g.deleting {
 		n = append(n, el("Status", "Delete in progress"))
 	}

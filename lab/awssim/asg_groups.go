@@ -20,6 +20,7 @@ type group struct {
 	tags              []Tag
 	protectNew        bool
 	cooldown, grace   int // seconds; described, not acted on
+	warmPool          int // size of the warm pool; described, not acted on
 	created           time.Time
 	members           []*member
 	hooks             []*hook

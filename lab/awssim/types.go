@@ -157,6 +157,8 @@ type GroupSpec struct {
 	Tags                  []Tag
 	ProtectNew            bool // NewInstancesProtectedFromScaleIn
 	HealthCheckGrace      time.Duration
+	// WarmPoolSize is described only: no instances stand behind it. 0: no pool.
+	WarmPoolSize int
 }
 
 // Member is an instance as its AutoScaling group sees it.

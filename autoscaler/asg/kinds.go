@@ -1,0 +1,158 @@
+package asg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+)
+
+// kind is one instance type of a group and the node that an instance of it
+// becomes.
+type kind struct {
+	name     string
+	template *cluster.Template
+}
+
+func typeNames(kinds []kind) []string {
+	var names []string
+	for _, k := range kinds {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+func templatesOf(kinds []kind) []*cluster.Template {
+	var all []*cluster.Template
+	for _, k := range kinds {
+		all = append(all, k.template)
+	}
+	return all
+}
+
+// template finds out what a new node of the group looks like, for each type that
+// the group may launch.
+func (c *Client) template(ctx context.Context, g types.AutoScalingGroup, maxAge time.Duration) (launchTemplate, []kind, error) {
+	from, err := sourceOf(g)
+	if err != nil {
+		return launchTemplate{}, nil, err
+	}
+	lt, err := c.templates.get(ctx, from.spec, maxAge)
+	if err != nil {
+		return launchTemplate{}, nil, err
+	}
+	kinds, err := c.kinds(ctx, g, lt, from.types)
+	if err != nil {
+		return launchTemplate{}, kinds, fmt.Errorf("launch template %s version %s: %w", lt.ID, lt.Version, err)
+	}
+	return lt, kinds, nil
+}
+
+// kinds describes the group's types. On an error it names them all the same, if
+// they are known.
+func (c *Client) kinds(ctx context.Context, g types.AutoScalingGroup, lt launchTemplate, names []string) ([]kind, error) {
+	if len(names) == 0 {
+		if lt.Requirements {
+			return nil, errors.New("instanceRequirements: types chosen by attributes are not supported")
+		}
+		if lt.InstanceType == "" {
+			return nil, errors.New("instanceType: required, neither launch template nor group names one")
+		}
+		names = []string{lt.InstanceType}
+	}
+	facts := make([]TypeFacts, 0, len(names))
+	kinds := make([]kind, 0, len(names))
+	for _, name := range names {
+		kinds = append(kinds, kind{name: name})
+	}
+	for _, name := range names {
+		f, err := c.types.get(ctx, name)
+		if err != nil {
+			return kinds, fmt.Errorf("instanceType: %w", err)
+		}
+		facts = append(facts, f)
+	}
+	nc, err := c.nodeConfig(g, lt)
+	if err != nil {
+		return kinds, fmt.Errorf("userData: %w", err)
+	}
+	// All of them first: types that cannot be one group are an error.
+	tags := tagMap(g.Tags)
+	if _, err := Template(Facts{Types: facts, RootGiB: lt.RootGiB}, nc, tags); err != nil {
+		return kinds, err
+	}
+	for i := range kinds {
+		if kinds[i].template, err = Template(Facts{Types: facts[i : i+1], RootGiB: lt.RootGiB}, nc, tags); err != nil {
+			return kinds, err
+		}
+	}
+	return kinds, nil
+}
+
+// combine is the node that can be counted on whichever of the templates AWS
+// picks: the least of each resource that all have, and the labels and their
+// values that all have. The taints are the same in all of them.
+func combine(all []*cluster.Template) *cluster.Template {
+	if len(all) == 1 {
+		return all[0]
+	}
+	out := *all[0]
+	for _, t := range all[1:] {
+		out.Capacity = common(out.Capacity, t.Capacity)
+		out.Allocatable = common(out.Allocatable, t.Allocatable)
+		out.Labels = agreed(out.Labels, t.Labels)
+		out.AttachLimits = leastLimits(out.AttachLimits, t.AttachLimits)
+	}
+	return &out
+}
+
+// common holds the lesser amount of each resource that both lists have.
+func common(a, b corev1.ResourceList) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	for name, q := range a {
+		other, ok := b[name]
+		if !ok {
+			continue
+		}
+		if other.Cmp(q) < 0 {
+			q = other
+		}
+		out[name] = q.DeepCopy()
+	}
+	return out
+}
+
+// agreed holds the labels that are the same in both maps.
+func agreed(a, b map[string]string) map[string]string {
+	out := map[string]string{}
+	for key, value := range a {
+		if other, ok := b[key]; ok && other == value {
+			out[key] = value
+		}
+	}
+	return out
+}
+
+// leastLimits holds the lesser limit of each driver; one that only one side knows
+// bounds both.
+func leastLimits(a, b map[string]int32) map[string]int32 {
+	if len(a)+len(b) == 0 {
+		return nil
+	}
+	out := maps.Clone(a)
+	if out == nil {
+		out = map[string]int32{}
+	}
+	for driver, n := range b {
+		if have, ok := out[driver]; !ok || n < have {
+			out[driver] = n
+		}
+	}
+	return out
+}

@@ -1,0 +1,122 @@
+package asg
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/price"
+)
+
+// The tags by which an operator sets how a group is chosen and shrunk. The
+// options under optionsTag are Cluster Autoscaler's (its AWS README, "Node
+// templates"); those of its options that are not read here are left alone.
+const (
+	// PriceTag holds what one instance costs in US dollars an hour, for groups
+	// whose instances are not paid at the list price, such as spot ones.
+	PriceTag = "joinery:price"
+	// PriorityTag holds an integer. Groups of a higher one are grown first.
+	PriorityTag = "joinery:priority"
+	// HeadroomTag holds how many nodes are to stay without pods.
+	HeadroomTag = "joinery:headroom"
+
+	optionsTag = tagPrefix + "node-template/autoscaling-options/"
+)
+
+const (
+	maxPriority = 1_000_000
+	maxHeadroom = 1000
+)
+
+// settings is what an operator sets for one group with tags.
+type settings struct {
+	price              float64 // 0: not set
+	priority, headroom int
+	scaleDown          cluster.ScaleDownOverrides
+}
+
+// parseSettings reads the settings among a group's tags. The error names every
+// tag that cannot be read, its value and what was expected.
+func parseSettings(tags map[string]string) (settings, error) {
+	var s settings
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(tags)) {
+		if err := s.add(key, tags[key]); err != nil {
+			errs = append(errs, fmt.Errorf("tag %s=%q: %w", key, tags[key], err))
+		}
+	}
+	return s, errors.Join(errs...)
+}
+
+func (s *settings) add(key, value string) (err error) {
+	switch key {
+	case PriceTag:
+		if s.price, err = price.Parse(value); err != nil {
+			return fmt.Errorf("expected US dollars an hour, above 0 and at most %d", price.MaxPrice)
+		}
+	case PriorityTag:
+		s.priority, err = whole(value, -maxPriority, maxPriority)
+	case HeadroomTag:
+		s.headroom, err = whole(value, 0, maxHeadroom)
+	default:
+		if option, ok := strings.CutPrefix(key, optionsTag); ok {
+			return s.option(option, value)
+		}
+	}
+	return err
+}
+
+func (s *settings) option(name, value string) (err error) {
+	o := &s.scaleDown
+	switch name {
+	case "scaledownutilizationthreshold":
+		o.UtilizationThreshold, err = share(value)
+	case "scaledowngpuutilizationthreshold":
+		o.GPUUtilizationThreshold, err = share(value)
+	case "scaledownunneededtime":
+		o.UnneededTime, err = duration(value)
+	case "scaledownunreadytime":
+		o.UnreadyTime, err = duration(value)
+	case "ignoredaemonsetsutilization":
+		o.IgnoreDaemonSetsUtilization, err = truth(value)
+	}
+	return err
+}
+
+func whole(text string, low, high int) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("expected a whole number of %d to %d", low, high)
+	}
+	return n, nil
+}
+
+func share(text string) (*float64, error) {
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) || f < 0 || f > 1 {
+		return nil, errors.New("expected a share of 0 to 1, such as 0.5")
+	}
+	return &f, nil
+}
+
+func duration(text string) (*time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return nil, errors.New("expected a duration of 0 or more, such as 10m")
+	}
+	return &d, nil
+}
+
+func truth(text string) (*bool, error) {
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		return nil, errors.New("expected true or false")
+	}
+	return &b, nil
+}

@@ -1,0 +1,29 @@
+package loop
+
+import (
+	"math"
+
+	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/autoscaler/scaleup"
+)
+
+// planOptions words the settings for the planners.
+func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
+	limits, s := l.spec.Limits, l.spec.ScaleDown
+	up := scaleup.Options{
+		MaxNodesTotal: limits.MaxNodes, MaxCores: limits.Cores, MaxMemory: limits.MemoryBytes(),
+		Profile: l.o.Profile,
+	}
+	down := scaledown.Options{
+		IdleDelay: s.IdleDelay.Duration, UnneededTime: s.UnneededTime.Duration, UnreadyTime: s.UnreadyTime.Duration,
+		DelayAfterAdd: s.DelayAfterAdd.Duration, DelayAfterDelete: s.DelayAfterDelete.Duration, DelayAfterFailure: s.DelayAfterFailure.Duration,
+		MaxParallel:      s.MaxParallel,
+		MoveLocalStorage: s.MoveLocalStorage, MoveSystemPods: s.MoveSystemPods, MoveCustomControllerPods: s.MoveCustomControllerPods,
+		Profile: l.o.Profile,
+	}
+	if u := s.UtilizationThreshold; u != nil {
+		// To the planner 0 is the default; what is meant is "nothing at all".
+		down.UtilizationThreshold = max(*u, math.SmallestNonzeroFloat64)
+	}
+	return up, down
+}
