@@ -2,10 +2,14 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/fit"
+	"github.com/joinery/joinery/autoscaler/validate"
 	"github.com/joinery/joinery/bench/workload"
 )
 
@@ -20,20 +24,40 @@ type outcome struct {
 }
 
 func (d decisions) outcome() outcome {
-	o := outcome{newNodes: d.up.NewNodes, placements: d.up.Placements, removed: map[string]bool{}, unplaced: len(d.up.Unhelped)}
+	o := outcome{newNodes: d.up.NewNodes, placements: slices.Concat(d.up.Placements, d.down.Moves), removed: map[string]bool{}, unplaced: len(d.up.Unhelped)}
 	for _, r := range d.down.Remove {
 		o.removed[r.Node] = true
 	}
-	o.placements = append(o.placements, d.down.Moves...)
 	return o
 }
 
-// check gives the first thing that is wrong with a plan, or nothing.
+// check gives the first thing that is wrong with a plan, or nothing. The error
+// says that the plan could not be checked.
 func check(in cluster.Input, o outcome) (string, error) {
 	if problem := o.arithmetic(in); problem != "" {
 		return problem, nil
 	}
-	return o.constraints(in), nil
+	if problem := o.constraints(in); problem != "" {
+		return problem, nil
+	}
+	return o.asTheScheduler(in)
+}
+
+// asTheScheduler has kube-scheduler's own plugins judge the placements, the
+// first of them only where there are many: a judgement looks at all nodes.
+func (o outcome) asTheScheduler(in cluster.Input) (string, error) {
+	profile, err := fit.DefaultProfile()
+	if err != nil {
+		return "", fmt.Errorf("check plan: %w", err)
+	}
+	const looksAtNodes = 2_000_000
+	some := validate.Options{MaxPlacements: max(100, looksAtNodes/(1+len(in.Nodes)+len(o.newNodes)))}
+	plan := validate.Plan{NewNodes: o.newNodes, Removed: slices.Sorted(maps.Keys(o.removed)), Placements: o.placements}
+	problems, err := validate.Check(in, plan, profile, some)
+	if err != nil || len(problems) == 0 {
+		return "", err
+	}
+	return problems[0].String(), nil
 }
 
 // arithmetic checks by plain sums, apart from all that the planners use, that

@@ -27,15 +27,12 @@ func run(r row, rounds int) (Result, error) {
 }
 
 func (t *trial) describe() {
-	in := t.row.spec.Input()
 	t.result = Result{
 		Workload: t.row.name, Kind: "scale-up", CASeconds: t.row.ca,
 		Pods: t.row.spec.Pods, Nodes: t.row.spec.Nodes, Groups: t.row.spec.Groups,
 	}
 	if t.row.down {
-		t.result.Kind, t.result.LowerBoundNodes = "scale-down", workload.KeptNodesBound(in)
-	} else {
-		t.result.LowerBoundNodes = workload.NewNodesBound(in)
+		t.result.Kind = "scale-down"
 	}
 }
 
@@ -49,9 +46,11 @@ func (t *trial) look() error {
 		return err
 	}
 	o := d.outcome()
-	t.result.OurNodes, t.result.OurCost, t.result.OurUnplaced = len(o.newNodes), cost(in, o.newNodes), o.unplaced
+	t.result.OurCost, t.result.OurUnplaced = cost(in, o.newNodes), o.unplaced
 	if t.row.down {
-		t.result.OurNodes = len(in.Nodes) - len(o.removed)
+		t.result.OurNodes, t.result.LowerBoundNodes = len(in.Nodes)-len(o.removed), workload.KeptNodesBound(in)
+	} else {
+		t.result.OurNodes, t.result.LowerBoundNodes = len(o.newNodes), workload.NewNodesBound(in)
 	}
 	t.result.Problem, err = check(in, o)
 	t.result.Valid = t.result.Problem == ""
