@@ -27,6 +27,9 @@ type class struct {
 	near []*tally
 	// selfNear says that the pods match their own affinity terms.
 	selfNear bool
+	// pinned: the pods go to domain pin of topology key pinKey only.
+	pinned      bool
+	pinKey, pin int32
 	// ending says that it stands for a pod that is ending.
 	ending bool
 }

@@ -47,6 +47,9 @@ func (l *Ledger) check(k *class, n int32) verdict {
 
 func (l *Ledger) checkTerms(k *class, n int32) verdict {
 	at := int(n) * len(l.keys)
+	if k.pinned && l.place[at+int(k.pinKey)] != k.pin {
+		return badDomain
+	}
 	for _, list := range [2][]*tally{k.far, k.shunned} {
 		for _, t := range list {
 			if d := l.place[at+t.key]; d >= 0 && t.at(d) > 0 {

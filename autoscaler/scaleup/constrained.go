@@ -3,13 +3,51 @@ package scaleup
 import (
 	"slices"
 
-	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/fit"
 )
 
-// placeConstrained places pods that terms about other pods bind: on the nodes
-// that are there, and on new ones when it may grow.
+// placeConstrained places pods that terms about other pods bind. Pods that must
+// all be in one domain, whichever it is, are tried in each: the one that takes the
+// most of them counts, then the one that needs the fewest new nodes.
 func (p *planner) placeConstrained(b *fit.Batch, bins []int32, f *fit.Filler, mayGrow bool) []int32 {
+	var more []fit.NewAt
+	if mayGrow && b.Gathers() {
+		more = p.reachable(b)
+	}
+	domains := p.l.Gathering(b, bins, more)
+	if len(domains) == 0 {
+		return p.placeBound(b, bins, f, mayGrow)
+	}
+	best, fewest, cheapest := domains[0], int32(0), 0
+	for i, d := range domains {
+		left, nodes := p.try(b, d, bins, f, mayGrow)
+		if i == 0 || left < fewest || left == fewest && nodes < cheapest {
+			best, fewest, cheapest = d, left, nodes
+		}
+	}
+	b.Pin(best)
+	defer b.Unpin()
+	return p.placeBound(b, bins, f, mayGrow)
+}
+
+// try tells how many pods would be left if the batch gathered in the domain, and
+// how many nodes it would open.
+func (p *planner) try(b *fit.Batch, d fit.Domain, bins []int32, f *fit.Filler, mayGrow bool) (left int32, nodes int) {
+	before, pods := len(p.opened), b.Left
+	p.l.Fork()
+	b.Pin(d)
+	p.placeBound(b, slices.Clip(bins), f, mayGrow)
+	left, nodes = b.Left, len(p.opened)-before
+	b.Unpin()
+	b.Left = pods
+	p.close(before)
+	p.l.Revert()
+	return left, nodes
+}
+
+// placeBound places the pods on the nodes that are there, and on new ones when it
+// may grow.
+func (p *planner) placeBound(b *fit.Batch, bins []int32, f *fit.Filler, mayGrow bool) []int32 {
 	if !mayGrow {
 		p.l.Candidates(b, bins).PlaceAll()
 		return bins
@@ -21,7 +59,11 @@ func (p *planner) placeConstrained(b *fit.Batch, bins []int32, f *fit.Filler, ma
 	}
 	// Zones that a group could open count from here on as if they had a node: the
 	// pods are spread over them in one decision.
-	reach := p.l.Reach(b, p.reachable(b))
+	var zones []fit.NewAt
+	if b.Spreads() {
+		zones = p.reachable(b)
+	}
+	reach := p.l.Reach(b, zones)
 	defer reach.Withdraw()
 	c := p.l.Candidates(b, bins)
 	var ranked []*offer
@@ -44,25 +86,17 @@ func (p *planner) placeConstrained(b *fit.Batch, bins []int32, f *fit.Filler, ma
 	return bins
 }
 
-// present are the nodes that the plan has not added.
+// present are the nodes that were there when the pass began, among them those
+// that an earlier pass has opened: the next plan will see both.
 func (p *planner) present(bins []int32) []int32 {
-	if len(p.opened) == 0 {
+	if p.l.Len() == p.given {
 		return bins
 	}
-	out := make([]int32, 0, len(bins))
-	for _, n := range bins {
-		if p.l.State(n).Kind != cluster.Planned {
-			out = append(out, n)
-		}
-	}
-	return out
+	return slices.DeleteFunc(slices.Clone(bins), func(n int32) bool { return int(n) >= p.given })
 }
 
 // reachable are the zones of groups that could take a pod of the batch now.
 func (p *planner) reachable(b *fit.Batch) []fit.NewAt {
-	if !b.Spreads() {
-		return nil
-	}
 	var out []fit.NewAt
 	seen := make([]bool, p.places)
 	for _, g := range p.groups {

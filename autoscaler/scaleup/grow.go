@@ -77,6 +77,7 @@ func (p *planner) pass(open map[string]int, mayGrow bool) map[string]int {
 		}
 	}
 	given := len(p.opened)
+	p.given = p.l.Len()
 	bins := p.bins()
 	for i := range p.levels {
 		bins = p.placeLevel(&p.levels[i], bins, mayGrow)

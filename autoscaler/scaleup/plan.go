@@ -36,7 +36,9 @@ type planner struct {
 	shapes, places int
 	// opened are the nodes that the plan has opened by now.
 	opened []int32
-	used   limits
+	// given is how many nodes the ledger had when the pass at hand began.
+	given int
+	used  limits
 	// spare: for each node opened as headroom, its group.
 	spare []string
 
