@@ -73,6 +73,14 @@ func TestRowsAreNamedOnce(t *testing.T) {
 	}
 }
 
+func TestBadRowsAreAnError(t *testing.T) {
+	for _, only := range []string{"^nothing$", "("} {
+		if err := bench(true, only, filepath.Join(t.TempDir(), "bench.json")); err == nil {
+			t.Errorf("-rows %s is no error", only)
+		}
+	}
+}
+
 func TestTableHasALineForEachRow(t *testing.T) {
 	var out strings.Builder
 	if err := writeTable(&out, []Result{{Workload: "a", Valid: true}, {Workload: "b", Problem: "no"}}); err != nil {

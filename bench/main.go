@@ -59,5 +59,8 @@ func runAll(rows []row, match *regexp.Regexp, rounds int) ([]Result, error) {
 		}
 		results = append(results, result)
 	}
+	if len(results) == 0 {
+		return nil, fmt.Errorf("read -rows: no row matches %s", match)
+	}
 	return results, nil
 }
