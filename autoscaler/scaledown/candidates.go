@@ -115,9 +115,13 @@ func (p *planner) uncovered(pod cluster.Pod) types.UID {
 
 // lost reports whether the node has been without a Ready kubelet for
 // Options.UnreadyTime and holds nothing that would have to move. What runs on a
-// lost node cannot be drained, so one with pods is left to the operator.
+// lost node cannot be drained, so one with pods is left to the operator; so is one
+// that local software held when it was last heard of.
 func (p *planner) lost(c *candidate) bool {
 	n := c.node
+	if said, _, _ := rules.Report(n.Node(), p.now, p.o.ReportTimeout); said == rules.SaysHold {
+		return false
+	}
 	if n.Unusable == "" || n.Kind != cluster.Joined || n.Node().DeletionTimestamp != nil || !n.Empty() || p.o.UnreadyTime == never {
 		return false
 	}

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
@@ -51,6 +52,12 @@ func agent(n *corev1.Node, status corev1.ConditionStatus, reason string, ago tim
 		Type: v1alpha1.ScaleDownReady, Status: status, Reason: reason,
 		LastTransitionTime: metav1.NewTime(now.Add(-ago)), LastHeartbeatTime: metav1.NewTime(now.Add(-time.Second)),
 	})
+}
+
+// lost makes the kubelet silent since so long ago.
+func lost(n *corev1.Node, ago time.Duration) {
+	n.Status.Conditions[0].Status = corev1.ConditionUnknown
+	n.Status.Conditions[0].LastTransitionTime = metav1.NewTime(now.Add(-ago))
 }
 
 func unneeded(n *corev1.Node, ago time.Duration) {
@@ -131,6 +138,40 @@ func TestEmptyNode(t *testing.T) {
 			agent(n, "True", "Idle", time.Hour)
 			n.Status.Conditions[0].Status = corev1.ConditionUnknown
 		}, "NotReady"},
+		{"not ready for long, and empty", func(_ *cluster.Input, n *corev1.Node) { lost(n, 20*time.Minute) }, "remove"},
+		{"not ready for not so long", func(_ *cluster.Input, n *corev1.Node) { lost(n, 19*time.Minute) }, "NotUnneededLongEnough"},
+		{"not ready for the group's own time", func(in *cluster.Input, n *corev1.Node) {
+			lost(n, 2*time.Minute)
+			minute := time.Minute
+			in.Groups[0].ScaleDown.UnreadyTime = &minute
+		}, "remove"},
+		{"not ready, with a pod", func(in *cluster.Input, n *corev1.Node) {
+			lost(n, time.Hour)
+			in.Pods = append(in.Pods, ct.Running("p", n.Name, "100m", "64Mi"))
+		}, "NotReady"},
+		{"not ready and held when last heard of", func(_ *cluster.Input, n *corev1.Node) {
+			lost(n, time.Hour)
+			agent(n, "False", "InhibitorHeld", time.Hour)
+		}, "NotReady"},
+		{"the group's own unneeded time", func(in *cluster.Input, n *corev1.Node) {
+			unneeded(n, time.Minute)
+			minute := time.Minute
+			in.Groups[0].ScaleDown.UnneededTime = &minute
+		}, "remove"},
+		{"group has just lost a node by failure", func(in *cluster.Input, n *corev1.Node) {
+			unneeded(n, time.Hour)
+			in.Groups[0].LastScaleDownFailure = now.Add(-2 * time.Minute)
+		}, "GroupRecentlyGrown"},
+		{"another group has just grown", func(in *cluster.Input, n *corev1.Node) {
+			unneeded(n, time.Hour)
+			other := ct.Group("other", 0, 0, 5, "2", "4Gi", "us-west-2a")
+			other.LastScaleUp = now
+			in.Groups = append(in.Groups, other)
+		}, "remove"},
+		{"headroom", func(in *cluster.Input, n *corev1.Node) {
+			unneeded(n, time.Hour)
+			in.Groups[0].Headroom = 1
+		}, "KeptAsHeadroom"},
 		{"standby", func(in *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)
 			in.Groups[0].Instances[0].LifecycleState = "Standby"
@@ -273,6 +314,53 @@ func TestChoice(t *testing.T) {
 		}
 		if got := d.Unneeded["node-1"]; !got.Equal(now.Add(-time.Hour)) {
 			t.Errorf("unneeded since %s, want what the annotation says", got)
+		}
+	})
+	t.Run("system pods of one kind without a budget move one at a time", func(t *testing.T) {
+		in := pool(4)
+		in.Pods = []*corev1.Pod{ct.Running("anchor", "node-4", "1100m", "256Mi")}
+		for i, n := range in.Nodes[:2] {
+			unneeded(n, time.Hour)
+			in.Pods = append(in.Pods, ct.Running(fmt.Sprintf("dns-%d", i), n.Name, "100m", "64Mi", func(p *corev1.Pod) {
+				p.Namespace = "kube-system"
+				p.CreationTimestamp = metav1.NewTime(now.Add(-2 * time.Hour))
+			}))
+		}
+		if d := plan(t, in, scaledown.Options{}); removed(d) != "node-1" || verdict(d, "node-2") != "MaxParallelReached" {
+			t.Errorf("removed %q: %+v", removed(d), d.Waiting)
+		}
+		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		if d := plan(t, in, scaledown.Options{}); removed(d) != "" || verdict(d, "node-2") != "MaxParallelReached" {
+			t.Errorf("while node-1 is being removed: removed %q: %+v", removed(d), d.Waiting)
+		}
+	})
+	t.Run("thresholds", func(t *testing.T) {
+		in := pool(2)
+		unneeded(in.Nodes[0], time.Hour)
+		in.Pods = []*corev1.Pod{ct.Running("keeps-node-2", "node-2", "1", "1Gi"),
+			ct.Running("app", "node-1", "400m", "64Mi"), ct.Running("ds", "node-1", "600m", "64Mi", ct.OwnedBy("DaemonSet", "d"))}
+		high, yes := 0.6, true
+		for name, tt := range map[string]struct {
+			o    scaledown.Options
+			edit func(*cluster.Group)
+			want string
+		}{
+			"default":                  {want: "NotUnderutilized"},
+			"option":                   {o: scaledown.Options{UtilizationThreshold: 0.51}, want: "remove"},
+			"group":                    {edit: func(g *cluster.Group) { g.ScaleDown.UtilizationThreshold = &high }, want: "remove"},
+			"without daemons":          {o: scaledown.Options{IgnoreDaemonSetsUtilization: true}, want: "remove"},
+			"without daemons by group": {edit: func(g *cluster.Group) { g.ScaleDown.IgnoreDaemonSetsUtilization = &yes }, want: "remove"},
+			"of GPUs":                  {edit: func(*cluster.Group) { in.Nodes[0].Status.Allocatable["nvidia.com/gpu"] = resource.MustParse("1") }, want: "remove"},
+		} {
+			edited := in
+			edited.Groups = slices.Clone(in.Groups)
+			if tt.edit != nil {
+				tt.edit(&edited.Groups[0])
+			}
+			if got := verdict(plan(t, edited, tt.o), "node-1"); got != tt.want {
+				t.Errorf("%s: %s, want %s", name, got, tt.want)
+			}
+			delete(in.Nodes[0].Status.Allocatable, "nvidia.com/gpu")
 		}
 	})
 	t.Run("one budget over two nodes", func(t *testing.T) {
