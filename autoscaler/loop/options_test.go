@@ -1,0 +1,47 @@
+package loop
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+func TestSettingsReachThePlanners(t *testing.T) {
+	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', autoscaler: " +
+		"{limits: {maxNodes: 7, cores: 40, memory: 1Ti}, scaleDown: {utilizationThreshold: 0, delayAfterDelete: 1m, moveSystemPods: true}}}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &Loop{spec: c.Spec.Autoscaler}
+	up, down := l.planOptions()
+	if up.MaxNodesTotal != 7 || up.MaxCores != 40 || up.MaxMemory != 1<<40 {
+		t.Errorf("limits are %+v", up)
+	}
+	if !(down.UtilizationThreshold > 0 && down.UtilizationThreshold < 1e-9) {
+		t.Errorf("a threshold of 0 became %v, which the planner takes for its default", down.UtilizationThreshold)
+	}
+	if down.DelayAfterDelete != time.Minute || down.DelayAfterFailure != 3*time.Minute || down.UnreadyTime != 20*time.Minute || !down.MoveSystemPods || down.MoveLocalStorage {
+		t.Errorf("scale-down options are %+v", down)
+	}
+}
+
+func TestVolumesAreObserved(t *testing.T) {
+	claim, volume, class, csi := &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSINode{}
+	claim.Name, claim.Namespace, volume.Name, class.Name, csi.Name = "data", "default", "pv", "gp3", "node"
+	w := newWorld(fake.NewClientset(claim, volume, class, csi))
+	w.factory.StartWithContext(t.Context())
+	w.factory.WaitForCacheSync(t.Context().Done())
+	in, err := w.input(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(in.PersistentVolumeClaims) != 1 || len(in.PersistentVolumes) != 1 || len(in.StorageClasses) != 1 || len(in.CSINodes) != 1 {
+		t.Errorf("observed %d claims, %d volumes, %d classes, %d CSI nodes: want one each",
+			len(in.PersistentVolumeClaims), len(in.PersistentVolumes), len(in.StorageClasses), len(in.CSINodes))
+	}
+}
