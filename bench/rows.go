@@ -121,6 +121,8 @@ func downRows() []row {
 
 // caRows have the shapes of Cluster Autoscaler's records and what is in them.
 func caRows() []row {
+	many := together(downLikeCA("scale-down-together", 2000, 40, 0.4, 27.1))
+	many.spec.Shapes, many.spec.Groups = []workload.Shape{workload.EightCores}, 1
 	return []row{
 		likeCA("sets", workload.ReplicaSets(20), 1000, 100, 4, 0.40),
 		likeCA("sets", workload.ReplicaSets(60), 3000, 1000, 12, 5.2),
@@ -135,7 +137,7 @@ func caRows() []row {
 		downLikeCA("idle", 1000, 30, 0.97, 0.765),
 		downLikeCA("idle", 5000, 30, 0.97, 4.3),
 		downLikeCA("scale-down", 1000, 30, 0.4, 2.35),
-		together(downLikeCA("scale-down-together", 2000, 40, 0.4, 27.1)),
+		many,
 	}
 }
 

@@ -111,7 +111,7 @@ func (t *trial) roundsInAll() int {
 		return t.rounds
 	case longest < 5:
 		return 5
-	case longest < 20:
+	case longest < 12:
 		return 3
 	}
 	return 1

@@ -29,7 +29,7 @@ func TenPerNode(m *maker, pods int) {
 func constrained(count int, constraint func(app string) func(*corev1.Pod)) Mix {
 	return func(m *maker, pods int) {
 		for set := range count {
-			cpu := pick(m, []int64{100, 250, 250, 500, 500, 1000, 1000, 2000, 3000})
+			cpu := pick(m, []int64{100, 250, 250, 500, 500, 500, 1000, 1000, 2000, 3000})
 			memory := cpu * int64(1+m.random.IntN(6)) * 1024 / 1000
 			app := fmt.Sprintf("rs-%03d", set)
 			for range pods*(set+1)/count - pods*set/count {
