@@ -32,6 +32,8 @@ type Snapshot struct {
 	zones map[string]map[string]int
 
 	pending, incoming []Pod
+	// in is what the snapshot was taken of, without nodes and pods.
+	in Input
 }
 
 // member points at an instance of a group by their places.
@@ -67,6 +69,7 @@ func (c *Cache) Snapshot(in Input) (*Snapshot, error) {
 		groupAt:    make(map[string]int, len(in.Groups)),
 		namespaces: make(map[string]labels.Set, len(in.Namespaces)),
 		daemons:    c.daemons,
+		in:         in,
 	}
 	if err := s.setGroups(in.Groups); err != nil {
 		return nil, err
@@ -195,6 +198,26 @@ func (s *Snapshot) WithVolumes(p Pod) *Class {
 // MaxClassID is above the ID of every class, those that WithVolumes has made
 // until now among them.
 func (s *Snapshot) MaxClassID() int { return s.storage.next }
+
+// Input gives the objects of the snapshot: all nodes, the pods on them and those
+// that wait for one.
+func (s *Snapshot) Input() Input {
+	in := s.in
+	in.Nodes, in.Pods = nil, nil
+	for _, st := range s.order {
+		if st.Kind != Joined && st.Kind != Starting {
+			continue
+		}
+		in.Nodes = append(in.Nodes, st.node)
+		for i := range st.Residents {
+			in.Pods = append(in.Pods, st.Residents[i].Pod)
+		}
+	}
+	for i := range s.incoming {
+		in.Pods = append(in.Pods, s.incoming[i].Pod)
+	}
+	return in
+}
 
 // Now is the moment of the observation, zero when it was not given.
 func (s *Snapshot) Now() time.Time { return s.now }

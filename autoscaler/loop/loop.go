@@ -66,6 +66,10 @@ type Loop struct {
 
 	chores  sync.WaitGroup // what tidy does in the background
 	tidying atomic.Bool    // such work is under way
+	// checking says that a plan is being checked, plans counts those that could
+	// be; plans is of the loop's goroutine only.
+	checking atomic.Bool
+	plans    int
 
 	// settled says that the last round saw nothing on its way; of the loop's
 	// goroutine only.

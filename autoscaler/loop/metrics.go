@@ -15,6 +15,8 @@ type metrics struct {
 	pods             *prometheus.GaugeVec
 	groups           *prometheus.GaugeVec
 	unneeded         prometheus.Gauge
+	checked          *prometheus.CounterVec
+	problems         *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -35,7 +37,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		groups:   prometheus.NewGaugeVec(prometheus.GaugeOpts(name("group_instances", "Sizes of the managed groups.")), []string{"group", "size"}),
 		unneeded: prometheus.NewGauge(prometheus.GaugeOpts(name("unneeded_nodes", "Nodes that the last plan could do without."))),
 	}
-	for _, c := range []prometheus.Collector{m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded} {
+	m.checked = prometheus.NewCounterVec(prometheus.CounterOpts(name("checked_plans_total", "Plans that the independent validator has looked at.")), []string{"plan"})
+	m.problems = prometheus.NewCounterVec(prometheus.CounterOpts(name("plan_problems_total", "Faults that the independent validator found in plans. Anything but 0 is a bug.")), []string{"plan"})
+	for _, plan := range []string{"scale-up", "scale-down"} {
+		m.checked.WithLabelValues(plan)
+		m.problems.WithLabelValues(plan)
+	}
+	for _, c := range []prometheus.Collector{m.checked, m.problems, m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

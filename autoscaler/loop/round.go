@@ -15,6 +15,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/explain"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
+	"github.com/joinery/joinery/autoscaler/validate"
 )
 
 const (
@@ -84,7 +85,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
 	in.Groups = groups
-	s, err := cluster.New(in)
+	s, err := l.world.cache.Snapshot(in)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -100,16 +101,13 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 
 // grow plans and raises groups.
 func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *explain.Decision) error {
-	if len(s.Pending()) == 0 {
-		l.countPods(scaleup.Decision{})
-		return nil
-	}
 	o, _ := l.planOptions()
 	plan := scaleup.Plan(s, now, o)
 	if plan.Err != nil {
 		return fmt.Errorf("plan scale-up: %w", plan.Err)
 	}
 	l.countPods(plan)
+	l.check(s, "scale-up", validate.Plan{NewNodes: plan.NewNodes, Placements: plan.Placements})
 	results := l.act.ScaleUp(ctx, plan)
 	explainGrowth(d, plan, results)
 	var errs []error
@@ -176,6 +174,7 @@ func (l *Loop) shrink(ctx context.Context, s *cluster.Snapshot, now time.Time, d
 		return scaledown.Decision{}, fmt.Errorf("plan scale-down: %w", plan.Err)
 	}
 	l.metrics.unneeded.Set(float64(len(plan.Unneeded)))
+	l.check(s, "scale-down", validate.Plan{Removed: plan.Nodes(), Placements: plan.Moves})
 	explainShrinking(d, plan)
 	err := l.act.Annotate(ctx, plan)
 	l.act.ScaleDown(ctx, plan)

@@ -27,7 +27,9 @@ const slowSync = 30 * time.Second
 
 // world is the cluster as the informers know it.
 type world struct {
-	factory    informers.SharedInformerFactory
+	factory informers.SharedInformerFactory
+	// cache follows pods and nodes, so that a snapshot adds up nothing anew.
+	cache      *cluster.Cache
 	pods       corelisters.PodLister
 	nodes      corelisters.NodeLister
 	daemons    appslisters.DaemonSetLister
@@ -48,6 +50,7 @@ func newWorld(kube kubernetes.Interface) *world {
 	f := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trim))
 	return &world{
 		factory:    f,
+		cache:      cluster.NewCache(),
 		pods:       f.Core().V1().Pods().Lister(),
 		nodes:      f.Core().V1().Nodes().Lister(),
 		daemons:    f.Apps().V1().DaemonSets().Lister(),
@@ -74,26 +77,32 @@ func trim(obj any) (any, error) {
 	return obj, nil
 }
 
-// start begins to observe and returns once everything has been listed.
+// start begins to observe and returns once everything has been listed and the
+// cache has seen it.
 func (w *world) start(ctx context.Context, p *pending, wake *waker, log *slog.Logger) error {
-	if err := w.watchPods(p, wake); err != nil {
+	pods, err := w.watchPods(p, wake)
+	if err != nil {
 		return err
 	}
-	if err := w.watchNodes(wake); err != nil {
+	nodes, err := w.watchNodes(wake)
+	if err != nil {
 		return err
 	}
 	w.factory.StartWithContext(ctx)
 	for {
 		patience, cancel := context.WithTimeout(ctx, slowSync)
 		synced := w.factory.WaitForCacheSync(patience.Done())
-		cancel()
 		missing := []string{}
 		for kind, ok := range synced {
 			if !ok {
 				missing = append(missing, kind.String())
 			}
 		}
-		if len(missing) == 0 || ctx.Err() != nil {
+		if len(missing) == 0 {
+			cache.WaitForCacheSync(patience.Done(), pods.HasSynced, nodes.HasSynced)
+		}
+		cancel()
+		if pods.HasSynced() && nodes.HasSynced() && len(missing) == 0 || ctx.Err() != nil {
 			return ctx.Err()
 		}
 		slices.Sort(missing)
@@ -103,41 +112,64 @@ func (w *world) start(ctx context.Context, p *pending, wake *waker, log *slog.Lo
 
 func (w *world) stop() { w.factory.Shutdown() }
 
-func (w *world) watchPods(p *pending, wake *waker) error {
+func (w *world) watchPods(p *pending, wake *waker) (cache.ResourceEventHandlerRegistration, error) {
 	look := func(obj any) {
-		if pod, ok := obj.(*corev1.Pod); ok && p.saw(pod, time.Now()) {
+		pod, ok := obj.(*corev1.Pod)
+		if !ok {
+			return
+		}
+		w.cache.SetPod(pod)
+		if p.saw(pod, time.Now()) {
 			wake.podPending()
 		}
 	}
-	_, err := w.factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	return w.factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    look,
 		UpdateFunc: func(_, obj any) { look(obj) },
 		DeleteFunc: func(obj any) {
-			if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = last.Obj
-			}
-			if pod, ok := obj.(*corev1.Pod); ok {
+			if pod, ok := lastState(obj).(*corev1.Pod); ok {
+				w.cache.DeletePod(cluster.Key(pod))
 				p.gone(pod.UID)
 				wake.nodeChanged()
 			}
 		},
 	})
-	return err
 }
 
-func (w *world) watchNodes(wake *waker) error {
-	_, err := w.factory.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { wake.nodeChanged() },
+// lastState is the last that was known of a deleted object.
+func lastState(obj any) any {
+	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return last.Obj
+	}
+	return obj
+}
+
+func (w *world) watchNodes(wake *waker) (cache.ResourceEventHandlerRegistration, error) {
+	return w.factory.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(obj any) {
+			if node, ok := obj.(*corev1.Node); ok {
+				w.cache.SetNode(node)
+			}
+			wake.nodeChanged()
+		},
 		UpdateFunc: func(before, after any) {
 			old, ok := before.(*corev1.Node)
 			node, ok2 := after.(*corev1.Node)
-			if ok && ok2 && matters(old, node) {
+			if !ok || !ok2 {
+				return
+			}
+			w.cache.SetNode(node)
+			if matters(old, node) {
 				wake.nodeChanged()
 			}
 		},
-		DeleteFunc: func(any) { wake.nodeChanged() },
+		DeleteFunc: func(obj any) {
+			if node, ok := lastState(obj).(*corev1.Node); ok {
+				w.cache.DeleteNode(node.Name)
+			}
+			wake.nodeChanged()
+		},
 	})
-	return err
 }
 
 // matters tells a change that a plan may follow from a heartbeat.
@@ -160,15 +192,12 @@ func matters(old, node *corev1.Node) bool {
 	return old.Spec.Unschedulable != node.Spec.Unschedulable || !slices.EqualFunc(old.Spec.Taints, node.Spec.Taints, sameTaint)
 }
 
-// input lists everything for a snapshot.
+// input lists what a snapshot needs besides the cache.
 func (w *world) input(now time.Time) (cluster.Input, error) {
 	in := cluster.Input{Now: now}
 	var err error
 	if in.Nodes, err = w.nodes.List(labels.Everything()); err != nil {
 		return in, fmt.Errorf("list nodes: %w", err)
-	}
-	if in.Pods, err = w.pods.List(labels.Everything()); err != nil {
-		return in, fmt.Errorf("list pods: %w", err)
 	}
 	if in.DaemonSets, err = w.daemons.List(labels.Everything()); err != nil {
 		return in, fmt.Errorf("list daemon sets: %w", err)

@@ -121,6 +121,15 @@ type Decision struct {
 	Err error `json:"-"`
 }
 
+// Nodes are the names of the nodes to take out.
+func (d *Decision) Nodes() []string {
+	names := make([]string, len(d.Remove))
+	for i := range d.Remove {
+		names[i] = d.Remove[i].Node
+	}
+	return names
+}
+
 // Removal is one node to take out.
 type Removal struct {
 	Node       string `json:"node"`
