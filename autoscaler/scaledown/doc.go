@@ -19,9 +19,13 @@
 // Autoscaler. Since when a node has been unneeded is kept on the node, in the
 // annotation joinery.dev/unneeded-since, so a restart forgets nothing.
 //
-// A node that is not Ready stays, also one that never was: nothing it says about
-// its pods can be relied on, and what keeps it from being Ready is most often not
-// the node's own. Removing it is left to the operator.
+// A node that is not Ready stays: nothing it says about its pods can be relied on,
+// and they cannot be drained. Only one that has been so for Options.UnreadyTime and
+// holds no pod but those of daemons goes.
+//
+// Groups have their own settings and cool-downs, and a group that keeps headroom
+// keeps it. Copies of one pod of kube-system that no disruption budget covers
+// leave one at a time.
 //
 // Which pods may be moved and which nodes may go follows Cluster Autoscaler's
 // rules and annotations, see package rules.
