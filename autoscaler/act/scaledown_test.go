@@ -37,6 +37,30 @@ func TestRemovalDrainsAndTerminates(t *testing.T) {
 	})
 }
 
+// Others may keep a drained node to clean up after it, but not for ever.
+func TestRemovalWaitsForCleaners(t *testing.T) {
+	const key = "delay-deletion.cluster-autoscaler.kubernetes.io/cleaner"
+	for name, done := range map[string]time.Duration{"done after 30 s": 30 * time.Second, "never done": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 2)
+				f.change(0, func(n *corev1.Node) { n.Annotations = map[string]string{key: "true"} })
+				began := time.Now()
+				f.ScaleDown(t.Context(), f.removal(0))
+				if done < time.Minute {
+					time.Sleep(done)
+					f.change(0, func(n *corev1.Node) { n.Annotations = nil })
+				}
+				f.Wait()
+				if took := time.Since(began); took < min(done, 2*time.Minute) || took > min(done, 2*time.Minute)+10*time.Second {
+					t.Errorf("the instance ended after %s", took)
+				}
+				f.event(1, "ScaleDown", "drained and terminated instance "+f.ids[0])
+			})
+		})
+	}
+}
+
 func TestRemovalIsRolledBack(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
