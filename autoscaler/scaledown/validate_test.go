@@ -62,7 +62,7 @@ func protected(in cluster.Input, n *corev1.Node) string {
 		}
 	}
 	for _, p := range in.Pods {
-		if p.Spec.NodeName == n.Name && p.Annotations[safeKey] == "false" {
+		if p.Spec.NodeName == n.Name && p.Annotations[safeKey] == "false" && p.DeletionTimestamp == nil {
 			return "pod " + p.Name + " must not be evicted"
 		}
 	}

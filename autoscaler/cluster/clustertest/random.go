@@ -39,7 +39,11 @@ func Random(seed uint64) cluster.Input {
 	for i, n := range in.Nodes {
 		for j := range r.IntN(5) {
 			opts := append(randomTerms(r, fmt.Sprintf("app-%d", r.IntN(5))), OwnedBy("ReplicaSet", fmt.Sprint("run-", r.IntN(3))))
-			in.Pods = append(in.Pods, Running(fmt.Sprintf("run-%d-%d", i, j), n.Name, fmt.Sprintf("%dm", 100+100*r.IntN(5)), "256Mi", opts...))
+			p := Running(fmt.Sprintf("run-%d-%d", i, j), n.Name, fmt.Sprintf("%dm", 100+100*r.IntN(5)), "256Mi", opts...)
+			if r.IntN(6) == 0 {
+				p.DeletionTimestamp = &metav1.Time{Time: Now.Add(-time.Hour)}
+			}
+			in.Pods = append(in.Pods, p)
 		}
 	}
 	for i := range 1 + r.IntN(6) {
@@ -65,6 +69,7 @@ func randomRest(r *rand.Rand, in *cluster.Input) {
 		in.PersistentVolumeClaims = append(in.PersistentVolumeClaims, claim)
 	}
 	in.PersistentVolumeClaims = append(in.PersistentVolumeClaims, Claim("late", "late"), Claim("late-b", "late-b"))
+	randomVolumes(r, in)
 	if r.IntN(2) == 0 {
 		ds := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "proxy", UID: "uid-ds"}}
 		ds.Spec.Template.Spec = Pod("proxy", "100m", "64Mi").Spec
@@ -78,6 +83,35 @@ func randomRest(r *rand.Rand, in *cluster.Input) {
 				Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": fmt.Sprintf("app-%d", i)}}},
 			Status: policyv1.PodDisruptionBudgetStatus{DisruptionsAllowed: int32(r.IntN(3))},
 		})
+	}
+}
+
+// randomVolumes gives some pods volumes of their own, and some nodes a limit.
+func randomVolumes(r *rand.Rand, in *cluster.Input) {
+	own := func(p *corev1.Pod, zone string) {
+		name := "of-" + p.Name
+		pv, claim := PersistentVolume("pv-"+name, "late", zone), Claim(name, "late")
+		claim.Namespace = p.Namespace
+		Bind(claim, pv)
+		in.PersistentVolumes = append(in.PersistentVolumes, pv)
+		in.PersistentVolumeClaims = append(in.PersistentVolumeClaims, claim)
+		Uses(name)(p)
+	}
+	zone := map[string]string{}
+	for _, n := range in.Nodes {
+		zone[n.Name] = n.Labels[corev1.LabelTopologyZone]
+		if r.IntN(2) == 0 {
+			in.CSINodes = append(in.CSINodes, CSINode(n.Name, int32(1+r.IntN(2))))
+		}
+	}
+	app := fmt.Sprint("app-", r.IntN(6))
+	for _, p := range in.Pods {
+		switch at := zone[p.Spec.NodeName]; {
+		case at != "" && r.IntN(4) == 0:
+			own(p, at)
+		case p.Spec.NodeName == "" && p.Labels["app"] == app:
+			own(p, allZones[len(p.Name)%2])
+		}
 	}
 }
 
@@ -127,6 +161,8 @@ func randomNode(r *rand.Rand, g *cluster.Group, id, zone string) *corev1.Node {
 		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule})
 	case 3:
 		delete(n.Labels, corev1.LabelTopologyZone)
+	case 4, 5:
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: "dedicated", Effect: corev1.TaintEffectNoSchedule})
 	}
 	return n
 }
@@ -164,11 +200,13 @@ func randomTerms(r *rand.Rand, app string) []func(*corev1.Pod) {
 		opts = append(opts, func(p *corev1.Pod) {
 			p.Spec.Containers[0].Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 8080, Protocol: corev1.ProtocolTCP}}
 		})
-	case 11:
+	case 11, 12:
 		opts = append(opts, Spread(corev1.LabelTopologyZone, app), func(p *corev1.Pod) {
 			honor := corev1.NodeInclusionPolicyHonor
 			p.Spec.TopologySpreadConstraints[0].NodeTaintsPolicy = &honor
-			p.Spec.NodeSelector = map[string]string{"disk": "ssd"}
+			if app == "app-1" {
+				p.Spec.NodeSelector = map[string]string{"disk": "ssd"}
+			}
 		})
 	}
 	return opts
