@@ -37,14 +37,11 @@ func newMover(p *planner, candidates []*candidate) *mover {
 			m.targets = append(m.targets, int32(at))
 		}
 	}
-	rs := runs(candidates)
-	for _, r := range slices.Backward(rs) {
-		for _, q := range r.queues {
-			for _, c := range q.list {
-				if c.node.Unusable == "" {
-					m.targets = append(m.targets, c.at)
-					m.candidates++
-				}
+	for _, r := range slices.Backward(runs(candidates)) {
+		for _, c := range r.lastFirst() {
+			if c.node.Unusable == "" {
+				m.targets = append(m.targets, c.at)
+				m.candidates++
 			}
 		}
 	}

@@ -71,6 +71,24 @@ func (r *run) next(p *planner) *candidate {
 	return c
 }
 
+// lastFirst are the run's candidates about in the reverse order of choice, zone by
+// zone in turn, so that what is moved gathers on nodes of all zones.
+func (r *run) lastFirst() []*candidate {
+	longest := 0
+	for _, q := range r.queues {
+		longest = max(longest, len(q.list))
+	}
+	var out []*candidate
+	for back := range longest {
+		for _, q := range r.queues {
+			if at := len(q.list) - 1 - back; at >= 0 {
+				out = append(out, q.list[at])
+			}
+		}
+	}
+	return out
+}
+
 func boolFirst(a, b bool) int {
 	switch {
 	case a == b:

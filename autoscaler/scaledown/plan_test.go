@@ -316,6 +316,16 @@ func TestChoice(t *testing.T) {
 			t.Errorf("unneeded since %s, want what the annotation says", got)
 		}
 	})
+	t.Run("several under-used nodes go into fewer", func(t *testing.T) {
+		in := pool(6)
+		for i, n := range in.Nodes {
+			unneeded(n, time.Hour)
+			in.Pods = append(in.Pods, ct.Running(fmt.Sprintf("p-%d", i), n.Name, "600m", "256Mi"))
+		}
+		if got := removed(plan(t, in, scaledown.Options{})); got != "node-1 node-2 node-3 node-4" {
+			t.Errorf("removed %q, want four: six pods of 600m fit on two nodes of 2 cpu", got)
+		}
+	})
 	t.Run("system pods of one kind without a budget move one at a time", func(t *testing.T) {
 		in := pool(4)
 		in.Pods = []*corev1.Pod{ct.Running("anchor", "node-4", "1100m", "256Mi")}
