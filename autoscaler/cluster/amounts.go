@@ -88,8 +88,19 @@ func (a *Amounts) add(b *Amounts, n int64) {
 // sidecars and init containers, its overhead, and its place among the node's
 // pods. The status counts too: while a pod is resized in place the larger of the
 // old and the new request holds.
-func requests(pod *corev1.Pod) Amounts {
-	a := AmountsOf(resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{UseStatusResources: true}))
+func requests(pod *corev1.Pod, resized bool) Amounts {
+	var a Amounts
+	if spec := &pod.Spec; resized || len(spec.InitContainers) > 0 || len(spec.Overhead) > 0 || spec.Resources != nil {
+		a = AmountsOf(resourcehelper.PodRequests(pod, resourcehelper.PodResourcesOptions{UseStatusResources: true}))
+	} else {
+		// The usual pod asks for the sum of its containers' requests.
+		for i := range spec.Containers {
+			if list := spec.Containers[i].Resources.Requests; len(list) > 0 {
+				one := AmountsOf(list)
+				a.add(&one, 1)
+			}
+		}
+	}
 	a.Pods = 1
 	return a
 }

@@ -22,7 +22,7 @@ type Cache struct {
 	// residents: node name -> the pods bound to it, whether the node is known or
 	// not: events of pods and nodes come in no order.
 	residents map[string]*residents
-	pods      map[types.NamespacedName]tracked
+	pods      map[types.NamespacedName]*tracked
 	unbound   waiting
 	daemons   []daemon
 	// daemonsGen counts the changes of daemons.
@@ -41,6 +41,8 @@ type Pod struct {
 type tracked struct {
 	Pod
 	node string // that it is bound to; empty when it is not, or has ended
+	// waits is the pod's place among the waiting ones, -1 when it is not one.
+	waits int
 }
 
 // residents are the pods of one node, by namespace and name once sealed.
@@ -58,8 +60,7 @@ type residents struct {
 func NewCache() *Cache {
 	return &Cache{
 		classes: newClasses(), nodes: map[string]*corev1.Node{}, residents: map[string]*residents{},
-		pods: map[types.NamespacedName]tracked{}, memos: map[string]daemonMemo{},
-		unbound: waiting{at: map[types.NamespacedName]int{}},
+		pods: map[types.NamespacedName]*tracked{}, memos: map[string]daemonMemo{},
 	}
 }
 
@@ -87,14 +88,18 @@ func (c *Cache) SetPod(pod *corev1.Pod) {
 
 func (c *Cache) setPod(pod *corev1.Pod) {
 	key := Key(pod)
-	old, known := c.pods[key]
-	now := tracked{Pod: Pod{Pod: pod}}
-	if !Terminal(pod) {
-		now.Class, now.node = c.classes.of(pod), pod.Spec.NodeName
+	t := c.pods[key]
+	if t == nil {
+		t = &tracked{waits: -1}
+		c.pods[key] = t
 	}
-	c.place(key, old, now, known)
-	c.pods[key] = now
-	if known && old.Class != nil {
+	old := *t
+	t.Pod, t.node = Pod{Pod: pod}, ""
+	if !Terminal(pod) {
+		t.Class, t.node = c.classes.of(pod), pod.Spec.NodeName
+	}
+	c.move(&old, t)
+	if old.Class != nil {
 		c.classes.release(old.Class)
 	}
 }
@@ -103,36 +108,41 @@ func (c *Cache) setPod(pod *corev1.Pod) {
 func (c *Cache) DeletePod(key types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	old, known := c.pods[key]
-	if !known {
+	t := c.pods[key]
+	if t == nil {
 		return
 	}
-	c.place(key, old, tracked{}, true)
+	old := *t
+	t.Pod, t.node = Pod{}, ""
+	c.move(&old, t)
 	delete(c.pods, key)
 	if old.Class != nil {
 		c.classes.release(old.Class)
 	}
 }
 
-// place moves a pod from where it was to where it is.
-func (c *Cache) place(key types.NamespacedName, old, now tracked, known bool) {
-	if known && old.node != "" {
-		if old.node == now.node && old.UID == now.UID {
-			c.residentsOf(now.node).replace(old.Pod, now.Pod)
-			return
-		}
+// move takes a pod from where it was to where it is.
+func (c *Cache) move(old, now *tracked) {
+	switch {
+	case old.node != "" && old.node == now.node:
+		c.residentsOf(now.node).replace(old.Pod, now.Pod)
+		return
+	case old.node != "":
 		if r := c.residents[old.node]; r.remove(old.Pod) == 0 {
 			delete(c.residents, old.node)
 		}
 	}
-	switch {
-	case now.node != "":
-		c.unbound.remove(key)
+	if now.node != "" {
 		c.residentsOf(now.node).add(now.Pod)
-	case now.Class != nil && unbound(now.Pod.Pod):
-		c.unbound.set(key, now.Pod)
-	default:
-		c.unbound.remove(key)
+	}
+	switch waits := now.node == "" && now.Class != nil && unbound(now.Pod.Pod); {
+	case waits && now.waits >= 0:
+		c.unbound[now.waits] = now
+	case waits:
+		now.waits = len(c.unbound)
+		c.unbound = append(c.unbound, now)
+	case now.waits >= 0:
+		c.unbound.remove(now)
 	}
 }
 
@@ -190,38 +200,44 @@ func (r *residents) seal() {
 }
 
 // waiting are the pods without a node.
-type waiting struct {
-	pods []Pod
-	at   map[types.NamespacedName]int // place in pods
-}
+type waiting []*tracked
 
-func (w *waiting) set(key types.NamespacedName, p Pod) {
-	if i, ok := w.at[key]; ok {
-		w.pods[i] = p
-		return
-	}
-	w.at[key] = len(w.pods)
-	w.pods = append(w.pods, p)
-}
-
-func (w *waiting) remove(key types.NamespacedName) {
-	i, ok := w.at[key]
-	if !ok {
-		return
-	}
-	last := len(w.pods) - 1
-	w.pods[i] = w.pods[last]
-	w.at[Key(w.pods[i].Pod)] = i
-	w.pods[last] = Pod{}
-	w.pods = w.pods[:last]
-	delete(w.at, key)
+func (w *waiting) remove(t *tracked) {
+	list := *w
+	last := len(list) - 1
+	list[t.waits] = list[last]
+	list[t.waits].waits = t.waits
+	list[last] = nil
+	*w, t.waits = list[:last], -1
 }
 
 // sorted gives the pods by namespace and name.
-func (w *waiting) sorted() []Pod {
-	out := slices.Clone(w.pods)
+func (w waiting) sorted() []Pod {
+	out := make([]Pod, len(w))
+	for i, t := range w {
+		out[i] = t.Pod
+	}
 	slices.SortFunc(out, func(a, b Pod) int { return ComparePods(a.Pod, b.Pod) })
 	return out
+}
+
+// load is setPod for many pods of a cache that nobody sets or deletes pods of
+// afterwards: it remembers where they are, but not which they are.
+func (c *Cache) load(pods []*corev1.Pod) {
+	known := make([]tracked, 0, len(pods))
+	for _, pod := range pods {
+		if Terminal(pod) {
+			continue
+		}
+		p := Pod{pod, c.classes.of(pod)}
+		switch {
+		case pod.Spec.NodeName != "":
+			c.residentsOf(pod.Spec.NodeName).add(p)
+		case unbound(pod):
+			known = append(known, tracked{Pod: p})
+			c.unbound = append(c.unbound, &known[len(known)-1])
+		}
+	}
 }
 
 // SetDaemonSets takes all DaemonSets of the cluster.

@@ -96,13 +96,14 @@ func (t *Term) Matches(pod *corev1.Pod, namespace labels.Set) bool {
 
 // classes keeps the classes of the pods that are known.
 type classes struct {
-	byKey map[string]*Class
-	free  []int // ids that may be given again
-	next  int
-	enc   encoder
+	byKey   map[string]*Class
+	statics map[string]string // static keys, each held once
+	free    []int             // ids that may be given again
+	next    int
+	enc     encoder
 }
 
-func newClasses() *classes { return &classes{byKey: map[string]*Class{}} }
+func newClasses() *classes { return &classes{byKey: map[string]*Class{}, statics: map[string]string{}} }
 
 // of gives the class of the pod and counts the pod in. The caller gives it back
 // with release.
@@ -114,9 +115,7 @@ func (cs *classes) of(pod *corev1.Pod) *Class {
 		return c
 	}
 	c := newClass(pod, string(cs.enc.buf), daemon)
-	cs.enc.buf = cs.enc.buf[:0]
-	cs.enc.nodeNeeds(&pod.Spec)
-	c.static, c.refs = string(cs.enc.buf), 1
+	c.static, c.refs = cs.staticKey(pod), 1
 	if n := len(cs.free); n > 0 {
 		c.ID, cs.free = cs.free[n-1], cs.free[:n-1]
 	} else {
@@ -125,6 +124,22 @@ func (cs *classes) of(pod *corev1.Pod) *Class {
 	}
 	cs.byKey[c.Key] = c
 	return c
+}
+
+// staticKey gives what nodeNeeds writes of the pod. Few classes have their own, so
+// the strings are shared.
+func (cs *classes) staticKey(pod *corev1.Pod) string {
+	cs.enc.buf = cs.enc.buf[:0]
+	cs.enc.nodeNeeds(&pod.Spec)
+	if have, ok := cs.statics[string(cs.enc.buf)]; ok {
+		return have
+	}
+	if len(cs.statics) > 2*len(cs.byKey)+1000 {
+		clear(cs.statics)
+	}
+	key := string(cs.enc.buf)
+	cs.statics[key] = key
+	return key
 }
 
 func (cs *classes) release(c *Class) {
@@ -137,7 +152,7 @@ func (cs *classes) release(c *Class) {
 
 func newClass(pod *corev1.Pod, key string, daemon bool) *Class {
 	c := &Class{
-		Key: key, Exemplar: pod, Requests: requests(pod), Priority: corev1helpers.PodPriority(pod),
+		Key: key, Exemplar: pod, Requests: requests(pod, isResized(pod)), Priority: corev1helpers.PodPriority(pod),
 		Ports: hostPorts(pod), Claims: hasClaims(pod), Unsupported: unsupported(pod),
 	}
 	if err := c.parse(pod, daemon); err != nil {
@@ -170,6 +185,9 @@ func (c *Class) parse(pod *corev1.Pod, daemon bool) error {
 }
 
 func hostPorts(pod *corev1.Pod) []HostPort {
+	if len(pod.Spec.InitContainers) == 0 && !slices.ContainsFunc(pod.Spec.Containers, func(c corev1.Container) bool { return len(c.Ports) > 0 }) {
+		return nil
+	}
 	var ports []HostPort
 	for _, p := range schedutil.GetHostPorts(pod) {
 		if p.HostPort > 0 {

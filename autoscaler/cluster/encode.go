@@ -166,7 +166,7 @@ func (e *encoder) resized(pod *corev1.Pod) {
 		return
 	}
 	e.flag(true)
-	a := requests(pod)
+	a := requests(pod, true)
 	e.num(a.MilliCPU)
 	e.num(a.Memory)
 }

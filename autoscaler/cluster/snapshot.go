@@ -49,9 +49,7 @@ func New(in Input) (*Snapshot, error) {
 		}
 		c.SetNode(n)
 	}
-	for _, p := range in.Pods {
-		c.setPod(p)
-	}
+	c.load(in.Pods)
 	return c.Snapshot(in)
 }
 

@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"math"
 	"slices"
 )
 
@@ -138,9 +139,11 @@ func (f *Filler) hasRoom(n int32) bool {
 }
 
 // LoadOf works out what a node of the kind with so much free is best filled with.
-// Step by step it takes the item that uses most of what the node has left, each
-// dimension weighed by how much of it is in demand (the dot product heuristic of
-// vector bin packing). The result is good until the next call.
+// It begins with the node's share of everything, were all nodes like this one, so
+// that the small pods do not all come last and fill nodes by their mere number.
+// Then, step by step, it takes the item that uses most of what the node has left,
+// each dimension weighed by how much of it is in demand (the dot product heuristic
+// of vector bin packing). The result is good until the next call.
 func (f *Filler) LoadOf(free, capacity []int64, kind int32) Load {
 	clear(f.load)
 	copy(f.free, free)
@@ -158,6 +161,7 @@ func (f *Filler) LoadOf(free, capacity []int64, kind int32) Load {
 			open = append(open, int32(i))
 		}
 	}
+	f.takeShares(open)
 	for len(open) > 0 {
 		best, score := -1, -1.0
 		kept := open[:0]
@@ -185,6 +189,31 @@ func (f *Filler) LoadOf(free, capacity []int64, kind int32) Load {
 		f.load[best]++
 	}
 	return f.load
+}
+
+// takeShares loads of each item what falls to one node when all of them are spread
+// evenly over as few nodes as their sums allow.
+func (f *Filler) takeShares(open []int32) {
+	nodes := 1.0
+	for d, free := range f.free {
+		demand := 0.0
+		for _, i := range open {
+			demand += float64(f.items[i].left) * float64(f.items[i].k.req[d])
+		}
+		if demand > 0 {
+			nodes = max(nodes, demand/float64(free))
+		}
+	}
+	least := int32(math.Ceil(nodes))
+	for _, i := range open {
+		it := f.items[i]
+		if n := it.left / least; n > 0 {
+			f.load[i] = n
+			for d, q := range it.k.req {
+				f.free[d] -= int64(n) * q
+			}
+		}
+	}
 }
 
 // Times is how many nodes the waiting pods could fill with the load. 0 when the

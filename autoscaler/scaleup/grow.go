@@ -67,9 +67,8 @@ func (p *planner) undo() {
 // when all went as given.
 func (p *planner) pass(open map[string]int, mayGrow bool) map[string]int {
 	for i := range p.levels {
-		for b, n := range p.levels[i].total {
-			b.Left = n
-		}
+		lv, at := &p.levels[i], 0
+		lv.each(func(b *fit.Batch) { b.Left, at = lv.totals[at], at+1 })
 	}
 	for _, g := range p.groups {
 		for range open[g.Name] {
@@ -101,9 +100,7 @@ func (p *planner) counts() map[string]int {
 func (p *planner) left() int {
 	n := 0
 	for i := range p.levels {
-		for b := range p.levels[i].total {
-			n += int(b.Left)
-		}
+		p.levels[i].each(func(b *fit.Batch) { n += int(b.Left) })
 	}
 	return n
 }

@@ -49,7 +49,9 @@ type planner struct {
 type level struct {
 	priority           int32
 	plain, constrained []*fit.Batch
-	total              map[*fit.Batch]int32
+	// totals: how many pods each batch has, by its place in plain, then in
+	// constrained.
+	totals []int32
 }
 
 func (p *planner) plan() Decision {
@@ -75,34 +77,59 @@ func (p *planner) plan() Decision {
 // setAside reports the pods that are not to be planned for, and returns the
 // classes of the others, and the pods that the scheduler makes room for.
 func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
-	for i, pod := range p.s.Pending() {
+	pods := p.s.Pending()
+	counts := make([]int32, len(p.queues))
+	known := make([]bool, len(p.queues))
+	planned := make([]int32, 0, len(pods))
+	for i, pod := range pods {
 		p.homes[i] = nowhere
 		c := pod.Class
-		switch {
-		case p.nominated(pod):
-			nominated = append(nominated, int32(i))
-		case cluster.Expendable(pod.Pod):
-			p.unhelped(pod, expendableReason(pod.Pod), nil)
-			continue
-		case c.Unsupported != "":
-			p.unhelped(pod, c.Unsupported, nil)
-			continue
-		case c.Volumes != nil && c.Volumes.Refused != "":
-			p.unhelped(pod, c.Volumes.Refused, nil)
+		makeRoom := p.nominated(pod)
+		if why := p.refused(pod); !makeRoom && why != "" {
+			p.unhelped(pod, why, nil)
 			continue
 		}
-		if p.queues[c.ID] == nil {
+		if !known[c.ID] {
+			known[c.ID] = true
 			classes = append(classes, c)
 		}
-		p.queues[c.ID] = append(p.queues[c.ID], int32(i))
+		if makeRoom {
+			nominated = append(nominated, int32(i))
+			continue
+		}
+		counts[c.ID]++
+		planned = append(planned, int32(i))
 	}
-	for _, i := range nominated {
-		// It has its place already.
-		id := p.s.Pending()[i].Class.ID
-		p.queues[id] = slices.DeleteFunc(p.queues[id], func(q int32) bool { return q == i })
-	}
+	p.setQueues(planned, counts)
 	slices.SortFunc(classes, func(a, b *cluster.Class) int { return cmp.Compare(a.Key, b.Key) })
 	return classes, nominated
+}
+
+// setQueues sorts the pods that are planned for by class.
+func (p *planner) setQueues(planned, counts []int32) {
+	all, at := make([]int32, len(planned)), int32(0)
+	for id, n := range counts {
+		p.queues[id] = all[at : at : at+n]
+		at += n
+	}
+	for _, i := range planned {
+		id := p.s.Pending()[i].Class.ID
+		p.queues[id] = append(p.queues[id], i)
+	}
+}
+
+// refused says why the pod is not planned for, empty when it is.
+func (p *planner) refused(pod cluster.Pod) string {
+	c := pod.Class
+	switch {
+	case cluster.Expendable(pod.Pod):
+		return expendableReason(pod.Pod)
+	case c.Unsupported != "":
+		return c.Unsupported
+	case c.Volumes != nil:
+		return c.Volumes.Refused
+	}
+	return ""
 }
 
 // nominated reports whether the scheduler is making room for the pod on a node
@@ -127,11 +154,10 @@ func (p *planner) setLevels(classes []*cluster.Class) {
 		if !ok {
 			i = len(p.levels)
 			at[c.Priority] = i
-			p.levels = append(p.levels, level{priority: c.Priority, total: map[*fit.Batch]int32{}})
+			p.levels = append(p.levels, level{priority: c.Priority})
 		}
 		lv := &p.levels[i]
 		b := p.l.Batch(c, n)
-		lv.total[b] = b.Left
 		if b.Plain() {
 			lv.plain = append(lv.plain, b)
 		} else {
@@ -143,6 +169,17 @@ func (p *planner) setLevels(classes []*cluster.Class) {
 	for i := range p.levels {
 		fit.Sort(p.levels[i].plain, capacity)
 		fit.Sort(p.levels[i].constrained, capacity)
+		p.levels[i].each(func(b *fit.Batch) { p.levels[i].totals = append(p.levels[i].totals, b.Left) })
+	}
+}
+
+// each calls f for all batches of the level, in the order of totals.
+func (lv *level) each(f func(*fit.Batch)) {
+	for _, b := range lv.plain {
+		f(b)
+	}
+	for _, b := range lv.constrained {
+		f(b)
 	}
 }
 
