@@ -116,17 +116,17 @@ func (l *Ledger) Placed(f func(Placed)) {
 // PlaceTogether places batches of one priority on the nodes as far as they fit,
 // in the order in which they are given: those that terms about other pods bind
 // first, the others into what is left, and again as long as that leads on.
-func (l *Ledger) PlaceTogether(batches []*Batch, nodes []int32) {
+func (l *Ledger) PlaceTogether(batches []*Batch, shelf *Shelf) {
 	for {
 		before, constrained := int32(0), false
 		for _, b := range batches {
 			before += b.Left
 			if b.Left > 0 && !b.Plain() {
 				constrained = true
-				l.Candidates(b, nodes).PlaceAll()
+				shelf.Candidates(b).PlaceAll()
 			}
 		}
-		l.NewFiller(batches).FillAll(nodes)
+		l.NewFiller(batches).FillAll(shelf.Nodes())
 		left := int32(0)
 		for _, b := range batches {
 			left += b.Left

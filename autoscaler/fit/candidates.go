@@ -1,76 +1,69 @@
 package fit
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
-// Candidates are the nodes that pods of one batch may still go to. They hold good
-// while pods are only added to the ledger.
+// Candidates are the nodes of a shelf that pods of one batch may still go to. They
+// hold good while pods are only added to the ledger, and nodes to the shelf.
 type Candidates struct {
 	l *Ledger
 	b *Batch
-	// wide are the keys of the class's terms but for the host name.
-	wide []int
-	// host says that a spread constraint is over hosts: then nodes take turns.
+	// host says that a spread constraint is over hosts: then nodes take turns, in
+	// a list of their own.
 	host bool
 	// lasting: nodes may be removed from the ledger between two pods, and trials
 	// reverted, so nothing but a node without room is passed by for good.
-	lasting bool
-	buckets []*bucket
-	at      map[uint64]*bucket
+	lasting     bool
+	arrangement *arrangement
+	buckets     []bucket
 }
 
 // bucket are the candidates with the same domains of the wide keys: what a term
 // over those says holds for all of them.
 type bucket struct {
-	nodes []int32
+	row   *row
 	next  int
 	dead  bool // for all pods of the batch
 	tried bool // for the pod at hand
 	mark  int  // next when Mark was called
 }
 
-// Candidates finds the nodes among the given ones, and their order in it is that
-// in which they are tried.
-func (l *Ledger) Candidates(b *Batch, nodes []int32) *Candidates {
-	c := &Candidates{l: l, b: b, at: map[uint64]*bucket{}}
-	c.setKeys()
-	for _, n := range nodes {
-		c.Add(n)
-	}
-	if c.host {
-		c.sortByHost()
-	}
+// Candidates gives the nodes of the shelf for a batch. They are tried in the
+// shelf's order.
+func (s *Shelf) Candidates(b *Batch) *Candidates {
+	c := &Candidates{l: s.l, b: b}
+	c.arrangement = s.arrange(c.wideKeys())
+	c.sync()
 	return c
 }
 
 // LastingCandidates are Candidates that hold good while nodes are removed too, and
 // over reverts if Mark and Reset are called with them.
-func (l *Ledger) LastingCandidates(b *Batch, nodes []int32) *Candidates {
-	c := l.Candidates(b, nodes)
+func (s *Shelf) LastingCandidates(b *Batch) *Candidates {
+	c := s.Candidates(b)
 	c.lasting = true
 	return c
 }
 
 // Mark remembers which nodes have been passed by.
 func (c *Candidates) Mark() {
-	for _, bk := range c.buckets {
-		bk.mark = bk.next
+	for i := range c.buckets {
+		c.buckets[i].mark = c.buckets[i].next
 	}
 }
 
 // Reset goes back to the last Mark.
 func (c *Candidates) Reset() {
-	for _, bk := range c.buckets {
-		bk.next = bk.mark
+	for i := range c.buckets {
+		c.buckets[i].next = c.buckets[i].mark
 	}
 }
 
-func (c *Candidates) setKeys() {
+// wideKeys are the keys of the class's terms but for the host name.
+func (c *Candidates) wideKeys() []int {
+	var wide []int
 	add := func(key int) {
-		if key != c.l.hosts && !slices.Contains(c.wide, key) {
-			c.wide = append(c.wide, key)
+		if key != c.l.hosts && !slices.Contains(wide, key) {
+			wide = append(wide, key)
 		}
 	}
 	k := c.b.k
@@ -83,30 +76,67 @@ func (c *Candidates) setKeys() {
 		add(s.counts.key)
 		c.host = c.host || s.counts.key == c.l.hosts
 	}
+	slices.Sort(wide)
+	return wide
 }
 
-// Add adds a node.
-func (c *Candidates) Add(n int32) {
-	if c.l.room(c.b.k, n) == 0 {
+// sync takes in rows that are new on the shelf.
+func (c *Candidates) sync() {
+	for _, r := range c.arrangement.rows[len(c.buckets):] {
+		if c.host {
+			r = c.turns(r)
+		}
+		c.buckets = append(c.buckets, bucket{row: r})
+	}
+}
+
+// turns lists the nodes of a row that have room, those with the fewest pods first
+// that the class spreads over hosts.
+func (c *Candidates) turns(r *row) *row {
+	own := &row{hash: r.hash}
+	for _, n := range r.nodes {
+		if c.l.takes(c.b.k, n) {
+			own.nodes = append(own.nodes, n)
+		}
+	}
+	if slices.ContainsFunc(c.b.k.spreads, func(s *spread) bool { return s.counts.key == c.l.hosts && s.counts.total > 0 }) {
+		own.nodes = c.fewestFirst(own.nodes)
+	}
+	return own
+}
+
+// fewestFirst sorts by hostCount, which is small, and keeps the order of equals.
+func (c *Candidates) fewestFirst(nodes []int32) []int32 {
+	counts := make([]int32, len(nodes))
+	var starts []int32
+	for i, n := range nodes {
+		counts[i] = c.hostCount(n)
+		for int(counts[i])+1 >= len(starts) {
+			starts = append(starts, 0)
+		}
+		starts[counts[i]+1]++
+	}
+	for i := 1; i < len(starts); i++ {
+		starts[i] += starts[i-1]
+	}
+	out := make([]int32, len(nodes))
+	for i, n := range nodes {
+		out[starts[counts[i]]] = n
+		starts[counts[i]]++
+	}
+	return out
+}
+
+// Added takes note of a node that was added to the shelf.
+func (c *Candidates) Added(n int32) {
+	known := len(c.buckets)
+	c.sync()
+	if !c.host || len(c.buckets) > known || !c.l.takes(c.b.k, n) {
 		return
 	}
-	h := uint64(14695981039346656037)
-	for _, key := range c.wide {
-		h = (h ^ uint64(uint32(c.l.place[int(n)*len(c.l.keys)+key]))) * 1099511628211
-	}
-	bk := c.at[h]
-	if bk == nil {
-		bk = &bucket{}
-		c.at[h] = bk
-		c.buckets = append(c.buckets, bk)
-	}
-	bk.nodes = append(bk.nodes, n)
-}
-
-func (c *Candidates) sortByHost() {
-	for _, bk := range c.buckets {
-		slices.SortStableFunc(bk.nodes, func(a, b int32) int { return cmp.Compare(c.hostCount(a), c.hostCount(b)) })
-	}
+	h := c.arrangement.hash(c.l, n)
+	at := slices.IndexFunc(c.buckets, func(bk bucket) bool { return bk.row.hash == h })
+	c.buckets[at].row.nodes = append(c.buckets[at].row.nodes, n)
 }
 
 func (c *Candidates) hostCount(n int32) int32 {
@@ -128,8 +158,8 @@ func (c *Candidates) PlaceAll() {
 // PlaceOne places one pod and returns its node, -1 when it fits nowhere. Domains
 // with the fewest pods of a spread come first.
 func (c *Candidates) PlaceOne() int32 {
-	for _, bk := range c.buckets {
-		bk.tried = false
+	for i := range c.buckets {
+		c.buckets[i].tried = false
 	}
 	for {
 		bk := c.emptiest()
@@ -148,18 +178,19 @@ func (c *Candidates) PlaceOne() int32 {
 func (c *Candidates) emptiest() *bucket {
 	var best *bucket
 	least := int32(0)
-	for _, bk := range c.buckets {
+	for i := range c.buckets {
+		bk := &c.buckets[i]
 		if bk.dead || bk.tried {
 			continue
 		}
-		if bk.next >= len(bk.nodes) {
-			if len(bk.nodes) == 0 || !c.host {
+		if bk.next >= len(bk.row.nodes) {
+			if len(bk.row.nodes) == 0 || !c.host {
 				continue
 			}
 			bk.next = 0
 		}
 		count := int32(0)
-		at := int(bk.nodes[0]) * len(c.l.keys)
+		at := int(bk.row.nodes[0]) * len(c.l.keys)
 		for _, s := range c.b.k.spreads {
 			if s.counts.key != c.l.hosts {
 				count = max(count, s.counts.at(c.l.place[at+s.counts.key]))
@@ -176,14 +207,14 @@ func (c *Candidates) emptiest() *bucket {
 }
 
 func (c *Candidates) placeIn(bk *bucket) int32 {
-	for missed := 0; missed <= len(bk.nodes) && len(bk.nodes) > 0; {
-		if bk.next >= len(bk.nodes) {
+	for missed := 0; missed <= len(bk.row.nodes) && len(bk.row.nodes) > 0; {
+		if bk.next >= len(bk.row.nodes) {
 			if !c.host {
 				return -1
 			}
 			bk.next = 0
 		}
-		n := bk.nodes[bk.next]
+		n := bk.row.nodes[bk.next]
 		switch c.l.check(c.b.k, n) {
 		case fits:
 			c.l.placeOn(c.b.k, n, 1)
@@ -206,7 +237,7 @@ func (c *Candidates) placeIn(bk *bucket) int32 {
 				missed++
 				continue
 			}
-			bk.nodes = slices.Delete(bk.nodes, bk.next, bk.next+1)
+			bk.row.nodes = slices.Delete(bk.row.nodes, bk.next, bk.next+1)
 		}
 	}
 	return -1

@@ -157,7 +157,7 @@ func (f *Filler) LoadOf(free, capacity []int64, kind int32) Load {
 	}
 	open := make([]int32, 0, len(f.items))
 	for i, it := range f.items {
-		if it.left > 0 && f.l.static.allows(it.k.need, kind) && roomIn(f.free, it.k.req) > 0 {
+		if it.left > 0 && f.l.static.allows(it.k.need, kind) && covers(f.free, it.k.req) {
 			open = append(open, int32(i))
 		}
 	}
@@ -167,7 +167,7 @@ func (f *Filler) LoadOf(free, capacity []int64, kind int32) Load {
 		kept := open[:0]
 		for _, i := range open {
 			it := f.items[i]
-			if f.load[i] >= it.left || roomIn(f.free, it.k.req) == 0 {
+			if f.load[i] >= it.left || !covers(f.free, it.k.req) {
 				continue
 			}
 			kept = append(kept, i)

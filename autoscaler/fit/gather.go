@@ -5,10 +5,10 @@ import "slices"
 // Domain is a topology domain of one of the ledger's keys.
 type Domain struct{ key, value int32 }
 
-// Gathering gives the domains that pods of the batch could gather in: their first
-// pod is free to choose one, and all others must follow it. Nodes are those that
-// are there, more are new ones. Empty when the batch has no such choice.
-func (l *Ledger) Gathering(b *Batch, nodes []int32, more []NewAt) []Domain {
+// Gathering gives the domains that pods of the batch could gather in, on the shelf
+// or on new nodes: their first pod is free to choose one, and all others must
+// follow it. Empty when the batch has no such choice.
+func (l *Ledger) Gathering(b *Batch, shelf *Shelf, more []NewAt) []Domain {
 	k := b.k
 	if !k.selfNear || b.Left < 2 || slices.ContainsFunc(k.near, func(t *tally) bool { return t.total > 0 }) {
 		return nil
@@ -24,8 +24,8 @@ func (l *Ledger) Gathering(b *Batch, nodes []int32, more []NewAt) []Domain {
 			out = append(out, d)
 		}
 	}
-	for _, n := range nodes {
-		if value := l.place[int(n)*len(l.keys)+key]; l.room(k, n) > 0 {
+	for _, n := range shelf.nodes {
+		if value := l.place[int(n)*len(l.keys)+key]; l.takes(k, n) {
 			add(value)
 		}
 	}

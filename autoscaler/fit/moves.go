@@ -30,14 +30,14 @@ const (
 // check tells whether one more pod of the class fits on the node now.
 func (l *Ledger) check(k *class, n int32) verdict {
 	nd := &l.nodes[n]
-	if nd.gone || nd.state.Unusable != "" || !l.static.allows(k.need, nd.kind) {
+	if nd.gone {
 		return badNode
 	}
-	free := l.Free(n)
-	for d, q := range k.req {
-		if q > 0 && q > free[d] {
-			return noRoom
-		}
+	if !covers(l.Free(n), k.req) {
+		return noRoom
+	}
+	if nd.state.Unusable != "" || !l.static.allows(k.need, nd.kind) {
+		return badNode
 	}
 	if len(k.ports) > 0 && conflict(k.ports, nd.ports) {
 		return noRoom
@@ -119,6 +119,22 @@ func (l *Ledger) room(k *class, n int32) int64 {
 		return 0
 	}
 	return roomIn(l.Free(n), k.req)
+}
+
+// takes reports whether room is 1 or more.
+func (l *Ledger) takes(k *class, n int32) bool {
+	nd := &l.nodes[n]
+	return !nd.gone && covers(l.Free(n), k.req) && nd.state.Unusable == "" && l.static.allows(k.need, nd.kind)
+}
+
+// covers reports whether what is free suffices for a request.
+func covers(free, req []int64) bool {
+	for d, q := range req {
+		if q > free[d] && q > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func roomIn(free, req []int64) int64 {

@@ -121,12 +121,13 @@ func (w *waiting) place() map[*cluster.Class]int32 {
 	}
 	fit.Sort(all, capacity)
 	slices.SortStableFunc(all, func(a, b *fit.Batch) int { return cmp.Compare(b.Class().Priority, a.Class().Priority) })
+	shelf := l.Shelf(nodes)
 	for len(all) > 0 {
 		n := 1
 		for n < len(all) && all[n].Class().Priority == all[0].Class().Priority {
 			n++
 		}
-		l.PlaceTogether(all[:n], nodes)
+		l.PlaceTogether(all[:n], shelf)
 		all = all[n:]
 	}
 	left := map[*cluster.Class]int32{}

@@ -18,6 +18,8 @@ type mover struct {
 	// ways: class ID -> the nodes that its pods may still go to; arrivals the
 	// same for pods that wait, which may also go to capacity on its way.
 	ways, arrivals []*way
+	// staying are the targets, waiting the same for pods that wait.
+	staying, waiting *fit.Shelf
 }
 
 // way is a class on its way to other nodes.
@@ -50,24 +52,35 @@ func newMover(p *planner, candidates []*candidate) *mover {
 
 func (m *mover) arrival(c *cluster.Class) *way {
 	if m.arrivals[c.ID] == nil {
-		nodes := make([]int32, 0, m.p.l.Len())
-		for at, n := range m.p.s.Nodes() {
-			if n.Unusable == "" && n.Kind != cluster.Joined {
-				nodes = append(nodes, int32(at))
-			}
-		}
 		b := m.p.l.Batch(c, 0)
-		// Nodes that stay anyway, capacity on its way, and candidates at last.
-		stay := len(m.targets) - m.candidates
-		m.arrivals[c.ID] = &way{b, m.p.l.LastingCandidates(b, slices.Concat(m.targets[:stay], nodes, m.targets[stay:]))}
+		if m.waiting == nil {
+			// Nodes that stay anyway, capacity on its way, and candidates at last.
+			stay := len(m.targets) - m.candidates
+			m.waiting = m.p.l.Shelf(slices.Concat(m.targets[:stay], m.coming(), m.targets[stay:]))
+		}
+		m.arrivals[c.ID] = &way{b, m.waiting.LastingCandidates(b)}
 	}
 	return m.arrivals[c.ID]
+}
+
+// coming are the nodes that are on their way.
+func (m *mover) coming() []int32 {
+	var nodes []int32
+	for at, n := range m.p.s.Nodes() {
+		if n.Unusable == "" && n.Kind != cluster.Joined {
+			nodes = append(nodes, int32(at))
+		}
+	}
+	return nodes
 }
 
 func (m *mover) way(c *cluster.Class) *way {
 	if m.ways[c.ID] == nil {
 		b := m.p.l.Batch(c, 0)
-		m.ways[c.ID] = &way{b, m.p.l.LastingCandidates(b, m.targets)}
+		if m.staying == nil {
+			m.staying = m.p.l.Shelf(m.targets)
+		}
+		m.ways[c.ID] = &way{b, m.staying.LastingCandidates(b)}
 	}
 	return m.ways[c.ID]
 }

@@ -9,53 +9,51 @@ import (
 // placeConstrained places pods that terms about other pods bind. Pods that must
 // all be in one domain, whichever it is, are tried in each: the one that takes the
 // most of them counts, then the one that needs the fewest new nodes.
-func (p *planner) placeConstrained(b *fit.Batch, bins []int32, f *fit.Filler, mayGrow bool) []int32 {
+func (p *planner) placeConstrained(b *fit.Batch, f *fit.Filler, mayGrow bool) {
 	var more []fit.NewAt
 	if mayGrow && b.Gathers() {
 		more = p.reachable(b)
 	}
-	domains := p.l.Gathering(b, bins, more)
+	domains := p.l.Gathering(b, p.bins, more)
 	if len(domains) == 0 {
-		return p.placeBound(b, bins, f, mayGrow)
+		p.placeBound(b, f, mayGrow)
+		return
 	}
 	best, fewest, cheapest := domains[0], int32(0), 0
 	for i, d := range domains {
-		left, nodes := p.try(b, d, bins, f, mayGrow)
+		left, nodes := p.try(b, d, f, mayGrow)
 		if i == 0 || left < fewest || left == fewest && nodes < cheapest {
 			best, fewest, cheapest = d, left, nodes
 		}
 	}
 	b.Pin(best)
 	defer b.Unpin()
-	return p.placeBound(b, bins, f, mayGrow)
+	p.placeBound(b, f, mayGrow)
 }
 
 // try tells how many pods would be left if the batch gathered in the domain, and
 // how many nodes it would open.
-func (p *planner) try(b *fit.Batch, d fit.Domain, bins []int32, f *fit.Filler, mayGrow bool) (left int32, nodes int) {
+func (p *planner) try(b *fit.Batch, d fit.Domain, f *fit.Filler, mayGrow bool) (left int32, nodes int) {
 	before, pods := len(p.opened), b.Left
 	p.l.Fork()
 	b.Pin(d)
-	p.placeBound(b, slices.Clip(bins), f, mayGrow)
+	p.placeBound(b, f, mayGrow)
 	left, nodes = b.Left, len(p.opened)-before
 	b.Unpin()
 	b.Left = pods
 	p.close(before)
 	p.l.Revert()
+	p.bins.Drop()
 	return left, nodes
 }
 
 // placeBound places the pods on the nodes that are there, and on new ones when it
 // may grow.
-func (p *planner) placeBound(b *fit.Batch, bins []int32, f *fit.Filler, mayGrow bool) []int32 {
-	if !mayGrow {
-		p.l.Candidates(b, bins).PlaceAll()
-		return bins
-	}
+func (p *planner) placeBound(b *fit.Batch, f *fit.Filler, mayGrow bool) {
 	// What the scheduler could place without new nodes needs none.
-	p.l.Candidates(b, p.present(bins)).PlaceAll()
-	if b.Left == 0 {
-		return bins
+	p.present.Candidates(b).PlaceAll()
+	if b.Left == 0 || !mayGrow {
+		return
 	}
 	// Zones that a group could open count from here on as if they had a node: the
 	// pods are spread over them in one decision.
@@ -65,7 +63,7 @@ func (p *planner) placeBound(b *fit.Batch, bins []int32, f *fit.Filler, mayGrow 
 	}
 	reach := p.l.Reach(b, zones)
 	defer reach.Withdraw()
-	c := p.l.Candidates(b, bins)
+	c := p.bins.Candidates(b)
 	var ranked []*offer
 	for c.PlaceAll(); b.Left > 0; c.PlaceAll() {
 		if ranked == nil {
@@ -79,20 +77,10 @@ func (p *planner) placeBound(b *fit.Batch, bins []int32, f *fit.Filler, mayGrow 
 			reach.Withdraw() // they cannot be opened after all
 		}
 		for _, n := range opened {
-			bins = append(bins, n)
-			c.Add(n)
+			p.bins.Add(n)
+			c.Added(n)
 		}
 	}
-	return bins
-}
-
-// present are the nodes that were there when the pass began, among them those
-// that an earlier pass has opened: the next plan will see both.
-func (p *planner) present(bins []int32) []int32 {
-	if p.l.Len() == p.given {
-		return bins
-	}
-	return slices.DeleteFunc(slices.Clone(bins), func(n int32) bool { return int(n) >= p.given })
 }
 
 // reachable are the zones of groups that could take a pod of the batch now.

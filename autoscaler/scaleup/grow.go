@@ -76,10 +76,10 @@ func (p *planner) pass(open map[string]int, mayGrow bool) map[string]int {
 		}
 	}
 	given := len(p.opened)
-	p.given = p.l.Len()
-	bins := p.bins()
+	nodes := p.nodes()
+	p.present, p.bins = p.l.Shelf(nodes), p.l.Shelf(slices.Clone(nodes))
 	for i := range p.levels {
-		bins = p.placeLevel(&p.levels[i], bins, mayGrow)
+		p.placeLevel(&p.levels[i], mayGrow)
 	}
 	if len(p.opened) == given {
 		return nil
@@ -105,12 +105,12 @@ func (p *planner) left() int {
 	return n
 }
 
-// bins are the nodes to place on: those of the API server first, by name, then
+// nodes are the nodes to place on: those of the API server first, by name, then
 // imagined ones by group, so that capacity that was asked for by an earlier plan
 // and capacity that this plan opens stand in the order in which the next plan
 // will see both. Groups with headroom come last, so that theirs stays free as long
 // as there is other room.
-func (p *planner) bins() []int32 {
+func (p *planner) nodes() []int32 {
 	bins := make([]int32, 0, p.l.Len())
 	imagined := 0
 	for n := range int32(p.l.Len()) {
@@ -133,25 +133,25 @@ func (p *planner) bins() []int32 {
 
 // placeLevel places the pods of one priority: those that terms about other pods
 // bind first, the others into what is left.
-func (p *planner) placeLevel(lv *level, bins []int32, mayGrow bool) []int32 {
+func (p *planner) placeLevel(lv *level, mayGrow bool) {
 	for {
 		before := p.leftOf(lv)
 		if before == 0 {
-			return bins
+			return
 		}
 		f := p.l.NewFiller(lv.plain)
 		for _, b := range lv.constrained {
 			if b.Left > 0 {
-				bins = p.placeConstrained(b, bins, f, mayGrow)
+				p.placeConstrained(b, f, mayGrow)
 			}
 		}
-		f.FillAll(bins)
+		f.FillAll(p.bins.Nodes())
 		if mayGrow {
-			bins = p.growPlain(f, bins)
+			p.growPlain(f)
 		}
 		// Pods that want to be near others may find them now.
 		if left := p.leftOf(lv); left == before || len(lv.constrained) == 0 {
-			return bins
+			return
 		}
 	}
 }

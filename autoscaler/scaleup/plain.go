@@ -50,11 +50,11 @@ func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(math.Abs(a), mat
 // growPlain opens nodes for the pods that are left in the Filler, each time of the
 // group that answers most of the demand for its cost, as many at once as the
 // waiting pods fill in the same way.
-func (p *planner) growPlain(f *fit.Filler, bins []int32) []int32 {
+func (p *planner) growPlain(f *fit.Filler) {
 	for f.Left() > 0 {
 		offers := p.offers(f)
 		if len(offers) == 0 {
-			return bins
+			return
 		}
 		best := offers[0]
 		alike := offers[:0:0]
@@ -69,24 +69,23 @@ func (p *planner) growPlain(f *fit.Filler, bins []int32) []int32 {
 			}
 		}
 		before := len(p.opened)
-		bins = p.openAlike(f, best, alike, bins)
+		p.openAlike(f, best, alike)
 		if len(p.opened) == before {
-			return bins
+			return
 		}
 	}
-	return bins
 }
 
 // openAlike opens nodes of groups whose offers are alike, in turn of the smaller,
 // so that similar groups stay in balance.
-func (p *planner) openAlike(f *fit.Filler, best *offer, alike []*offer, bins []int32) []int32 {
+func (p *planner) openAlike(f *fit.Filler, best *offer, alike []*offer) {
 	load := slices.Clone(best.load)
 	if best.ahead > 0 {
 		for range best.ahead {
 			if p.refuses(best.g) != "" {
-				return bins
+				return
 			}
-			bins = append(bins, p.open(best.g))
+			p.bins.Add(p.open(best.g))
 		}
 		alike = []*offer{best}
 	}
@@ -98,19 +97,18 @@ func (p *planner) openAlike(f *fit.Filler, best *offer, alike []*offer, bins []i
 			}
 		}
 		if next == nil {
-			return bins
+			return
 		}
 		n := p.open(next.g)
-		bins = append(bins, n)
+		p.bins.Add(n)
 		if !f.Takes(load, n) {
-			return bins
+			return
 		}
 		f.Put(load, n)
 		if best.ahead > 0 {
-			return bins
+			return
 		}
 	}
-	return bins
 }
 
 // offers are the groups' offers that answer some of the demand. Options that are

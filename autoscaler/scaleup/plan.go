@@ -36,9 +36,11 @@ type planner struct {
 	shapes, places int
 	// opened are the nodes that the plan has opened by now.
 	opened []int32
-	// given is how many nodes the ledger had when the pass at hand began.
-	given int
-	used  limits
+	// present are the nodes that were there when the pass at hand began, among
+	// them those that an earlier pass has opened: the next plan will see both.
+	// bins are these and the ones that the pass has opened.
+	present, bins *fit.Shelf
+	used          limits
 	// spare: for each node opened as headroom, its group.
 	spare []string
 
