@@ -50,7 +50,7 @@ func readBack(t *testing.T, results []Result) {
 		t.Fatalf("read %d of %d rows back: %v", len(rows), len(results), err)
 	}
 	for _, row := range rows {
-		for _, field := range []string{"workload", "kind", "pods", "nodes", "groups", "peer", "peerSeconds", "ourSeconds", "ratio",
+		for _, field := range []string{"workload", "kind", "pods", "nodes", "groups", "peer", "peerSeconds", "ourSeconds", "ourColdSeconds", "ratio",
 			"peerNodes", "ourNodes", "lowerBoundNodes", "ourAllocs", "ourPeakBytes", "valid", "peerValid", "problem", "runs",
 			"peerWorkers", "caSeconds", "caRatio", "ourCost", "peerCost", "ourUnplaced", "peerUnplaced"} {
 			if _, ok := row[field]; !ok {

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
@@ -17,12 +19,54 @@ type decisions struct {
 	down scaledown.Decision
 }
 
-// decide is the part of ours that is timed: from listed objects to decisions.
-func (r row) decide(in cluster.Input) (decisions, error) {
+// standing is a cluster as the autoscaler's cache holds it before anything happens:
+// the nodes and the pods that run there, fed by informers. The peer's state of the
+// cluster is filled before its clock starts too.
+type standing struct {
+	cache   *cluster.Cache
+	pending []*corev1.Pod
+	rest    cluster.Input // without nodes and pods
+}
+
+func stand(in cluster.Input) standing {
+	st := standing{cache: cluster.NewCache(), rest: in}
+	st.rest.Nodes, st.rest.Pods = nil, nil
+	for _, n := range in.Nodes {
+		st.cache.SetNode(n)
+	}
+	for _, p := range in.Pods {
+		if p.Spec.NodeName == "" {
+			st.pending = append(st.pending, p)
+			continue
+		}
+		st.cache.SetPod(p)
+	}
+	return st
+}
+
+// decide is the part of ours that is timed: the pending pods come, are sorted into
+// classes, and a round is planned.
+func (r row) decide(st standing) (decisions, error) {
+	for _, p := range st.pending {
+		st.cache.SetPod(p)
+	}
+	s, err := st.cache.Snapshot(st.rest)
+	if err != nil {
+		return decisions{}, fmt.Errorf("plan %s: %w", r, err)
+	}
+	return r.plan(s, st.rest)
+}
+
+// decideCold is the same from listed objects, as after a start of the controller.
+func (r row) decideCold(in cluster.Input) (decisions, error) {
 	s, err := cluster.New(in)
 	if err != nil {
 		return decisions{}, fmt.Errorf("plan %s: %w", r, err)
 	}
+	return r.plan(s, in)
+}
+
+func (r row) plan(s *cluster.Snapshot, in cluster.Input) (decisions, error) {
 	var d decisions
 	d.up = scaleup.Plan(s, in.Now, scaleup.Options{MaxNodesPerPlan: noBound})
 	if d.up.Err != nil {

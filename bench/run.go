@@ -5,7 +5,7 @@ import "github.com/joinery/joinery/bench/workload"
 // trial is a row while it runs.
 type trial struct {
 	row row
-	// rounds bounds how often the row runs. 0 leaves that to its duration.
+	// rounds is how often the row runs; 0 is five times.
 	rounds int
 	ours   []sample
 	peer   peer
@@ -36,12 +36,17 @@ func (t *trial) describe() {
 	}
 }
 
-// look runs ours once, not timed, to check the plan and to watch the heap.
+// look runs ours from listed objects, to check the plan, to watch the heap, and to
+// see what a round costs after a start.
 func (t *trial) look() error {
 	in := t.row.spec.Input()
 	var d decisions
 	var err error
-	t.result.OurPeakBytes = peakHeap(func() { d, err = t.row.decide(in) })
+	t.result.OurPeakBytes = peakHeap(func() { d, err = t.row.decideCold(in) })
+	if err != nil {
+		return err
+	}
+	t.result.OurColdSeconds = measured(func() { _, err = t.row.decideCold(in) }).seconds
 	if err != nil {
 		return err
 	}
@@ -88,42 +93,22 @@ func (t *trial) otherRounds() error {
 			return err
 		}
 	}
-	for len(t.ours) < t.fewest() {
-		if err := t.runOurs(); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
 func (t *trial) runOurs() error {
-	in := t.row.spec.Input()
+	st := stand(t.row.spec.Input())
 	var err error
-	t.ours = append(t.ours, measured(func() { _, err = t.row.decide(in) }))
+	t.ours = append(t.ours, measured(func() { _, err = t.row.decide(st) }))
 	return err
 }
 
-// roundsInAll is how often the row runs, by what its slower side takes.
+// roundsInAll is how often both sides run.
 func (t *trial) roundsInAll() int {
-	longest := max(t.ours[0].seconds, t.peer.seconds())
-	switch {
-	case t.rounds > 0:
-		return t.rounds
-	case longest < 5:
-		return 5
-	case longest < 12:
-		return 3
-	}
-	return 1
-}
-
-// fewest is how often ours runs at least: a slow peer is no reason to measure
-// ours badly.
-func (t *trial) fewest() int {
 	if t.rounds > 0 {
 		return t.rounds
 	}
-	return 3
+	return 5
 }
 
 func (t *trial) sumUp() {

@@ -23,7 +23,9 @@ func RequestsOf(pod *corev1.Pod) Amounts {
 
 // NewNodesBound is how many nodes the pending pods need at the very least, by
 // resources alone: the room that is left on the nodes that are there is taken
-// off, where the smallest pod would fit into it, and the largest group counts.
+// off, where the smallest pod would fit into it, and the largest group counts. Of
+// a node only whole multiples of what divides all requests can be used: fifteen
+// pods of half a core are all that 7.9 cores take.
 func NewNodesBound(in cluster.Input) int {
 	need, free, least := pendingTotals(in), FreeByNode(in), leastPending(in)
 	for _, left := range free {
@@ -32,7 +34,33 @@ func NewNodesBound(in cluster.Input) int {
 		}
 		need = need.Minus(left)
 	}
-	return nodesFor(need, largest(in.Groups))
+	return nodesFor(need, usable(largest(in.Groups), in.Pods))
+}
+
+// usable rounds a node's capacity down to a multiple of the greatest amount that
+// divides the requests of all pending pods.
+func usable(one Amounts, pods []*corev1.Pod) Amounts {
+	var divisor Amounts
+	for _, pod := range pods {
+		if pod.Spec.NodeName == "" {
+			for r, q := range RequestsOf(pod) {
+				divisor[r] = gcd(divisor[r], q)
+			}
+		}
+	}
+	for r, d := range divisor {
+		if d > 0 {
+			one[r] -= one[r] % d
+		}
+	}
+	return one
+}
+
+func gcd(a, b int64) int64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
 }
 
 // KeptNodesBound is how many nodes all that runs needs at the very least.

@@ -62,8 +62,8 @@ func TestFullNodesTakeNoPendingPod(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	one := Spec{Mix: PlainOne, Pods: 31, Groups: 3}.Input()
-	if got := NewNodesBound(one); got != 2 {
-		t.Errorf("31 pods of half a core need %d nodes of 7.9 cores at least, want 2", got)
+	if got := NewNodesBound(one); got != 3 {
+		t.Errorf("31 pods of half a core need %d nodes of 7.9 cores at least, want 3: fifteen fit on each", got)
 	}
 	tiny := Spec{Mix: func(m *maker, pods int) {
 		for range pods {
