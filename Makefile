@@ -1,5 +1,5 @@
 # The verbs of this repository. Everything else is a flag of one of these.
-.PHONY: help demo test machines lint build verify
+.PHONY: help demo test bench machines lint build verify
 
 SHELL := bash
 GO ?= go
@@ -20,8 +20,13 @@ demo: ## run the whole story on this machine; KEEP=1 leaves the cluster up
 
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo)(/|$$)')
+	$(GO) test -run Alloc ./autoscaler/...
+	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
+
+bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 min)
+	cd bench && $(GO) run . -out ../_out/bench.json
 
 machines: # the part of test that boots machines
 	$(GO) run ./cmd/joinery-lab prepare

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector allocates for itself; "make test" runs these without it.
+
 package scaledown_test
 
 import (
@@ -54,8 +58,8 @@ func TestAllocations(t *testing.T) {
 		most     float64
 		unneeded int
 	}{
-		{name: "used at 38 %", cpu: "100m", removed: 10, unneeded: 300, most: 9900},
-		{name: "all at once", cpu: "100m", o: scaledown.Options{MaxParallel: 1000}, removed: 300, unneeded: 300, most: 14900},
+		{name: "used at 38 %", cpu: "100m", removed: 10, unneeded: 300, most: 8500},
+		{name: "all at once", cpu: "100m", o: scaledown.Options{MaxParallel: 1000}, removed: 300, unneeded: 300, most: 13600},
 		{name: "used at 97 %", cpu: "255m", most: 2850},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

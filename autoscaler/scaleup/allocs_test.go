@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector allocates for itself; "make test" runs these without it.
+
 package scaleup_test
 
 import (
@@ -56,14 +60,14 @@ func TestAllocations(t *testing.T) {
 		term                func(string) func(*corev1.Pod)
 		most                float64
 	}{
-		{"plain", 2000, 0, 3, nil, 1800},
-		{"plain, ten times the pods", 20000, 0, 3, nil, 7200},
-		{"plain, many groups", 2000, 0, 100, nil, 10300},
-		{"plain, existing nodes", 2000, 500, 3, nil, 2050},
-		{"zone spread", 2000, 0, 3, zoneSpread, 4500},
-		{"host spread", 2000, 0, 3, hostSpread, 4300},
-		{"zone affinity", 2000, 0, 3, zoneAffinity, 9600},
-		{"host anti-affinity", 2000, 0, 3, apart, 3800},
+		{"plain", 2000, 0, 3, nil, 1500},
+		{"plain, ten times the pods", 20000, 0, 3, nil, 6700},
+		{"plain, many groups", 2000, 0, 100, nil, 9200},
+		{"plain, existing nodes", 2000, 500, 3, nil, 1700},
+		{"zone spread", 2000, 0, 3, zoneSpread, 2300},
+		{"host spread", 2000, 0, 3, hostSpread, 3900},
+		{"zone affinity", 2000, 0, 3, zoneAffinity, 5900},
+		{"host anti-affinity", 2000, 0, 3, apart, 2900},
 		{"nothing pending", 0, 500, 3, nil, 1},
 	}
 	for _, tt := range tests {
