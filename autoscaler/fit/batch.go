@@ -76,10 +76,6 @@ func Sort(batches []*Batch, capacity []int64) {
 // Fits reports whether one more pod of the batch fits on the node now.
 func (l *Ledger) Fits(b *Batch, n int32) bool { return l.check(b.k, n) == fits }
 
-// Room is how many pods of the batch labels, taints and resources of the node
-// allow, whatever other pods say.
-func (l *Ledger) Room(b *Batch, n int32) int64 { return l.room(b.k, n) }
-
 // Place puts one pod of the batch on the node if it fits there.
 func (l *Ledger) Place(b *Batch, n int32) bool {
 	if b.Left == 0 || l.check(b.k, n) != fits {
@@ -88,12 +84,6 @@ func (l *Ledger) Place(b *Batch, n int32) bool {
 	l.placeOn(b.k, n, 1)
 	b.Left--
 	return true
-}
-
-// Put puts one pod of the batch on the node without asking whether it fits.
-func (l *Ledger) Put(b *Batch, n int32) {
-	l.placeOn(b.k, n, 1)
-	b.Left--
 }
 
 // Placed is a number of pods of one class that were put on a node together.

@@ -112,16 +112,8 @@ func conflict(a, b []cluster.HostPort) bool {
 	return false
 }
 
-// room is how many pods of the class the resources of the node allow.
-func (l *Ledger) room(k *class, n int32) int64 {
-	nd := &l.nodes[n]
-	if nd.gone || nd.state.Unusable != "" || !l.static.allows(k.need, nd.kind) {
-		return 0
-	}
-	return roomIn(l.Free(n), k.req)
-}
-
-// takes reports whether room is 1 or more.
+// takes reports whether a pod of the class suits the node and has room there,
+// whatever other pods say.
 func (l *Ledger) takes(k *class, n int32) bool {
 	nd := &l.nodes[n]
 	return !nd.gone && covers(l.Free(n), k.req) && nd.state.Unusable == "" && l.static.allows(k.need, nd.kind)
@@ -137,6 +129,7 @@ func covers(free, req []int64) bool {
 	return true
 }
 
+// roomIn is how many such requests fit into what is free.
 func roomIn(free, req []int64) int64 {
 	least := int64(1) << 31
 	for d, q := range req {
