@@ -45,11 +45,15 @@ func stand(in cluster.Input) standing {
 }
 
 // decide is the part of ours that is timed: the pending pods come, are sorted into
-// classes, and a round is planned.
+// classes, and a round is planned. Where nothing stands yet there is nothing to
+// keep in a cache either, and listed objects are where it starts.
 func (r row) decide(st standing) (decisions, error) {
-	for _, p := range st.pending {
-		st.cache.SetPod(p)
+	if r.spec.Nodes == 0 {
+		in := st.rest
+		in.Pods = st.pending
+		return r.decideCold(in)
 	}
+	st.cache.SetPods(st.pending)
 	s, err := st.cache.Snapshot(st.rest)
 	if err != nil {
 		return decisions{}, fmt.Errorf("plan %s: %w", r, err)

@@ -24,6 +24,7 @@ type Cache struct {
 	residents map[string]*residents
 	pods      map[types.NamespacedName]*tracked
 	unbound   waiting
+	spare     []*tracked // room for pods to come
 	daemons   []daemon
 	// daemonsGen counts the changes of daemons.
 	daemonsGen int
@@ -86,22 +87,54 @@ func (c *Cache) SetPod(pod *corev1.Pod) {
 	c.setPod(pod)
 }
 
+// SetPods is SetPod for many pods at once: their classes are looked up on all
+// processors.
+func (c *Cache) SetPods(pods []*corev1.Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.classes.each(pods, func(pod *corev1.Pod, class *Class) { c.set(pod, class) })
+}
+
 func (c *Cache) setPod(pod *corev1.Pod) {
+	var class *Class
+	if !Terminal(pod) {
+		class = c.classes.of(pod)
+	}
+	c.set(pod, class)
+}
+
+// set takes the state of a pod; class is nil when the pod has ended.
+func (c *Cache) set(pod *corev1.Pod, class *Class) {
 	key := Key(pod)
 	t := c.pods[key]
 	if t == nil {
-		t = &tracked{waits: -1}
+		t = c.newTracked()
 		c.pods[key] = t
 	}
 	old := *t
-	t.Pod, t.node = Pod{Pod: pod}, ""
-	if !Terminal(pod) {
-		t.Class, t.node = c.classes.of(pod), pod.Spec.NodeName
+	t.Pod, t.node = Pod{pod, class}, ""
+	if class != nil {
+		t.node = pod.Spec.NodeName
 	}
 	c.move(&old, t)
 	if old.Class != nil {
 		c.classes.release(old.Class)
 	}
+}
+
+// newTracked makes room for one more pod. Room is made for many at once and is
+// used again when pods go.
+func (c *Cache) newTracked() *tracked {
+	if len(c.spare) == 0 {
+		room := make([]tracked, 64)
+		for i := range room {
+			c.spare = append(c.spare, &room[i])
+		}
+	}
+	t := c.spare[len(c.spare)-1]
+	c.spare = c.spare[:len(c.spare)-1]
+	*t = tracked{waits: -1}
+	return t
 }
 
 // DeletePod forgets a pod.
@@ -116,6 +149,7 @@ func (c *Cache) DeletePod(key types.NamespacedName) {
 	t.Pod, t.node = Pod{}, ""
 	c.move(&old, t)
 	delete(c.pods, key)
+	c.spare = append(c.spare, t)
 	if old.Class != nil {
 		c.classes.release(old.Class)
 	}
@@ -221,23 +255,20 @@ func (w waiting) sorted() []Pod {
 	return out
 }
 
-// load is setPod for many pods of a cache that nobody sets or deletes pods of
-// afterwards: it remembers where they are, but not which they are.
+// load is SetPods for a cache that nobody sets or deletes pods of afterwards: it
+// remembers where they are, but not which they are.
 func (c *Cache) load(pods []*corev1.Pod) {
-	known := make([]tracked, 0, len(pods))
-	for _, pod := range pods {
-		if Terminal(pod) {
-			continue
-		}
-		p := Pod{pod, c.classes.of(pod)}
+	c.classes.each(pods, func(pod *corev1.Pod, class *Class) {
 		switch {
+		case class == nil:
 		case pod.Spec.NodeName != "":
-			c.residentsOf(pod.Spec.NodeName).add(p)
+			c.residentsOf(pod.Spec.NodeName).add(Pod{pod, class})
 		case unbound(pod):
-			known = append(known, tracked{Pod: p})
-			c.unbound = append(c.unbound, &known[len(known)-1])
+			t := c.newTracked()
+			t.Pod = Pod{pod, class}
+			c.unbound = append(c.unbound, t)
 		}
-	}
+	})
 }
 
 // SetDaemonSets takes all DaemonSets of the cluster.

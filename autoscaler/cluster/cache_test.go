@@ -102,6 +102,40 @@ func TestCacheFollowsEvents(t *testing.T) {
 	}
 }
 
+// Many pods at once are the same as one after the other, also when the last pods of
+// a class change to another and back.
+func TestSetPods(t *testing.T) {
+	c := cluster.NewCache()
+	var in cluster.Input
+	in.Nodes = []*corev1.Node{ct.Template("g", "2", "4Gi").Node("n", "us-west-2a")}
+	c.SetNode(in.Nodes[0])
+	for round := range 4 {
+		in.Pods = nil
+		for i := range 3000 {
+			p := ct.Pending(fmt.Sprintf("p-%04d", i), fmt.Sprintf("%dm", 100+100*((i+round/2)%3)), "64Mi")
+			if i%7 == round {
+				p.Spec.NodeName = "n"
+			}
+			if i%11 == round {
+				p.Status.Phase = corev1.PodFailed
+			}
+			in.Pods = append(in.Pods, p)
+		}
+		c.SetPods(in.Pods)
+		listed, err := cluster.New(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, err := c.Snapshot(cluster.Input{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if picture(kept) != picture(listed) {
+			t.Fatalf("round %d: the cache shows something else than listing", round)
+		}
+	}
+}
+
 func TestClasses(t *testing.T) {
 	key := func(opts ...func(*corev1.Pod)) string {
 		s := snapshot(t, cluster.Input{Pods: []*corev1.Pod{ct.Pending("a", "1", "1Gi", opts...)}})
