@@ -32,6 +32,10 @@ type AutoscalerSettings struct {
 	// that plans follow the profile of its default scheduler; kube-scheduler's
 	// defaults when empty.
 	SchedulerConfig string `json:"schedulerConfig,omitempty"`
+	// PackTightly plans as few nodes as the pods can be packed on. By default a
+	// plan has as many as kube-scheduler will need, which spreads pods: that ends
+	// in fewer nodes and spares most pods a second round. See docs/slack.md.
+	PackTightly bool `json:"packTightly,omitempty"`
 	// Limits bound the whole cluster; none by default.
 	Limits LimitSettings `json:"limits,omitzero"`
 }

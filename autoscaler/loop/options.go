@@ -12,7 +12,7 @@ func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
 	limits, s := l.spec.Limits, l.spec.ScaleDown
 	up := scaleup.Options{
 		MaxNodesTotal: limits.MaxNodes, MaxCores: limits.Cores, MaxMemory: limits.MemoryBytes(),
-		Profile: l.o.Profile,
+		AsScheduled: !l.spec.PackTightly, Profile: l.o.Profile,
 	}
 	down := scaledown.Options{
 		IdleDelay: s.IdleDelay.Duration, UnneededTime: s.UnneededTime.Duration, UnreadyTime: s.UnreadyTime.Duration,

@@ -21,6 +21,11 @@ type Options struct {
 	// MaxCores and MaxMemory (bytes) bound what the nodes of the cluster have to
 	// offer together, upcoming ones counted. 0 is no bound.
 	MaxCores, MaxMemory int64
+	// AsScheduled sizes a plan for how kube-scheduler will place the pods: it
+	// spreads them and fills nodes less tightly than they can be packed, so a plan
+	// that is packed leaves pods pending for another round. False packs; what
+	// either costs is in docs/slack.md.
+	AsScheduled bool
 	// Profile is the cluster's scheduler profile. Nil is the default one.
 	Profile *fit.Profile
 }

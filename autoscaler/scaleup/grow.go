@@ -23,15 +23,19 @@ const maxReplays = 6
 func (p *planner) grow() {
 	open := map[string]int{}
 	for try := range maxReplays {
+		last := try == maxReplays-1
 		p.l.Fork()
-		more := p.pass(open, try < maxReplays-1)
+		// The first pass finds the groups, the later ones how many nodes; what the
+		// last one has to place must fit on what they found.
+		p.spread = p.o.AsScheduled && try > 0 && !last
+		more := p.pass(open, !last)
 		if more == nil {
 			break
 		}
 		p.undo()
 		open = more
 	}
-	if fewer := p.withoutUnused(); fewer != nil {
+	if fewer := p.withoutUnused(); fewer != nil && !p.o.AsScheduled {
 		left := p.left()
 		kept := p.counts()
 		p.undo()
@@ -145,7 +149,11 @@ func (p *planner) placeLevel(lv *level, mayGrow bool) {
 				p.placeConstrained(b, f, mayGrow)
 			}
 		}
-		f.FillAll(p.bins.Nodes())
+		if p.spread {
+			f.SpreadAll(p.bins.Nodes())
+		} else {
+			f.FillAll(p.bins.Nodes())
+		}
 		if mayGrow {
 			p.growPlain(f)
 		}

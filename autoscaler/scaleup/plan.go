@@ -41,6 +41,8 @@ type planner struct {
 	// bins are these and the ones that the pass has opened.
 	present, bins *fit.Shelf
 	used          limits
+	// spread says that the pass at hand places plain pods as the scheduler would.
+	spread bool
 	// spare: for each node opened as headroom, its group.
 	spare []string
 

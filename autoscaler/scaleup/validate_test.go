@@ -92,6 +92,32 @@ func TestPlansAreValid(t *testing.T) {
 	}
 }
 
+// Plans that are sized for the scheduler hold as well and come to rest; a workload of large and small pods gets some more nodes.
+func TestPlansAsScheduled(t *testing.T) {
+	o := scaleup.Options{AsScheduled: true}
+	for seed := range uint64(200) {
+		in := ct.Random(seed)
+		d := checked(t, in, o)
+		next := in
+		for round := 0; len(d.Increases) > 0; round++ {
+			if round == 4 {
+				t.Errorf("still growing in round %d: %s", round, brief(d))
+				break
+			}
+			next = grown(next, d, false)
+			d = plan(t, next, o)
+		}
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+	in := workload(1000, 0, 3, nil)
+	packed, sized := plan(t, in, scaleup.Options{}), checked(t, in, o)
+	if len(sized.NewNodes) <= len(packed.NewNodes) || len(sized.NewNodes) > len(packed.NewNodes)*6/5 {
+		t.Errorf("%d nodes are planned for the scheduler, %d packed", len(sized.NewNodes), len(packed.NewNodes))
+	}
+}
+
 func FuzzPlan(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) { checked(t, ct.Random(seed), scaleup.Options{}) })

@@ -39,6 +39,7 @@ func main() {
 	seeds := flag.Int("seeds", 3, "workloads of each mix")
 	oneByOne := flag.Bool("one-by-one", false, "let the nodes join one after the other")
 	slacks := flag.String("slack", "0,1,2,3,5", "per cent of nodes on top of the plan, one run for each")
+	asScheduled := flag.Bool("as-scheduled", false, "plan for how the scheduler places pods, not for the tightest packing")
 	only := flag.String("mix", "", "only mixes whose name contains this")
 	calm := flag.Duration("calm", time.Second, "how long nothing must happen for the scheduler to be at rest")
 	flag.Parse()
@@ -47,13 +48,13 @@ func main() {
 	klog.LogToStderr(false)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := report(ctx, os.Stdout, *pods, *seeds, *oneByOne, *slacks, *only, *calm); err != nil {
+	if err := report(ctx, os.Stdout, trial{oneByOne: *oneByOne, asScheduled: *asScheduled, calm: *calm}, *pods, *seeds, *slacks, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "slack:", err)
 		os.Exit(1)
 	}
 }
 
-func report(ctx context.Context, out io.Writer, pods, seeds int, oneByOne bool, slacks, only string, calm time.Duration) error {
+func report(ctx context.Context, out io.Writer, how trial, pods, seeds int, slacks, only string) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "mix\tslack %\truns\tbound\tplanned\tlate pods %\truns with none late\tmost rounds\tnodes in the end\tend/bound")
 	for _, m := range mixes() {
@@ -68,7 +69,8 @@ func report(ctx context.Context, out io.Writer, pods, seeds int, oneByOne bool, 
 			s := sum{slack: percent}
 			for seed := range uint64(seeds) {
 				in := workload.Spec{Mix: m.make, Pods: pods, Groups: 3, Seed: seed + 1}.Input()
-				t := trial{in: in, slack: percent / 100, oneByOne: oneByOne, calm: calm}
+				t := how
+				t.in, t.slack = in, percent/100
 				o, err := t.run(ctx)
 				if err != nil {
 					return fmt.Errorf("%s, seed %d: %w", m.name, seed, err)

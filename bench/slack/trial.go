@@ -25,9 +25,11 @@ type outcome struct {
 // again for what it left.
 type trial struct {
 	in       cluster.Input
-	slack    float64       // share of the first plan's nodes that is added to it
-	oneByOne bool          // nodes join one after the other
-	calm     time.Duration // for which nothing must happen
+	slack    float64 // share of the first plan's nodes that is added to it
+	oneByOne bool    // nodes join one after the other
+	// asScheduled plans for how the scheduler places pods.
+	asScheduled bool
+	calm        time.Duration // for which nothing must happen
 }
 
 // maxRounds ends a workload that the planner says needs no more nodes.
@@ -75,7 +77,7 @@ func (t *trial) plan() ([]cluster.NewNode, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := scaleup.Plan(s, t.in.Now, scaleup.Options{MaxNodesPerPlan: math.MaxInt32})
+	d := scaleup.Plan(s, t.in.Now, scaleup.Options{MaxNodesPerPlan: math.MaxInt32, AsScheduled: t.asScheduled})
 	if d.Err != nil {
 		return nil, d.Err
 	}
