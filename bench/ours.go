@@ -72,7 +72,7 @@ func (r row) decideCold(in cluster.Input) (decisions, error) {
 
 func (r row) plan(s *cluster.Snapshot, in cluster.Input) (decisions, error) {
 	var d decisions
-	d.up = scaleup.Plan(s, in.Now, scaleup.Options{MaxNodesPerPlan: noBound})
+	d.up = scaleup.Plan(s, in.Now, scaleup.Options{MaxNodesPerPlan: noBound, AsScheduled: r.asScheduled})
 	if d.up.Err != nil {
 		return decisions{}, fmt.Errorf("plan growth for %s: %w", r, d.up.Err)
 	}

@@ -16,6 +16,9 @@ type row struct {
 	// down asks for a round of the autoscaler without pending pods, which plans
 	// growth and removal; together says that all nodes may go in one plan.
 	down, together bool
+	// asScheduled sizes the plan for how kube-scheduler places pods, which is the
+	// controller's default; the other rows pack.
+	asScheduled bool
 	// ca is what Cluster Autoscaler's first RunOnce took on a workload of this
 	// shape, in seconds: the median of recorded runs. It was measured elsewhere,
 	// on another day of the same kind of machine. 0 when there is no record.
@@ -59,6 +62,12 @@ func together(r row) row {
 	return r
 }
 
+// sized makes the row's plan one that is sized for the scheduler.
+func sized(r row) row {
+	r.asScheduled = true
+	return r
+}
+
 // fullRows are the rows of a full run.
 func fullRows() []row {
 	rows := append(plainRows(), constrainedRows()...)
@@ -81,6 +90,9 @@ func plainRows() []row {
 		up("plain-groups", workload.Plain, 1000, 0, 12, true),
 		up("plain-groups", workload.Plain, 1000, 0, 100, true),
 		up("plain-groups", workload.Plain, 10_000, 1000, 100, false),
+		sized(up("as-scheduled", workload.Plain, 1000, 0, 3, true)),
+		sized(up("as-scheduled", workload.Plain, 5000, 0, 3, true)),
+		sized(up("as-scheduled", workload.Plain, 50_000, 5000, 12, false)),
 	}
 }
 

@@ -21,7 +21,7 @@ const maxReplays = 6
 // them, and so the next plan will, with the nodes on their way. What a node that
 // was added late has made impossible (topology spread) is planned for once more.
 func (p *planner) grow() {
-	open := map[string]int{}
+	open, settled := map[string]int{}, false
 	for try := range maxReplays {
 		last := try == maxReplays-1
 		p.l.Fork()
@@ -30,12 +30,13 @@ func (p *planner) grow() {
 		p.spread = p.o.AsScheduled && try > 0 && !last
 		more := p.pass(open, !last)
 		if more == nil {
+			settled = !last
 			break
 		}
 		p.undo()
 		open = more
 	}
-	if fewer := p.withoutUnused(); fewer != nil && !p.o.AsScheduled {
+	if fewer := p.withoutUnused(); fewer != nil && (settled || !p.o.AsScheduled) {
 		left := p.left()
 		kept := p.counts()
 		p.undo()
