@@ -1,10 +1,6 @@
 package fit
 
-import (
-	"cmp"
-	"container/heap"
-	"math"
-)
+import "math"
 
 // SpreadAll places plain pods as kube-scheduler would: pods of all items in turn,
 // each on the node of which the least is allocated among those that it fits on
@@ -15,10 +11,9 @@ func (f *Filler) SpreadAll(nodes []int32) {
 	q := &emptiest{l: f.l}
 	for _, n := range nodes {
 		if f.hasRoom(n) {
-			q.nodes = append(q.nodes, loaded{n, q.load(n)})
+			q.push(loaded{n, q.load(n)})
 		}
 	}
-	heap.Init(q)
 	most := int32(0)
 	for _, it := range f.items {
 		most = max(most, it.left)
@@ -26,8 +21,8 @@ func (f *Filler) SpreadAll(nodes []int32) {
 	full := make([]bool, len(f.items)) // items that no node takes any more
 	for turns := min(most, maxTurns); turns > 0; turns-- {
 		for i, it := range f.items {
-			for n := it.left / turns; n > 0 && !full[i]; n-- {
-				full[i] = !f.spreadOne(q, it)
+			if n := it.left / turns; n > 0 && !full[i] {
+				full[i] = !f.spreadSome(q, it, n)
 			}
 		}
 	}
@@ -36,26 +31,25 @@ func (f *Filler) SpreadAll(nodes []int32) {
 // maxTurns is into how many shares the pods of an item are divided.
 const maxTurns = 64
 
-// spreadOne places one pod, or finds that none of its kind fits any more.
-func (f *Filler) spreadOne(q *emptiest, it *item) bool {
-	var aside []loaded
-	found := false
-	for len(q.nodes) > 0 && !found {
-		top := &q.nodes[0]
-		n := top.node
-		if found = covers(f.l.Free(n), it.k.req) && f.l.static.allows(it.k.need, f.l.nodes[n].kind); !found {
-			aside = append(aside, *top)
-			heap.Pop(q)
+// spreadSome places so many pods of an item, and reports whether all found a node.
+func (f *Filler) spreadSome(q *emptiest, it *item, count int32) bool {
+	q.aside = q.aside[:0]
+	for count > 0 && len(q.nodes) > 0 {
+		n := q.nodes[0].node
+		if !covers(f.l.Free(n), it.k.req) || !f.l.static.allows(it.k.need, f.l.nodes[n].kind) {
+			// It will not take the next one either.
+			q.aside = append(q.aside, q.pop())
 			continue
 		}
 		f.putOne(it, n)
-		top.share = q.load(n)
-		heap.Fix(q, 0)
+		count--
+		q.nodes[0].share = q.load(n)
+		q.down(0)
 	}
-	for _, a := range aside {
-		heap.Push(q, a)
+	for _, a := range q.aside {
+		q.push(a)
 	}
-	return found
+	return count == 0
 }
 
 func (f *Filler) putOne(it *item, n int32) {
@@ -67,10 +61,12 @@ func (f *Filler) putOne(it *item, n int32) {
 	it.left--
 }
 
-// emptiest is a heap of nodes, the one of which the least is allocated on top.
+// emptiest is a heap of nodes, the one of which the least is allocated on top. It
+// is not container/heap, which would allocate for every node that it moves.
 type emptiest struct {
 	l     *Ledger
 	nodes []loaded
+	aside []loaded // that do not fit what is being placed
 }
 
 type loaded struct {
@@ -90,27 +86,45 @@ func (q *emptiest) load(n int32) float64 {
 	return share
 }
 
-// Len is part of heap.Interface, as are the following.
-func (q *emptiest) Len() int { return len(q.nodes) }
-
-// Less compares allocated shares, then places in the ledger.
-func (q *emptiest) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(q.nodes[i].share, q.nodes[j].share), cmp.Compare(q.nodes[i].node, q.nodes[j].node)) < 0
+func (q *emptiest) less(i, j int) bool {
+	a, b := q.nodes[i], q.nodes[j]
+	return a.share < b.share || a.share == b.share && a.node < b.node
 }
 
-// Swap swaps two nodes.
-func (q *emptiest) Swap(i, j int) { q.nodes[i], q.nodes[j] = q.nodes[j], q.nodes[i] }
-
-// Push adds a node.
-func (q *emptiest) Push(x any) {
-	if n, ok := x.(loaded); ok {
-		q.nodes = append(q.nodes, n)
+func (q *emptiest) push(n loaded) {
+	q.nodes = append(q.nodes, n)
+	for i := len(q.nodes) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if !q.less(i, parent) {
+			return
+		}
+		q.nodes[i], q.nodes[parent] = q.nodes[parent], q.nodes[i]
+		i = parent
 	}
 }
 
-// Pop takes the last node off.
-func (q *emptiest) Pop() any {
-	last := q.nodes[len(q.nodes)-1]
-	q.nodes = q.nodes[:len(q.nodes)-1]
-	return last
+func (q *emptiest) pop() loaded {
+	top, last := q.nodes[0], len(q.nodes)-1
+	q.nodes[0] = q.nodes[last]
+	q.nodes = q.nodes[:last]
+	q.down(0)
+	return top
+}
+
+// down moves a node to where it belongs after its share has grown.
+func (q *emptiest) down(i int) {
+	for {
+		child := 2*i + 1
+		if child >= len(q.nodes) {
+			return
+		}
+		if child+1 < len(q.nodes) && q.less(child+1, child) {
+			child++
+		}
+		if !q.less(child, i) {
+			return
+		}
+		q.nodes[i], q.nodes[child] = q.nodes[child], q.nodes[i]
+		i = child
+	}
 }
