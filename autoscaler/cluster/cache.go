@@ -36,7 +36,13 @@ type Cache struct {
 type Pod struct {
 	*corev1.Pod
 	Class *Class
+	// what is worked out when the pod is read: reading it again would be waiting
+	// for memory again.
+	is facts
 }
+
+// Nominated reports whether the scheduler is making room for the pod on a node.
+func (p *Pod) Nominated() bool { return p.is&nominated != 0 }
 
 // tracked is what the cache remembers of one pod.
 type tracked struct {
@@ -92,29 +98,29 @@ func (c *Cache) SetPod(pod *corev1.Pod) {
 func (c *Cache) SetPods(pods []*corev1.Pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.classes.each(pods, func(pod *corev1.Pod, class *Class) { c.set(pod, class) })
+	c.classes.each(pods, c.set)
 }
 
 func (c *Cache) setPod(pod *corev1.Pod) {
-	var class *Class
-	if !Terminal(pod) {
-		class = c.classes.of(pod)
+	p := Pod{Pod: pod, is: factsOf(pod)}
+	if p.is&ended == 0 {
+		p.Class = c.classes.of(pod)
 	}
-	c.set(pod, class)
+	c.set(p)
 }
 
-// set takes the state of a pod; class is nil when the pod has ended.
-func (c *Cache) set(pod *corev1.Pod, class *Class) {
-	key := Key(pod)
+// set takes the state of a pod, without a class when it has ended.
+func (c *Cache) set(p Pod) {
+	key := Key(p.Pod)
 	t := c.pods[key]
 	if t == nil {
 		t = c.newTracked()
 		c.pods[key] = t
 	}
 	old := *t
-	t.Pod, t.node = Pod{pod, class}, ""
-	if class != nil {
-		t.node = pod.Spec.NodeName
+	t.Pod, t.node = p, ""
+	if p.Class != nil {
+		t.node = p.Spec.NodeName
 	}
 	c.move(&old, t)
 	if old.Class != nil {
@@ -169,10 +175,10 @@ func (c *Cache) move(old, now *tracked) {
 	if now.node != "" {
 		c.residentsOf(now.node).add(now.Pod)
 	}
-	switch waits := now.node == "" && now.Class != nil && unbound(now.Pod.Pod); {
-	case waits && now.waits >= 0:
+	switch waiting := now.node == "" && now.Class != nil && now.is&waits != 0; {
+	case waiting && now.waits >= 0:
 		c.unbound[now.waits] = now
-	case waits:
+	case waiting:
 		now.waits = len(c.unbound)
 		c.unbound = append(c.unbound, now)
 	case now.waits >= 0:
@@ -258,14 +264,14 @@ func (w waiting) sorted() []Pod {
 // load is SetPods for a cache that nobody sets or deletes pods of afterwards: it
 // remembers where they are, but not which they are.
 func (c *Cache) load(pods []*corev1.Pod) {
-	c.classes.each(pods, func(pod *corev1.Pod, class *Class) {
+	c.classes.each(pods, func(p Pod) {
 		switch {
-		case class == nil:
-		case pod.Spec.NodeName != "":
-			c.residentsOf(pod.Spec.NodeName).add(Pod{pod, class})
-		case unbound(pod):
+		case p.Class == nil:
+		case p.is&bound != 0:
+			c.residentsOf(p.Spec.NodeName).add(p)
+		case p.is&waits != 0:
 			t := c.newTracked()
-			t.Pod = Pod{pod, class}
+			t.Pod = p
 			c.unbound = append(c.unbound, t)
 		}
 	})

@@ -72,7 +72,7 @@ func (d *daemon) podFor(node string) Pod {
 	pod.Name = pod.GenerateName + node
 	pod.UID = types.UID(string(d.set.UID) + "/" + pod.Namespace + "/" + pod.Name)
 	pod.Spec.NodeName = node
-	return Pod{&pod, d.class}
+	return Pod{Pod: &pod, Class: d.class, is: bound}
 }
 
 // OwnedByDaemonSet reports whether a DaemonSet controls the pod.

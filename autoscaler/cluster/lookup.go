@@ -12,36 +12,34 @@ import (
 const lookupBlock = 1024
 
 // each calls f for the pods in their order with their classes, counted in as by of;
-// nil for a pod that has ended. Reading pods that nobody has touched for a while is
-// waiting for memory, so all processors do it.
-func (cs *classes) each(pods []*corev1.Pod, f func(*corev1.Pod, *Class)) {
+// without one for a pod that has ended. Reading pods that nobody has touched for a
+// while is waiting for memory, so all processors do it, once.
+func (cs *classes) each(pods []*corev1.Pod, f func(Pod)) {
 	workers := min(runtime.GOMAXPROCS(0), 4)
 	encoders := make([]encoder, workers)
-	var found [lookupBlock]*Class
+	var found [lookupBlock]Pod
 	for len(pods) > 0 {
 		block := pods[:min(len(pods), lookupBlock)]
 		pods = pods[len(block):]
-		clear(found[:])
-		if len(block) > lookupBlock/4 {
-			cs.lookUp(block, found[:], encoders)
-		}
+		cs.lookUp(block, found[:], encoders)
 		for i, pod := range block {
+			p := found[i]
 			switch {
-			case Terminal(pod):
-				f(pod, nil)
-			case found[i] != nil && found[i].refs > 0:
+			case p.is&ended != 0:
+			case p.Class != nil && p.Class.refs > 0:
 				// It has not gone with the last of its pods meanwhile.
-				found[i].refs++
-				f(pod, found[i])
+				p.Class.refs++
 			default:
-				f(pod, cs.of(pod))
+				p.Class = cs.of(pod)
 			}
+			f(p)
 		}
 	}
 }
 
-// lookUp finds the classes that are known, a share of the pods on each processor.
-func (cs *classes) lookUp(pods []*corev1.Pod, found []*Class, encoders []encoder) {
+// lookUp finds out about the pods, and their classes where they are known, a share
+// of the pods on each processor.
+func (cs *classes) lookUp(pods []*corev1.Pod, found []Pod, encoders []encoder) {
 	share := (len(pods) + len(encoders) - 1) / len(encoders)
 	var all sync.WaitGroup
 	for w := range encoders {
@@ -49,8 +47,12 @@ func (cs *classes) lookUp(pods []*corev1.Pod, found []*Class, encoders []encoder
 		all.Go(func() {
 			e := &encoders[w]
 			for i := from; i < to; i++ {
-				e.pod(pods[i], OwnedByDaemonSet(pods[i]))
-				found[i] = cs.byKey[string(e.buf)]
+				p := Pod{Pod: pods[i], is: factsOf(pods[i])}
+				if p.is&ended == 0 {
+					e.pod(pods[i], OwnedByDaemonSet(pods[i]))
+					p.Class = cs.byKey[string(e.buf)]
+				}
+				found[i] = p
 			}
 		})
 	}

@@ -50,3 +50,33 @@ func unschedulable(pod *corev1.Pod) bool {
 	}
 	return false
 }
+
+// facts are what decides where a pod is kept.
+type facts uint8
+
+const (
+	ended     facts = 1 << iota // for good
+	bound                       // to a node
+	waits                       // for the default scheduler to find a node
+	refused                     // by the scheduler, which found none
+	nominated                   // for a node where room is being made
+)
+
+func factsOf(pod *corev1.Pod) facts {
+	var is facts
+	switch {
+	case Terminal(pod):
+		return ended
+	case pod.Spec.NodeName != "":
+		return bound
+	case unbound(pod):
+		is |= waits
+	}
+	if unschedulable(pod) {
+		is |= refused
+	}
+	if pod.Status.NominatedNodeName != "" {
+		is |= nominated
+	}
+	return is
+}

@@ -177,7 +177,7 @@ func (s *Snapshot) insert(st *NodeState) {
 func (s *Snapshot) setWaiting(pods []Pod) {
 	for i := range pods {
 		pods[i].Class = s.WithVolumes(pods[i])
-		if unschedulable(pods[i].Pod) {
+		if pods[i].is&refused != 0 {
 			s.pending = append(s.pending, pods[i])
 		}
 	}

@@ -126,7 +126,7 @@ func (p *planner) setQueues(planned, counts []int32) {
 func (p *planner) refused(pod cluster.Pod) string {
 	c := pod.Class
 	switch {
-	case cluster.Expendable(pod.Pod):
+	case c.Priority < cluster.ExpendablePriority:
 		return expendableReason(pod.Pod)
 	case c.Unsupported != "":
 		return c.Unsupported
@@ -139,7 +139,7 @@ func (p *planner) refused(pod cluster.Pod) string {
 // nominated reports whether the scheduler is making room for the pod on a node
 // where pods may be planned (preemption).
 func (p *planner) nominated(pod cluster.Pod) bool {
-	if pod.Status.NominatedNodeName == "" {
+	if !pod.Nominated() {
 		return false
 	}
 	st := p.s.Node(pod.Status.NominatedNodeName)
