@@ -7,9 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// lookupBlock is how many pods are looked up before the classes that were not
-// known are made: enough to be worth a few goroutines.
-const lookupBlock = 1024
+// The first pods make their classes known, so few of them are looked up together;
+// then more and more are, to be worth waking other processors.
+const firstBlock, lastBlock = 64, 4096
 
 // each calls f for the pods in their order with their classes, counted in as by of;
 // without one for a pod that has ended. Reading pods that nobody has touched for a
@@ -17,11 +17,11 @@ const lookupBlock = 1024
 func (cs *classes) each(pods []*corev1.Pod, f func(Pod)) {
 	workers := min(runtime.GOMAXPROCS(0), 4)
 	encoders := make([]encoder, workers)
-	var found [lookupBlock]Pod
-	for len(pods) > 0 {
-		block := pods[:min(len(pods), lookupBlock)]
+	found := make([]Pod, min(len(pods), lastBlock))
+	for size := firstBlock; len(pods) > 0; size = min(8*size, lastBlock) {
+		block := pods[:min(len(pods), size)]
 		pods = pods[len(block):]
-		cs.lookUp(block, found[:], encoders)
+		cs.lookUp(block, found, encoders)
 		for i, pod := range block {
 			p := found[i]
 			switch {
@@ -40,6 +40,9 @@ func (cs *classes) each(pods []*corev1.Pod, f func(Pod)) {
 // lookUp finds out about the pods, and their classes where they are known, a share
 // of the pods on each processor.
 func (cs *classes) lookUp(pods []*corev1.Pod, found []Pod, encoders []encoder) {
+	if len(pods) <= firstBlock {
+		encoders = encoders[:1]
+	}
 	share := (len(pods) + len(encoders) - 1) / len(encoders)
 	var all sync.WaitGroup
 	for w := range encoders {
