@@ -90,7 +90,11 @@ func (c *Cache) DeleteNode(name string) {
 func (c *Cache) SetPod(pod *corev1.Pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.setPod(pod)
+	p := Pod{Pod: pod, is: factsOf(pod)}
+	if p.is&ended == 0 {
+		p.Class = c.classes.of(pod)
+	}
+	c.set(p)
 }
 
 // SetPods is SetPod for many pods at once: their classes are looked up on all
@@ -99,14 +103,6 @@ func (c *Cache) SetPods(pods []*corev1.Pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.classes.each(pods, c.set)
-}
-
-func (c *Cache) setPod(pod *corev1.Pod) {
-	p := Pod{Pod: pod, is: factsOf(pod)}
-	if p.is&ended == 0 {
-		p.Class = c.classes.of(pod)
-	}
-	c.set(p)
 }
 
 // set takes the state of a pod, without a class when it has ended.

@@ -41,6 +41,10 @@ type Class struct {
 	refs   int
 }
 
+// Expendable reports whether the pods' priority is below the cut-off, see
+// ExpendablePriority.
+func (c *Class) Expendable() bool { return c.Priority < ExpendablePriority }
+
 // StaticKey is the same for classes whose pods suit the same nodes as far as
 // labels, taints and the places of volumes decide it.
 func (c *Class) StaticKey() string {

@@ -186,12 +186,12 @@ func (ph *Phantoms) Withdraw() {
 
 // Nominate puts a pod on the node where the scheduler is making room for it
 // (status.nominatedNodeName, preemption); pods of lower priority that are ending
-// there count as gone. The class must be one of those that the Ledger was made
-// for.
-func (l *Ledger) Nominate(p cluster.Pod) {
+// there count as gone. It returns the node, -1 when there is none that pods may be
+// planned on. The class must be one of those that the Ledger was made for.
+func (l *Ledger) Nominate(p cluster.Pod) int32 {
 	n := l.find(p.Status.NominatedNodeName)
-	if n < 0 {
-		return
+	if n < 0 || !l.Usable(n) {
+		return -1
 	}
 	for _, r := range l.nodes[n].state.Residents {
 		if r.DeletionTimestamp != nil && r.Class.Priority < p.Class.Priority {
@@ -199,4 +199,5 @@ func (l *Ledger) Nominate(p cluster.Pod) {
 		}
 	}
 	l.placeOn(l.byID[p.Class.ID], n, 1)
+	return n
 }

@@ -104,7 +104,7 @@ func (p *planner) departing(n *cluster.NodeState) {
 // uncovered gives the controller of a pod of kube-system that no disruption
 // budget covers; empty for all other pods.
 func (p *planner) uncovered(pod cluster.Pod) types.UID {
-	if pod.Namespace != metav1.NamespaceSystem || cluster.OwnedByDaemonSet(pod.Pod) || p.budgets.covers(pod.Pod) {
+	if pod.Namespace != metav1.NamespaceSystem || cluster.OwnedByDaemonSet(pod.Pod) || len(p.budgets.of(pod.Class)) > 0 {
 		return ""
 	}
 	if ref := metav1.GetControllerOfNoCopy(pod.Pod); ref != nil {

@@ -19,7 +19,7 @@ func (p *planner) confirm() {
 		return
 	}
 	before := p.leftOver(nil)
-	for step := 1; len(p.chosen) > 0 && !p.noMore(p.leftOver(p.chosen), before); step *= 2 {
+	for step := 1; len(p.chosen) > 0 && !noMore(p.leftOver(p.chosen), before); step *= 2 {
 		for range min(step, len(p.chosen)) {
 			p.keepLast()
 		}
@@ -46,7 +46,7 @@ func (p *planner) keepLast() {
 }
 
 // noMore reports whether no class has more pods left over than before.
-func (p *planner) noMore(after, before map[*cluster.Class]int32) bool {
+func noMore(after, before map[*cluster.Class]int32) bool {
 	for c, n := range after {
 		if n > before[c] {
 			return false
@@ -70,9 +70,8 @@ func (p *planner) leftOver(gone []*candidate) map[*cluster.Class]int32 {
 	for i := range p.s.Incoming() {
 		pod := &p.s.Incoming()[i]
 		switch {
-		case cluster.Expendable(pod.Pod) || !placeable(pod.Class):
-		case p.nominated(pod) >= 0 && p.l.Usable(p.nominated(pod)):
-			p.l.Nominate(*pod)
+		case !placeable(pod.Class):
+		case p.l.Nominate(*pod) >= 0:
 			w.moves = append(w.moves, cluster.Placement{Pod: pod.Pod, Node: pod.Status.NominatedNodeName})
 		default:
 			w.add(*pod)

@@ -17,11 +17,10 @@ import (
 func (p *planner) placeIncoming() {
 	for i := range p.s.Incoming() {
 		pod := &p.s.Incoming()[i]
-		if cluster.Expendable(pod.Pod) || !placeable(pod.Class) {
+		if !placeable(pod.Class) {
 			continue
 		}
-		if n := p.nominated(pod); n >= 0 {
-			p.l.Nominate(*pod)
+		if n := p.l.Nominate(*pod); n >= 0 {
 			p.neededBy[n] = pod
 			continue
 		}
@@ -31,17 +30,9 @@ func (p *planner) placeIncoming() {
 	}
 }
 
+// placeable reports whether a plan looks for places for pods of the class.
 func placeable(c *cluster.Class) bool {
-	return c.Unsupported == "" && (c.Volumes == nil || c.Volumes.Refused == "")
-}
-
-// nominated gives the node where the scheduler is making room for the pod, -1
-// when there is none.
-func (p *planner) nominated(pod *cluster.Pod) int32 {
-	if st := p.s.Node(pod.Status.NominatedNodeName); st == nil || st.Unusable != "" {
-		return -1
-	}
-	return int32(slices.IndexFunc(p.s.Nodes(), func(n *cluster.NodeState) bool { return n.Name() == pod.Status.NominatedNodeName }))
+	return !c.Expendable() && c.Unsupported == "" && (c.Volumes == nil || c.Volumes.Refused == "")
 }
 
 // decide tries to do without the node. When that works out, the ledger goes on

@@ -28,7 +28,7 @@ type way struct {
 	nodes *fit.Candidates
 }
 
-func newMover(p *planner, candidates []*candidate) *mover {
+func newMover(p *planner, candidates []*candidate, order []*run) *mover {
 	m := &mover{p: p, ways: make([]*way, p.s.MaxClassID()), arrivals: make([]*way, p.s.MaxClassID())}
 	candidate := make([]bool, p.l.Len())
 	for _, c := range candidates {
@@ -39,7 +39,7 @@ func newMover(p *planner, candidates []*candidate) *mover {
 			m.targets = append(m.targets, int32(at))
 		}
 	}
-	for _, r := range slices.Backward(runs(candidates)) {
+	for _, r := range slices.Backward(order) {
 		for _, c := range r.lastFirst() {
 			if c.node.Unusable == "" {
 				m.targets = append(m.targets, c.at)

@@ -99,10 +99,11 @@ func (p *planner) choose(candidates []*candidate) {
 		return
 	}
 	p.l, p.neededBy = l, make([]*cluster.Pod, l.Len())
-	p.moves = newMover(p, candidates)
+	order := runs(candidates)
+	p.moves = newMover(p, candidates, order)
 	l.Fork()
 	p.placeIncoming()
-	for _, run := range runs(candidates) {
+	for _, run := range order {
 		for c := run.next(p); c != nil; c = run.next(p) {
 			p.decide(c)
 		}

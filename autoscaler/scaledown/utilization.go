@@ -35,7 +35,7 @@ func (p *planner) utilization(c *candidate) float64 {
 		for i := range list {
 			r := &list[i].Class.Requests
 			switch {
-			case cluster.Expendable(list[i].Pod):
+			case list[i].Class.Expendable():
 				used = less(used, r)
 			case ignore && cluster.OwnedByDaemonSet(list[i].Pod):
 				used, have = less(used, r), less(have, r)

@@ -126,7 +126,7 @@ func (p *planner) setQueues(planned, counts []int32) {
 func (p *planner) refused(pod cluster.Pod) string {
 	c := pod.Class
 	switch {
-	case c.Priority < cluster.ExpendablePriority:
+	case c.Expendable():
 		return expendableReason(pod.Pod)
 	case c.Unsupported != "":
 		return c.Unsupported
