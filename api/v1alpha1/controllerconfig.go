@@ -1,7 +1,9 @@
 package v1alpha1
 
 import (
+	"fmt"
 	"net"
+	"regexp"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -28,9 +30,13 @@ type ControllerSpec struct {
 	// VPCID of the cluster's instances; from IMDS when empty. A signing
 	// request for an instance of another VPC is denied.
 	VPCID string `json:"vpcID,omitempty"`
-	// Endpoint of the API server that nodes are to use, host:port; required.
-	Endpoint string `json:"endpoint"`
-	// CAFile is the cluster's CA; /etc/kubernetes/pki/ca.crt by default.
+	// Endpoint of the API server that nodes are to use, host:port; that of the
+	// cluster's own ConfigMap kube-public/cluster-info when empty.
+	Endpoint string `json:"endpoint,omitempty"`
+	// CAFile is the cluster's CA on this master; /etc/kubernetes/pki/ca.crt by
+	// default. Nodes are given it together with what cluster-info and
+	// kube-system/kube-root-ca.crt hold, so that a CA that is being rotated
+	// reaches them both ways.
 	CAFile string `json:"caFile,omitempty"`
 	// Kubeconfig is the controller's own; /etc/joinery/controller.kubeconfig
 	// by default.
@@ -41,6 +47,8 @@ type ControllerSpec struct {
 	Token TokenSettings `json:"token,omitzero"`
 	// Approver says which signing requests are approved.
 	Approver ApproverSettings `json:"approver,omitzero"`
+	// Lifecycle says how lifecycle hooks are completed.
+	Lifecycle LifecycleSettings `json:"lifecycle,omitzero"`
 	// Autoscaler says how groups grow and shrink.
 	Autoscaler AutoscalerSettings `json:"autoscaler,omitzero"`
 	// MetricsAddress is where /metrics, /healthz and /readyz are served;
@@ -55,6 +63,12 @@ type BundleSettings struct {
 	// KMSKeyID encrypts it; the account's alias/aws/ssm when empty, which every
 	// principal of the account with ssm:GetParameter can use: set an own key.
 	KMSKeyID string `json:"kmsKeyID,omitempty"`
+	// LegacyTokenParameter, when set, is a second SSM parameter (SecureString,
+	// same key) that holds nothing but a bootstrap token, for fleets whose old
+	// user data still runs "kubeadm join --token". That token is of another
+	// group, LegacyBootstrapGroup, and weaker: who holds it can ask for the name
+	// of any instance that is booting. Empty, the default, makes no such token.
+	LegacyTokenParameter string `json:"legacyTokenParameter,omitempty"`
 }
 
 // TokenSettings say how bootstrap tokens are rotated.
@@ -62,7 +76,14 @@ type TokenSettings struct {
 	// Schedule is when a new token is published, as a cron expression or
 	// "@every 1h"; "@hourly" by default.
 	Schedule string `json:"schedule,omitempty"`
-	// TTL is a token's life; 90m by default.
+	// Jitter delays each rotation of the schedule by up to this much, by an
+	// amount that follows from the cluster's name and the time, so that the
+	// clusters of an account do not rotate in the same second; 5m by default,
+	// or half of the schedule's shortest pause if that is less.
+	Jitter metav1.Duration `json:"jitter,omitzero"`
+	// TTL is a token's life; 3h by default. A token that was superseded lives
+	// for Overlap only: the rest of its life is for the hour in which nothing can
+	// be published.
 	TTL metav1.Duration `json:"ttl,omitzero"`
 	// Overlap is how long a token stays usable after a newer one was published,
 	// for nodes that were booting at that moment; 30m by default, or TTL if
@@ -77,6 +98,17 @@ type ApproverSettings struct {
 	// LaunchWindow is how long after its launch an instance may ask for its
 	// first certificate; 30m by default.
 	LaunchWindow metav1.Duration `json:"launchWindow,omitzero"`
+	// STSProof is what is made of the proofs of identity that agents attach to
+	// their requests: off, accept or require; require by default.
+	STSProof ProofMode `json:"stsProof,omitempty"`
+	// NodeRoles are the names of the IAM roles, without path, that nodes have;
+	// required unless STSProof is off. A proof of another role is false. Their
+	// trust policies must trust EC2 alone: who may assume such a role otherwise
+	// can choose the instance that he claims to be.
+	NodeRoles []string `json:"nodeRoles,omitempty"`
+	// ServingDisabled leaves the signing requests for kubelets' serving
+	// certificates to others.
+	ServingDisabled bool `json:"servingDisabled,omitempty"`
 }
 
 // DecodeControllerConfig reads a ControllerConfig, YAML or JSON. Errors are
@@ -99,9 +131,12 @@ func (c *ControllerConfig) setDefaults() {
 	}
 	orText(&s.Token.Schedule, "@hourly")
 	orText(&s.Approver.NodeNameMode, IPName)
-	orDuration(&s.Token.TTL, 90*time.Minute)
+	orText(&s.Approver.STSProof, ProofRequire)
+	orDuration(&s.Token.TTL, 3*time.Hour)
+	orDuration(&s.Token.Jitter, min(5*time.Minute, s.Token.shortestPause()/2))
 	orDuration(&s.Token.Overlap, min(30*time.Minute, s.Token.TTL.Duration))
 	orDuration(&s.Approver.LaunchWindow, 30*time.Minute)
+	s.Lifecycle.setDefaults()
 	s.Autoscaler.setDefaults()
 }
 
@@ -121,15 +156,22 @@ func (c *ControllerConfig) validate() problems {
 	var p problems
 	s := c.Spec
 	p.cluster("spec.cluster", s.Cluster)
-	p.endpoint("spec.endpoint", s.Endpoint)
+	if s.Endpoint != "" {
+		p.endpoint("spec.endpoint", s.Endpoint)
+	}
 	if s.Cluster != "" || s.Bundle.Parameter != "" {
 		p.parameter("spec.bundle.parameter", s.Bundle.Parameter)
+	}
+	if legacy := s.Bundle.LegacyTokenParameter; legacy != "" {
+		p.legacyParameter("spec.bundle.legacyTokenParameter", legacy, s.Bundle.Parameter)
 	}
 	p.schedule(s.Token)
 	p.between("spec.token.ttl", s.Token.TTL, 2*MinBundleLife, 24*time.Hour)
 	p.between("spec.token.overlap", s.Token.Overlap, time.Minute, s.Token.TTL.Duration)
 	p.nameMode("spec.approver.nodeNameMode", s.Approver.NodeNameMode)
 	p.between("spec.approver.launchWindow", s.Approver.LaunchWindow, time.Minute, 24*time.Hour)
+	p.proof("spec.approver", s.Approver)
+	p.lifecycle("spec.lifecycle", s.Lifecycle)
 	p.autoscaler("spec.autoscaler", s.Autoscaler)
 	if _, _, err := net.SplitHostPort(s.MetricsAddress); err != nil {
 		p.add("spec.metricsAddress", s.MetricsAddress, "expected host:port to listen on")
@@ -143,6 +185,39 @@ func (p *problems) between(field string, d metav1.Duration, low, high time.Durat
 	}
 }
 
+// roleName is the form of an IAM role's name (IAM API Reference, CreateRole).
+var roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
+
+func (p *problems) proof(field string, a ApproverSettings) {
+	switch a.STSProof {
+	case ProofOff:
+	case ProofAccept, ProofRequire:
+		if len(a.NodeRoles) == 0 {
+			p.add(field+".nodeRoles", "", "required unless stsProof is off: expected the names of the nodes' IAM roles")
+		}
+	default:
+		p.add(field+".stsProof", string(a.STSProof), "expected %s, %s or %s", ProofOff, ProofAccept, ProofRequire)
+	}
+	for i, r := range a.NodeRoles {
+		if !roleName.MatchString(r) {
+			p.add(fmt.Sprintf("%s.nodeRoles[%d]", field, i), r, "expected the name of an IAM role, without its path")
+		}
+	}
+}
+
+// legacyName also allows names without a slash: the scripts that it is for use
+// such as jointoken.
+var legacyName = regexp.MustCompile(`^/?[a-zA-Z0-9_.-]+(/[a-zA-Z0-9_.-]+)*$`)
+
+func (p *problems) legacyParameter(field, v, bundle string) {
+	switch {
+	case !legacyName.MatchString(v) || len(v) > 1011:
+		p.add(field, v, "expected the name of an SSM parameter such as jointoken")
+	case v == bundle:
+		p.add(field, v, "expected another parameter than spec.bundle.parameter")
+	}
+}
+
 // schedule checks the expression, and that a token outlives the longest pause
 // between two rotations by enough for a node that read it last to join.
 func (p *problems) schedule(s TokenSettings) {
@@ -151,24 +226,37 @@ func (p *problems) schedule(s TokenSettings) {
 		p.add("spec.token.schedule", s.Schedule, `expected a cron expression such as "@hourly" or "0 * * * *": %v`, err)
 		return
 	}
-	if pause := longestPause(expr); s.TTL.Duration < pause+MinBundleLife {
-		p.add("spec.token.ttl", s.TTL.Duration.String(), "expected at least %s: the schedule's longest pause is %s, and %s must be left to join",
-			pause+MinBundleLife, pause, MinBundleLife)
+	shortest, longest := pauses(expr)
+	p.between("spec.token.jitter", s.Jitter, 0, shortest/2)
+	if least := longest + s.Jitter.Duration + MinBundleLife; s.TTL.Duration < least {
+		p.add("spec.token.ttl", s.TTL.Duration.String(), "expected at least %s: the schedule's longest pause is %s, a rotation may be %s late, and %s must be left to join",
+			least, longest, s.Jitter.Duration, MinBundleLife)
 	}
 }
 
-// longestPause looks at the rotations of a week, in which every schedule that
-// a token's life of at most a day can serve repeats itself.
-func longestPause(s cron.Schedule) time.Duration {
+// shortestPause is that of the schedule, or 0 for one that does not parse.
+func (s TokenSettings) shortestPause() time.Duration {
+	expr, err := cron.ParseStandard(s.Schedule)
+	if err != nil {
+		return 0
+	}
+	shortest, _ := pauses(expr)
+	return shortest
+}
+
+// pauses looks at the rotations of a week, in which every schedule that a
+// token's life of at most a day can serve repeats itself.
+func pauses(s cron.Schedule) (shortest, longest time.Duration) {
+	const week = 7 * 24 * time.Hour
 	at := s.Next(time.Date(2026, time.January, 5, 0, 0, 0, 0, time.UTC))
-	end := at.AddDate(0, 0, 7)
-	var longest time.Duration
-	for at.Before(end) {
+	shortest = week
+	for end := at.Add(week); at.Before(end); {
 		next := s.Next(at)
 		if next.IsZero() {
-			return 7 * 24 * time.Hour
+			return shortest, week
 		}
-		longest, at = max(longest, next.Sub(at)), next
+		pause := next.Sub(at)
+		shortest, longest, at = min(shortest, pause), max(longest, pause), next
 	}
-	return longest
+	return shortest, longest
 }

@@ -11,7 +11,7 @@ import (
 const minimalController = `
 apiVersion: joinery.dev/v1alpha1
 kind: ControllerConfig
-spec: {cluster: demo, endpoint: "10.99.0.11:6443"`
+spec: {cluster: demo, endpoint: "10.99.0.11:6443", approver: {nodeRoles: [joinery-node]}`
 
 func TestControllerConfigDefaults(t *testing.T) {
 	c, err := v1alpha1.DecodeControllerConfig([]byte(minimalController + "}"))
@@ -19,7 +19,7 @@ func TestControllerConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := c.Spec
-	if s.Token.Schedule != "@hourly" || s.Token.TTL.Duration != 90*time.Minute || s.Bundle.Parameter != "/joinery/demo/join" {
+	if s.Token.Schedule != "@hourly" || s.Token.TTL.Duration != 3*time.Hour || s.Token.Jitter.Duration != 5*time.Minute || s.Approver.STSProof != v1alpha1.ProofRequire || s.Lifecycle.LaunchHook != "joinery-launch" || s.Bundle.Parameter != "/joinery/demo/join" {
 		t.Errorf("token and bundle: %+v %+v", s.Token, s.Bundle)
 	}
 	if s.Autoscaler.ScaleDown.UnneededTime.Duration != 10*time.Minute || s.Autoscaler.BatchIdle.Duration != 250*time.Millisecond {
@@ -49,17 +49,21 @@ func TestAutoscalerSettings(t *testing.T) {
 
 func TestControllerConfigProblems(t *testing.T) {
 	for name, tc := range map[string]struct{ spec, want string }{
-		"schedule is no cron expression":  {`, token: {schedule: hourly}}`, "spec.token.schedule: \"hourly\": expected a cron expression"},
-		"token dies before the next one":  {`, token: {ttl: 60m}}`, "spec.token.ttl: \"1h0m0s\": expected at least 1h5m0s: the schedule's longest pause is 1h0m0s"},
-		"schedule rests over the weekend": {`, token: {schedule: "0 * * * 1-5", ttl: 2h}}`, "the schedule's longest pause is 49h0m0s"},
-		"window too long":                 {`, autoscaler: {batchIdle: 2s}}`, "spec.autoscaler.batchIdle: \"2s\": expected 1ms to 1s"},
-		"negative parallelism":            {`, autoscaler: {scaleDown: {maxParallel: -1}}}`, "spec.autoscaler.scaleDown.maxParallel: \"-1\": expected 1 or more"},
-		"threshold beyond the whole":      {`, autoscaler: {scaleDown: {utilizationThreshold: 50}}}`, "spec.autoscaler.scaleDown.utilizationThreshold: \"50\": expected a share of 0 to 1"},
-		"failure forgotten in the past":   {`, autoscaler: {scaleDown: {delayAfterFailure: -3m}}}`, "spec.autoscaler.scaleDown.delayAfterFailure: \"-3m0s\": expected 1s to 24h0m0s"},
-		"relative path":                   {`, autoscaler: {prices: prices.csv}}`, "spec.autoscaler.prices: \"prices.csv\": expected an absolute path"},
-		"all limits at once":              {`, autoscaler: {limits: {maxNodes: -1, cores: -2, memory: lots}}}`, `spec.autoscaler.limits.maxNodes: "-1": expected 0 or more nodes; spec.autoscaler.limits.cores: "-2": expected 0 or more cores; spec.autoscaler.limits.memory: "lots": expected a quantity`},
-		"unknown field deep down":         {`, autoscaler: {scaleDown: {delay: 1s}}}`, "spec.autoscaler.scaleDown.delay: unknown field"},
-		"address without port":            {`, metricsAddress: localhost}`, "spec.metricsAddress: \"localhost\": expected host:port"},
+		"schedule is no cron expression":   {`, token: {schedule: hourly}}`, "spec.token.schedule: \"hourly\": expected a cron expression"},
+		"token dies before the next one":   {`, token: {ttl: 60m}}`, "spec.token.ttl: \"1h0m0s\": expected at least 1h10m0s: the schedule's longest pause is 1h0m0s, a rotation may be 5m0s late"},
+		"schedule rests over the weekend":  {`, token: {schedule: "0 * * * 1-5", ttl: 2h}}`, "the schedule's longest pause is 49h0m0s"},
+		"jitter of a whole pause":          {`, token: {jitter: 45m}}`, "spec.token.jitter: \"45m0s\": expected 0s to 30m0s"},
+		"hook with a blank":                {`, lifecycle: {launchHook: "a b"}}`, "spec.lifecycle.launchHook: \"a b\": expected 1 to 255 letters"},
+		"one name for two hooks":           {`, lifecycle: {terminateHook: joinery-launch}}`, "spec.lifecycle.terminateHook: \"joinery-launch\": expected another name"},
+		"legacy parameter is the bundle's": {`, bundle: {legacyTokenParameter: /joinery/demo/join}}`, "spec.bundle.legacyTokenParameter: \"/joinery/demo/join\": expected another parameter"},
+		"window too long":                  {`, autoscaler: {batchIdle: 2s}}`, "spec.autoscaler.batchIdle: \"2s\": expected 1ms to 1s"},
+		"negative parallelism":             {`, autoscaler: {scaleDown: {maxParallel: -1}}}`, "spec.autoscaler.scaleDown.maxParallel: \"-1\": expected 1 or more"},
+		"threshold beyond the whole":       {`, autoscaler: {scaleDown: {utilizationThreshold: 50}}}`, "spec.autoscaler.scaleDown.utilizationThreshold: \"50\": expected a share of 0 to 1"},
+		"failure forgotten in the past":    {`, autoscaler: {scaleDown: {delayAfterFailure: -3m}}}`, "spec.autoscaler.scaleDown.delayAfterFailure: \"-3m0s\": expected 1s to 24h0m0s"},
+		"relative path":                    {`, autoscaler: {prices: prices.csv}}`, "spec.autoscaler.prices: \"prices.csv\": expected an absolute path"},
+		"all limits at once":               {`, autoscaler: {limits: {maxNodes: -1, cores: -2, memory: lots}}}`, `spec.autoscaler.limits.maxNodes: "-1": expected 0 or more nodes; spec.autoscaler.limits.cores: "-2": expected 0 or more cores; spec.autoscaler.limits.memory: "lots": expected a quantity`},
+		"unknown field deep down":          {`, autoscaler: {scaleDown: {delay: 1s}}}`, "spec.autoscaler.scaleDown.delay: unknown field"},
+		"address without port":             {`, metricsAddress: localhost}`, "spec.metricsAddress: \"localhost\": expected host:port"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := v1alpha1.DecodeControllerConfig([]byte(minimalController + tc.spec))
@@ -79,4 +83,20 @@ func FuzzDecodeControllerConfig(f *testing.F) {
 			t.Errorf("accepted a token without life: %+v", c.Spec.Token)
 		}
 	})
+}
+
+func TestApproverProblems(t *testing.T) {
+	for approver, want := range map[string]string{
+		`{}`:                          "spec.approver.nodeRoles: required unless stsProof is off",
+		`{stsProof: accept}`:          "spec.approver.nodeRoles: required unless stsProof is off",
+		`{stsProof: maybe}`:           `spec.approver.stsProof: "maybe": expected off, accept or require`,
+		`{nodeRoles: [service/node]}`: `spec.approver.nodeRoles[0]: "service/node": expected the name of an IAM role`,
+		`{stsProof: off}`:             "",
+		`{stsProof: require, nodeRoles: [a, "b+c"]}`: "",
+	} {
+		_, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, approver: " + approver + "}"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: error %v: expected %q", approver, err, want)
+		}
+	}
 }

@@ -24,6 +24,10 @@ const (
 	// BootstrapGroup is the only extra group of the tokens that Joinery makes.
 	// It may create and read certificate signing requests and nothing else.
 	BootstrapGroup = "system:bootstrappers:joinery:node"
+	// LegacyBootstrapGroup is the extra group of the tokens that are made for
+	// old user data (BundleSettings.LegacyTokenParameter). Nothing approves its
+	// requests automatically either; the approver judges them without a proof.
+	LegacyBootstrapGroup = "system:bootstrappers:joinery:legacy"
 	// ClusterLabel marks the objects that Joinery made for a cluster, such as
 	// bootstrap token Secrets; its value is the cluster's name.
 	ClusterLabel = "joinery.dev/cluster"

@@ -46,7 +46,7 @@ func newFixture(t *testing.T, w *awssim.World) *fixture {
 	f := &fixture{t: t, aws: w, kube: fake.NewClientset(), events: record.NewFakeRecorder(10000), metrics: prometheus.NewRegistry()}
 	config := base64.StdEncoding.EncodeToString([]byte("apiVersion: joinery.dev/v1alpha1\nkind: NodeConfig\nspec: {cluster: demo}\n"))
 	w.PutLaunchTemplate("workers", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium", UserData: config})
-	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', autoscaler: {scaleDown: {drainTimeout: 1m}}}\n"))
+	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', approver: {stsProof: off}, autoscaler: {scaleDown: {drainTimeout: 1m}}}\n"))
 	f.ok(err)
 	cfg := w.Config("joinery-controller")
 	f.loop, err = loop.New(loop.Options{

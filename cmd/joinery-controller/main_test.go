@@ -54,7 +54,7 @@ func TestValidateJudgesTheSchedule(t *testing.T) {
 	file := write(t, `
 apiVersion: joinery.dev/v1alpha1
 kind: ControllerConfig
-spec: {cluster: demo, endpoint: "10.0.0.1:6443", token: {schedule: "61 * * * *"}}
+spec: {cluster: demo, endpoint: "10.0.0.1:6443", approver: {stsProof: off}, token: {schedule: "61 * * * *"}}
 `)
 	if _, err := load(file); err == nil || !strings.Contains(err.Error(), "spec.token.schedule") {
 		t.Errorf("got %v", err)
@@ -65,7 +65,7 @@ func TestValidConfig(t *testing.T) {
 	file := write(t, `
 apiVersion: joinery.dev/v1alpha1
 kind: ControllerConfig
-spec: {cluster: demo, endpoint: "10.0.0.1:6443", token: {schedule: "*/10 * * * *", ttl: 30m}}
+spec: {cluster: demo, endpoint: "10.0.0.1:6443", approver: {stsProof: off}, token: {schedule: "*/10 * * * *", ttl: 40m}}
 `)
 	var out bytes.Buffer
 	c := command(&out, &out)
@@ -87,7 +87,7 @@ func TestValidateReadsTheFilesThatAreNamed(t *testing.T) {
 		return write(t, `
 apiVersion: joinery.dev/v1alpha1
 kind: ControllerConfig
-spec: {cluster: demo, endpoint: "10.0.0.1:6443", autoscaler: {prices: `+prices+`, schedulerConfig: `+scheduler+`}}
+spec: {cluster: demo, endpoint: "10.0.0.1:6443", approver: {nodeRoles: [node]}, autoscaler: {prices: `+prices+`, schedulerConfig: `+scheduler+`}}
 `)
 	}
 	prices := put("prices.csv", "instanceType,usdPerHour\nm5.large,0.1\n")

@@ -20,7 +20,8 @@ func controllerConfig(configure func(*v1alpha1.ControllerSpec)) ([]byte, error) 
 		TypeMeta: v1alpha1.TypeMeta{APIVersion: v1alpha1.GroupVersion, Kind: v1alpha1.KindControllerConfig},
 		Spec: v1alpha1.ControllerSpec{
 			Cluster: Cluster, Endpoint: cluster.Endpoint(masterIP),
-			Bundle: v1alpha1.BundleSettings{KMSKeyID: keyAlias},
+			Bundle:   v1alpha1.BundleSettings{KMSKeyID: keyAlias},
+			Approver: v1alpha1.ApproverSettings{NodeRoles: []string{NodeRole}},
 			// Counted from the start: on the hour, a run across it would see one
 			// rotation more.
 			Token: v1alpha1.TokenSettings{Schedule: "@every 1h", Overlap: metav1.Duration{Duration: time.Minute}},
