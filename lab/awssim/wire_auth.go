@@ -4,8 +4,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +15,9 @@ import (
 
 // maxSkew is how far a signature's time may lie from ours.
 const maxSkew = 15 * time.Minute
+
+// signatureTime is how X-Amz-Date is written.
+const signatureTime = "20060102T150405Z"
 
 // principal is who made a request.
 type principal struct{ role, session string }
@@ -96,21 +101,69 @@ func (w *World) authenticateLocked(r *http.Request, service string, body []byte)
 	if !c.expires.IsZero() && !now.Before(c.expires) {
 		return p, authError(service, "expired", "The security token included in the request is expired")
 	}
-	at, err := time.Parse("20060102T150405Z", s.time)
-	limit := maxSkew
-	if s.presigned && s.validFor > 0 {
-		limit = s.validFor
+	if err := s.inTime(service, now); err != nil {
+		return p, err
 	}
-	if err != nil || at.Sub(now) > maxSkew || now.Sub(at) > limit || !strings.HasPrefix(s.time, s.date) {
-		return p, authError(service, "signature", "Signature expired: "+s.time+" is not close to the server's time")
+	if s.region != w.Region {
+		return p, authError(service, "signature", "Credential should be scoped to a valid region, not '"+s.region+"'.")
 	}
-	if s.region != w.Region || s.service != service {
-		return p, authError(service, "signature", "Credential should be scoped to "+w.Region+"/"+service)
+	if s.service != service {
+		return p, authError(service, "signature", "Credential should be scoped to correct service: '"+service+"'.")
 	}
-	if want := s.compute(r, c.secret, body); !hmac.Equal([]byte(want), []byte(s.value)) {
-		return p, authError(service, "signature", "The request signature we calculated does not match the signature you provided.")
+	if name := s.unsigned(r); name != "" {
+		return p, authError(service, "signature", "'"+name+"' must be a 'SignedHeader' in the AWS Authorization.")
+	}
+	if want := s.compute(r, c.secret, body); !s.complete(r) || !hmac.Equal([]byte(want), []byte(s.value)) {
+		return p, authError(service, "signature", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	return p, nil
+}
+
+// inTime holds the time of the signature against ours. STS accepts a presigned
+// request for 15 minutes whatever its X-Amz-Expires says; the other services
+// keep to that.
+// https://github.com/kubernetes-sigs/aws-iam-authenticator/blob/master/pkg/token/token.go
+func (s signature) inTime(service string, now time.Time) error {
+	at, err := time.Parse(signatureTime, s.time)
+	if err != nil || !strings.HasPrefix(s.time, s.date) {
+		return authError(service, "signature", "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '"+s.date+"' != '"+s.time+"'")
+	}
+	limit := maxSkew
+	if s.presigned && s.validFor > 0 && service != "sts" {
+		limit = s.validFor
+	}
+	stamp := func(t time.Time) string { return t.UTC().Format(signatureTime) }
+	minutes := func(d time.Duration) string { return strconv.FormatFloat(d.Minutes(), 'f', -1, 64) + " min.)" }
+	switch {
+	case at.Sub(now) > maxSkew:
+		return authError(service, "stale", "Signature not yet current: "+s.time+" is still later than "+stamp(now.Add(maxSkew))+" ("+stamp(now)+" + "+minutes(maxSkew))
+	case now.Sub(at) > limit:
+		return authError(service, "stale", "Signature expired: "+s.time+" is now earlier than "+stamp(now.Add(-limit))+" ("+stamp(now)+" - "+minutes(limit))
+	}
+	return nil
+}
+
+// unsigned returns a header that has to be under the signature and is not:
+// Host, and all that AWS gives a meaning. Other headers may be added by anyone.
+func (s signature) unsigned(r *http.Request) string {
+	if !slices.Contains(s.headers, "host") {
+		return "host"
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Header)) {
+		name = strings.ToLower(name)
+		if strings.HasPrefix(name, "x-amz-") && !slices.Contains(s.headers, name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// complete reports that each signed header was sent: one that was signed empty
+// cannot be left out.
+func (s signature) complete(r *http.Request) bool {
+	return !slices.ContainsFunc(s.headers, func(name string) bool {
+		return name != "host" && name != "content-length" && len(r.Header.Values(name)) == 0
+	})
 }
 
 // compute is the signature that the holder of secret would have made.
@@ -171,14 +224,17 @@ func authError(service, kind, message string) *apiError {
 		"json/unknown":    {code: "UnrecognizedClientException", status: 400},
 		"json/expired":    {code: "ExpiredTokenException", status: 400},
 		"json/signature":  {code: "InvalidSignatureException", status: 400},
+		"json/stale":      {code: "InvalidSignatureException", status: 400},
 		"query/missing":   {code: "MissingAuthenticationToken", status: 403},
 		"query/unknown":   {code: "InvalidClientTokenId", status: 403},
 		"query/expired":   {code: "ExpiredToken", status: 403},
 		"query/signature": {code: "SignatureDoesNotMatch", status: 403},
+		"query/stale":     {code: "SignatureDoesNotMatch", status: 403},
 		"ec2/missing":     {code: "MissingAuthenticationToken", status: 403},
 		"ec2/unknown":     {code: "AuthFailure", status: 401},
 		"ec2/expired":     {code: "RequestExpired", status: 400},
 		"ec2/signature":   {code: "SignatureDoesNotMatch", status: 403},
+		"ec2/stale":       {code: "RequestExpired", status: 400},
 	}
 	e := codes[family+"/"+kind]
 	e.message = message
