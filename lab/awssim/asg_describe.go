@@ -86,7 +86,7 @@ func (w *World) groupNodes(g *group, members bool) []node {
 		}),
 		elList("Tags", "member", g.tags, func(t Tag) any { return tagDescription(g, t) }),
 		el("LoadBalancerNames", []node{}), el("TargetGroupARNs", []node{}), el("EnabledMetrics", []node{}),
-		el("ServiceLinkedRoleARN", "arn:aws:iam::"+w.AccountID+":role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"),
+		el("ServiceLinkedRoleARN", w.globalARN("iam", "role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling")),
 	}
 	if g.template != nil {
 		n = append(n, el("LaunchTemplate", []node{

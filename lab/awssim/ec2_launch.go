@@ -124,7 +124,7 @@ func (w *World) profileRole(d LaunchTemplateData) string {
 }
 
 func (w *World) profileARN(role string) string {
-	return "arn:aws:iam::" + w.AccountID + ":instance-profile/" + role
+	return w.globalARN("iam", "instance-profile/"+role)
 }
 
 // insufficientCapacityLocked words the error as EC2 does, naming the zones that

@@ -21,15 +21,6 @@ func (w *World) makeSubnets() {
 	}
 }
 
-// shortRegion is the region part of a zone id: us-west-2 is usw2.
-func shortRegion(region string) string {
-	parts := strings.Split(region, "-")
-	if len(parts) != 3 {
-		return region
-	}
-	return parts[0] + parts[1][:1] + parts[2]
-}
-
 func (w *World) subnetOf(zone string) (subnet, bool) {
 	i := slices.IndexFunc(w.subnets, func(s subnet) bool { return s.zone == zone })
 	if i < 0 {

@@ -85,7 +85,7 @@ func (w *World) putParameter(req *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.user = "arn:aws:sts::" + w.AccountID + ":assumed-role/" + req.caller.role + "/" + req.caller.session
+	v.user = w.sessionARN(req.caller)
 	if p == nil {
 		p = &parameter{name: in.Name, tags: map[string]string{}}
 		w.params[in.Name] = p

@@ -18,7 +18,7 @@ func stsActions() map[string]action {
 func (w *World) getCallerIdentity(req *request) (any, error) {
 	c := req.caller
 	return []node{
-		el("Arn", "arn:aws:sts::"+w.AccountID+":assumed-role/"+c.role+"/"+c.session),
+		el("Arn", w.sessionARN(c)),
 		el("UserId", roleID(c.role)+":"+c.session),
 		el("Account", w.AccountID),
 	}, nil

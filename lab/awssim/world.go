@@ -32,7 +32,7 @@ type Timing struct {
 // exported fields must not be changed after the first call. It is safe for
 // concurrent use. Close it to stop its timers.
 type World struct {
-	Region    string   // us-west-2
+	Region    string   // us-west-2; decides the partition too, see Partition
 	AccountID string   // 123456789012
 	VPCID     string   // vpc-0123456789abcdef0
 	Zones     []string // Region with a, b and c
@@ -186,9 +186,4 @@ func (w *World) digestLocked(kind string) string {
 	w.serial[kind]++
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d/%s/%s/%d", w.Seed, w.AccountID, kind, w.serial[kind]))
 	return hex.EncodeToString(sum[:])
-}
-
-// arn forms the ARN of a resource of a regional service.
-func (w *World) arn(service, resource string) string {
-	return "arn:aws:" + service + ":" + w.Region + ":" + w.AccountID + ":" + resource
 }
