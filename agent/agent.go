@@ -82,7 +82,7 @@ type agent struct {
 	bus      *host.Bus
 	notifier *host.Notifier
 
-	bundles   bundleSource
+	aws       account
 	publisher *report.Publisher
 	state     boot.State
 }

@@ -16,39 +16,57 @@ import (
 	"github.com/joinery/joinery/agent/boot"
 	"github.com/joinery/joinery/agent/imds"
 	"github.com/joinery/joinery/agent/join"
+	"github.com/joinery/joinery/agent/proof"
 	"github.com/joinery/joinery/agent/report"
 	"github.com/joinery/joinery/api/v1alpha1"
 )
 
 // work ties the stages of the boot to this machine.
 func (a *agent) work(save func(boot.State) error) *boot.Work {
-	joiner := &join.Joiner{Paths: a.options.Paths, Units: a.units, Log: a.log}
+	joiner := &join.Joiner{Paths: a.options.Paths, Units: a.units, Prover: &a.aws, Log: a.log}
 	return &boot.Work{
 		Metadata: a.metadata, Membership: joiner, Joiner: joiner,
-		SetHostname: a.bus.SetHostname, Quiet: a.units.Quiet, Fetch: a.bundles.fetch,
+		SetHostname: a.bus.SetHostname, Quiet: a.units.Quiet, Fetch: a.aws.fetch,
 		Verify: a.verify, Report: a.report, Ready: a.notifier.Ready, Save: save,
 		State: a.state, BootID: a.bootID, Log: a.log,
 	}
 }
 
-// bundleSource reads join bundles. Its SSM client is made when the first is
-// read: a node that is joined needs none.
-type bundleSource struct{ client *ssm.Client }
+// account is what the node does with AWS, by the role of its instance: it reads
+// one parameter, and signs. The clients are made when they are first needed: a
+// node that is joined needs none.
+type account struct {
+	parameters *ssm.Client
+	signer     *proof.Signer
+}
 
-func (s *bundleSource) fetch(ctx context.Context, n join.Node) (*v1alpha1.JoinBundle, error) {
-	if s.client == nil {
-		c, err := config.LoadDefaultConfig(ctx,
-			config.WithRegion(n.Facts.Region),
-			// Many instances of a group boot together and share one limit:
-			// adaptive mode slows down before it is throttled.
-			config.WithRetryer(func() aws.Retryer { return retry.NewAdaptiveMode() }),
-			config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = imds.NewSDK() }))
-		if err != nil {
-			return nil, fmt.Errorf("configure AWS: %w", err)
-		}
-		s.client = ssm.NewFromConfig(c)
+func (c *account) connect(ctx context.Context, region string) error {
+	if c.parameters != nil {
+		return nil
 	}
-	return join.FetchBundle(ctx, s.client, n.Spec, time.Now())
+	loaded, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(region),
+		// Many instances of a group boot together and share one limit:
+		// adaptive mode slows down before it is throttled.
+		config.WithRetryer(func() aws.Retryer { return retry.NewAdaptiveMode() }),
+		config.WithEC2RoleCredentialOptions(func(o *ec2rolecreds.Options) { o.Client = imds.NewSDK() }))
+	if err != nil {
+		return fmt.Errorf("configure AWS: %w", err)
+	}
+	c.parameters, c.signer = ssm.NewFromConfig(loaded), proof.NewSigner(loaded)
+	return nil
+}
+
+func (c *account) fetch(ctx context.Context, n join.Node) (*v1alpha1.JoinBundle, error) {
+	if err := c.connect(ctx, n.Facts.Region); err != nil {
+		return nil, err
+	}
+	return join.FetchBundle(ctx, c.parameters, n.Spec, time.Now())
+}
+
+// Prove signs for a request, which is made with a bundle that was fetched.
+func (c *account) Prove(ctx context.Context, cluster string, request []byte) (string, error) {
+	return c.signer.Prove(ctx, cluster, request)
 }
 
 // nodeClient acts as the kubelet, by the certificate that the kubelet renews;

@@ -6,8 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"io"
 	"math/big"
+	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,10 +38,10 @@ func authority(t *testing.T) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// TestBundleIsReadWithTheInstancesRole uses nothing but the SDK's own
+// TestAccountIsTheInstancesRole uses nothing but the SDK's own
 // environment variables and the role that the metadata service hands out, as
 // an instance does.
-func TestBundleIsReadWithTheInstancesRole(t *testing.T) {
+func TestAccountIsTheInstancesRole(t *testing.T) {
 	w := &awssim.World{}
 	t.Cleanup(w.Close)
 	i, err := w.AddInstance(awssim.InstanceSpec{Role: "node"})
@@ -73,13 +76,39 @@ func TestBundleIsReadWithTheInstancesRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var source bundleSource
-	got, err := source.fetch(t.Context(), join.Node{Facts: identity.Facts{Region: "us-west-2"}, Spec: config.Spec})
+	var role account
+	got, err := role.fetch(t.Context(), join.Node{Facts: identity.Facts{Region: "us-west-2"}, Spec: config.Spec})
 	if err != nil || got.TokenID() != "abcdef" {
 		t.Fatalf("got %+v, %v", got, err)
 	}
 	calls := w.CallsTo("ssm", "GetParameter")
 	if len(calls) != 1 || calls[0].Principal != "node" {
 		t.Errorf("SSM saw %+v, want one call by the role node", calls)
+	}
+	checkProof(t, &role, i.ID)
+}
+
+// checkProof sends a proof as the controller does.
+func checkProof(t *testing.T, signer join.Prover, instanceID string) {
+	t.Helper()
+	const request = "the request"
+	url, err := signer.Prove(t.Context(), "demo", []byte(request))
+	if err != nil {
+		t.Fatal(err)
+	}
+	send, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range v1alpha1.ProofHeaders("demo", []byte(request)) {
+		send.Header.Set(name, value)
+	}
+	res, err := http.DefaultClient.Do(send)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(body), "assumed-role/node/"+instanceID+"<") {
+		t.Errorf("STS says %s %s, %v", res.Status, body, err)
 	}
 }

@@ -38,7 +38,7 @@ type (
 		Kind             string           `json:"kind"`
 		Discovery        discovery        `json:"discovery"`
 		NodeRegistration nodeRegistration `json:"nodeRegistration"`
-		Patches          *patches         `json:"patches,omitempty"`
+		Patches          patches          `json:"patches"`
 		Timeouts         timeouts         `json:"timeouts"`
 	}
 	discovery struct {
@@ -83,13 +83,11 @@ func JoinConfiguration(p Paths, n Node) ([]byte, error) {
 		},
 		// With file discovery an API server that is not there is the only thing
 		// to wait for, and the agent tries again by itself with a fresh bundle.
+		Patches:  patches{Directory: p.patches()},
 		Timeouts: timeouts{Discovery: "1m0s", KubeletHealthCheck: "4m0s", TLSBootstrap: "5m0s"},
 	}
 	if c.NodeRegistration.Taints == nil {
 		c.NodeRegistration.Taints = []corev1.Taint{}
-	}
-	if len(n.Spec.Kubelet) > 0 {
-		c.Patches = &patches{Directory: p.patches()}
 	}
 	data, err := yaml.Marshal(c)
 	if err != nil {
@@ -123,12 +121,13 @@ func nodeLabels(n Node) map[string]string {
 }
 
 // KubeletPatch returns what is merged into the cluster's KubeletConfiguration
-// for this node (RFC 7386), or nil.
+// for this node (RFC 7386). Unless the operator wants it otherwise, the kubelet
+// has its serving certificate signed by the cluster too, for the controller to
+// approve: with one that it signs itself nobody can tell it from an impostor.
 func KubeletPatch(s v1alpha1.KubeletSettings) ([]byte, error) {
-	if len(s) == 0 {
-		return nil, nil
-	}
-	data, err := yaml.Marshal(map[string]any(s))
+	patch := map[string]any{"serverTLSBootstrap": true}
+	maps.Copy(patch, s)
+	data, err := yaml.Marshal(patch)
 	if err != nil {
 		return nil, fmt.Errorf("encode kubelet settings: %w", err)
 	}

@@ -51,8 +51,12 @@ func TestKubeletPatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "patch.yaml", got)
-	if none, err := join.KubeletPatch(nil); none != nil || err != nil {
-		t.Errorf("got %q, %v without settings", none, err)
+	for want, settings := range map[string]v1alpha1.KubeletSettings{
+		"serverTLSBootstrap: true\n": nil, "serverTLSBootstrap: false\n": {"serverTLSBootstrap": false},
+	} {
+		if got, err := join.KubeletPatch(settings); string(got) != want || err != nil {
+			t.Errorf("%v: got %q, %v", settings, got, err)
+		}
 	}
 }
 

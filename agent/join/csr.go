@@ -3,7 +3,6 @@ package join
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -75,18 +74,36 @@ func (e *PendingError) Error() string {
 	return fmt.Sprintf("certificate request %s is not approved after %s: does the cluster's joinery-controller run?", e.Request, e.After)
 }
 
-// RequestCertificate makes a key, asks for a client certificate for the node's
-// name, and waits for it up to wait. Errors are *DeniedError, *SignerError,
-// *PendingError and those of the API server.
-func RequestCertificate(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, nodeName string, wait time.Duration) (Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return Certificate{}, fmt.Errorf("make key: %w", err)
-	}
-	request, err := newRequest(key, nodeName)
+// Prover proves which instance a certificate request comes from;
+// proof.Signer in production.
+type Prover interface {
+	// Prove returns the text for the annotation v1alpha1.STSProofAnnotation.
+	Prove(ctx context.Context, cluster string, request []byte) (string, error)
+}
+
+// Request is a certificate that a node asks for.
+type Request struct {
+	// Cluster and Node are the names of both.
+	Cluster, Node string
+	// Key is the node's own.
+	Key *ecdsa.PrivateKey
+	// Prover proves which instance asks.
+	Prover Prover
+}
+
+// RequestCertificate asks for a client certificate for the node's name, and
+// waits for it up to wait. Errors are *DeniedError, *SignerError, *PendingError,
+// those of the prover and those of the API server.
+func RequestCertificate(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r Request, wait time.Duration) (Certificate, error) {
+	request, err := newRequest(r.Key, r.Node)
 	if err != nil {
 		return Certificate{}, err
 	}
+	evidence, err := r.Prover.Prove(ctx, r.Cluster, request.Spec.Request)
+	if err != nil {
+		return Certificate{}, err
+	}
+	request.Annotations = map[string]string{v1alpha1.STSProofAnnotation: evidence}
 	made, err := client.Create(ctx, request, metav1.CreateOptions{})
 	if err != nil {
 		return Certificate{}, fmt.Errorf("request certificate: %w", err)
@@ -101,7 +118,7 @@ func RequestCertificate(ctx context.Context, client certificatesclient.Certifica
 	if err != nil {
 		return Certificate{}, err
 	}
-	return checkIssued(last.Status.Certificate, key, nodeName)
+	return checkIssued(last.Status.Certificate, r.Key, r.Node)
 }
 
 // newRequest returns the request that kubelets make for themselves: the

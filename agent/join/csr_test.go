@@ -5,7 +5,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -18,6 +20,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/joinery/joinery/agent/join"
+	"github.com/joinery/joinery/api/v1alpha1"
 )
 
 // cluster returns a client whose API server names requests as a real one does,
@@ -40,6 +43,47 @@ func cluster(t *testing.T, delay time.Duration, decide func(*certificatesv1.Cert
 		return false, nil, nil
 	})
 	return c
+}
+
+// evidence stands for the instance's credentials: it says what it was asked to
+// prove.
+type evidence struct{ fails error }
+
+func (e evidence) Prove(_ context.Context, cluster string, request []byte) (string, error) {
+	return fmt.Sprintf("%s %x", cluster, sha256.Sum256(request)), e.fails
+}
+
+func asked(t *testing.T, node string) join.Request {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return join.Request{Cluster: "demo", Node: node, Key: key, Prover: evidence{}}
+}
+
+func TestRequestCarriesItsProof(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := newAuthority(t)
+		c := cluster(t, time.Second, func(r *certificatesv1.CertificateSigningRequest) {
+			if want, _ := (evidence{}).Prove(t.Context(), "demo", r.Spec.Request); r.Annotations[v1alpha1.STSProofAnnotation] != want {
+				t.Errorf("annotations %q: expected the proof %q", r.Annotations, want)
+			}
+			r.Status.Certificate = ca.sign(t, r)
+		})
+		client := c.CertificatesV1().CertificateSigningRequests()
+		if _, err := join.RequestCertificate(t.Context(), client, asked(t, "n"), time.Minute); err != nil {
+			t.Error(err)
+		}
+		ask, no := asked(t, "n"), errors.New("no credentials")
+		ask.Prover = evidence{no}
+		if _, err := join.RequestCertificate(t.Context(), client, ask, time.Minute); !errors.Is(err, no) {
+			t.Errorf("got %v without a proof", err)
+		}
+		if made, err := client.List(t.Context(), metav1.ListOptions{}); err != nil || len(made.Items) != 1 {
+			t.Errorf("%d requests, %v: expected none without a proof", len(made.Items), err)
+		}
+	})
 }
 
 func decision(kind certificatesv1.RequestConditionType, reason string) func(*certificatesv1.CertificateSigningRequest) {
@@ -78,7 +122,7 @@ func TestRequestCertificate(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := cluster(t, tc.delay, tc.decide)
 				began := time.Now()
-				cert, err := join.RequestCertificate(t.Context(), c.CertificatesV1().CertificateSigningRequests(), name, 4*time.Minute)
+				cert, err := join.RequestCertificate(t.Context(), c.CertificatesV1().CertificateSigningRequests(), asked(t, name), 4*time.Minute)
 				if !tc.want(err) {
 					t.Errorf("got %v", err)
 				}
@@ -123,7 +167,7 @@ func TestRequestSurvivesABrokenWatch(t *testing.T) {
 		c := cluster(t, 10*time.Second, func(r *certificatesv1.CertificateSigningRequest) { r.Status.Certificate = ca.sign(t, r) })
 		c.PrependWatchReactor("*", clienttesting.DefaultWatchReactor(nil, errors.New("too many requests")))
 		began := time.Now()
-		if _, err := join.RequestCertificate(t.Context(), c.CertificatesV1().CertificateSigningRequests(), "n", time.Minute); err != nil {
+		if _, err := join.RequestCertificate(t.Context(), c.CertificatesV1().CertificateSigningRequests(), asked(t, "n"), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > 11*time.Second {

@@ -1,8 +1,9 @@
 // Package join makes a machine a node: it fetches the join bundle from SSM,
 // asks the cluster for a short-lived certificate of its own name, runs kubeadm
 // join with that certificate and the pinned CA, and checks that the Node is
-// there. A bootstrap token is worth only the request: it is sent to the API
-// server and never written to disk or put on a command line.
+// there. A bootstrap token is worth only the request, and the request only with the
+// proof of being the instance that it names; the token is sent to the API server
+// and never written to disk or put on a command line.
 package join
 
 import (
@@ -73,6 +74,7 @@ func (p Paths) ca() string { return filepath.Join(p.Kubernetes, "pki", "ca.crt")
 func (p Paths) clientPEM() string {
 	return filepath.Join(p.Kubelet, "pki", "kubelet-client-current.pem")
 }
+func (p Paths) key() string        { return filepath.Join(p.Run, "node.key") }
 func (p Paths) discovery() string  { return filepath.Join(p.Run, "discovery.conf") }
 func (p Paths) joinConfig() string { return filepath.Join(p.Run, "join.yaml") }
 func (p Paths) patches() string    { return filepath.Join(p.Run, "patches") }

@@ -33,9 +33,10 @@ func (e *MachineError) Slow() bool { return true }
 
 // Joiner joins this machine. Its fields must be set.
 type Joiner struct {
-	Paths Paths
-	Units unitDriver
-	Log   *slog.Logger
+	Paths  Paths
+	Units  unitDriver
+	Prover Prover
+	Log    *slog.Logger
 }
 
 // Joined says why the machine does not hold the identity of that name, or nil.
@@ -58,11 +59,7 @@ func (j *Joiner) Configure(n Node) error {
 	if err != nil {
 		return err
 	}
-	if patch == nil {
-		if err := os.RemoveAll(j.Paths.patches()); err != nil {
-			return fmt.Errorf("configure kubelet: %w", err)
-		}
-	} else if err := atomicfile.Write(j.Paths.kubeletPatch(), patch); err != nil {
+	if err := atomicfile.Write(j.Paths.kubeletPatch(), patch); err != nil {
 		return err
 	}
 	return atomicfile.Write(j.Paths.joinConfig(), config)
@@ -75,7 +72,12 @@ func (j *Joiner) Request(ctx context.Context, n Node, b *v1alpha1.JoinBundle) (C
 	if err != nil {
 		return Certificate{}, fmt.Errorf("make client of %s: %w", b.Endpoint, err)
 	}
-	return RequestCertificate(ctx, client.CertificateSigningRequests(), n.Name, decisionWait)
+	key, err := ownKey(j.Paths.key())
+	if err != nil {
+		return Certificate{}, err
+	}
+	return RequestCertificate(ctx, client.CertificateSigningRequests(),
+		Request{Cluster: b.Cluster, Node: n.Name, Key: key, Prover: j.Prover}, decisionWait)
 }
 
 // Join runs kubeadm with a certificate; the machine must be configured and not
@@ -102,6 +104,10 @@ func (j *Joiner) EnsureKubelet(ctx context.Context, restart bool) error {
 	// A crash right after kubeadm was done would have left them for good.
 	if err := removeSecrets(j.Paths); err != nil {
 		return err
+	}
+	// Until now a failed join may have been tried again with the same key.
+	if err := remove(j.Paths.key()); err != nil {
+		return fmt.Errorf("remove join secrets: %w", err)
 	}
 	if err := j.Units.Enable(ctx, KubeletUnit); err != nil {
 		return err

@@ -34,7 +34,7 @@ func stub(t *testing.T, p join.Paths, script string) {
 
 func joiner(p join.Paths) (*join.Joiner, *units, *bytes.Buffer) {
 	u, out := &units{}, &bytes.Buffer{}
-	return &join.Joiner{Paths: p, Units: u, Log: slog.New(slog.NewTextHandler(out, nil))}, u, out
+	return &join.Joiner{Paths: p, Units: u, Prover: evidence{}, Log: slog.New(slog.NewTextHandler(out, nil))}, u, out
 }
 
 // joinNow does what the stages of a boot do one after the other.
@@ -193,5 +193,36 @@ func TestResetForgetsTheOtherNode(t *testing.T) {
 	}
 	if u.calls[0] != "disable kubelet.service" || u.calls[1] != "stop kubelet.service" {
 		t.Errorf("systemd was asked %v: the kubelet must go before its files", u.calls)
+	}
+}
+
+// An agent that asks again is the same one to the approver, until it has joined.
+func TestKeyIsKeptUntilJoined(t *testing.T) {
+	p := paths(t)
+	server := newAPIServer(t, newAuthority(t))
+	stub(t, p, "exit 1")
+	j, _, _ := joiner(p)
+	n := node(t, nil)
+	first, err := j.Request(t.Context(), n, server.bundle())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.Join(t.Context(), server.bundle(), first); err == nil {
+		t.Fatal("joined with a kubeadm that fails")
+	}
+	again, _, _ := joiner(p)
+	second, err := again.Request(t.Context(), n, server.bundle())
+	if err != nil || second.Key != first.Key {
+		t.Errorf("a restarted agent asks with another key (%v)", err)
+	}
+	if err := j.EnsureKubelet(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if left := filesWith(t, p.Run, "PRIVATE KEY"); len(left) > 0 {
+		t.Errorf("the key is left in %s", left)
+	}
+	third, err := again.Request(t.Context(), n, server.bundle())
+	if err != nil || third.Key == first.Key {
+		t.Errorf("the key of a node that has joined is used again (%v)", err)
 	}
 }

@@ -68,6 +68,6 @@ func checkIssued(pemData []byte, key *ecdsa.PrivateKey, nodeName string) (Certif
 	if err != nil {
 		return Certificate{}, fmt.Errorf("encode key: %w", err)
 	}
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der})
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der})
 	return Certificate{Certificate: pemData, Key: v1alpha1.Secret(keyPEM)}, nil
 }
