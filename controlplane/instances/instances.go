@@ -40,6 +40,12 @@ type Instance struct {
 	Zone string
 	// VPC such as vpc-0123; empty once terminated.
 	VPC string
+	// PrivateDNSName and PublicDNSName are the names that EC2 gave it; either may
+	// be empty.
+	PrivateDNSName, PublicDNSName string
+	// Addresses are all of its IP addresses, of every interface, public ones
+	// included.
+	Addresses []netip.Addr
 	// LaunchTime is when the instance was last started.
 	LaunchTime time.Time
 	// Cluster is the value of the tag v1alpha1.ClusterTag.
@@ -64,6 +70,12 @@ type Group struct {
 	// Lifecycles maps an instance id to its lifecycle state, such as Pending,
 	// InService or Terminating:Wait.
 	Lifecycles map[string]string
+	// WarmPool is the state that the group's warm pool keeps its instances in:
+	// Stopped, Running or Hibernated; empty for a group without a pool.
+	WarmPool string
+	// Templates maps an instance id to the launch template version that it was
+	// launched from; nil for one of a launch configuration.
+	Templates map[string]*astypes.LaunchTemplateSpecification
 }
 
 // Managed says that the group carries both discovery tags for cluster, as
@@ -80,6 +92,8 @@ type describer interface {
 
 type groupDescriber interface {
 	DescribeAutoScalingGroups(context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error)
+	DescribeAutoScalingInstances(context.Context, *autoscaling.DescribeAutoScalingInstancesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingInstancesOutput, error)
+	DescribeWarmPool(context.Context, *autoscaling.DescribeWarmPoolInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeWarmPoolOutput, error)
 }
 
 // Reader asks EC2 and Auto Scaling. It keeps nothing: who judges identities
@@ -136,6 +150,7 @@ func fromEC2(i types.Instance) Instance {
 	out := Instance{
 		ID: aws.ToString(i.InstanceId), PrivateIP: aws.ToString(i.PrivateIpAddress),
 		VPC: aws.ToString(i.VpcId), LaunchTime: aws.ToTime(i.LaunchTime),
+		PrivateDNSName: aws.ToString(i.PrivateDnsName), PublicDNSName: aws.ToString(i.PublicDnsName), Addresses: addresses(i),
 	}
 	if i.State != nil {
 		out.State = string(i.State.Name)
@@ -154,6 +169,31 @@ func fromEC2(i types.Instance) Instance {
 	return out
 }
 
+// addresses are those of all interfaces. What does not parse is left out: it can
+// only be missed, never granted.
+func addresses(i types.Instance) []netip.Addr {
+	texts := []*string{i.PrivateIpAddress, i.PublicIpAddress, i.Ipv6Address}
+	for _, n := range i.NetworkInterfaces {
+		for _, a := range n.PrivateIpAddresses {
+			texts = append(texts, a.PrivateIpAddress)
+			if a.Association != nil {
+				texts = append(texts, a.Association.PublicIp)
+			}
+		}
+		for _, a := range n.Ipv6Addresses {
+			texts = append(texts, a.Ipv6Address)
+		}
+	}
+	var out []netip.Addr
+	for _, text := range texts {
+		if a, err := netip.ParseAddr(aws.ToString(text)); err == nil {
+			out = append(out, a)
+		}
+	}
+	slices.SortFunc(out, netip.Addr.Compare)
+	return slices.Compact(out)
+}
+
 // Group returns the group of that name, or nil when there is none.
 func (r *Reader) Group(ctx context.Context, name string) (*Group, error) {
 	out, err := r.groups.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: []string{name}})
@@ -169,12 +209,19 @@ func (r *Reader) Group(ctx context.Context, name string) (*Group, error) {
 }
 
 func fromAutoScaling(g astypes.AutoScalingGroup) *Group {
-	out := &Group{Name: aws.ToString(g.AutoScalingGroupName), Tags: map[string]string{}, Lifecycles: map[string]string{}}
+	out := &Group{
+		Name: aws.ToString(g.AutoScalingGroupName), Tags: map[string]string{},
+		Lifecycles: map[string]string{}, Templates: map[string]*astypes.LaunchTemplateSpecification{},
+	}
+	if g.WarmPoolConfiguration != nil {
+		out.WarmPool = string(g.WarmPoolConfiguration.PoolState)
+	}
 	for _, t := range g.Tags {
 		out.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
 	for _, i := range g.Instances {
-		out.Lifecycles[aws.ToString(i.InstanceId)] = string(i.LifecycleState)
+		id := aws.ToString(i.InstanceId)
+		out.Lifecycles[id], out.Templates[id] = string(i.LifecycleState), i.LaunchTemplate
 	}
 	return out
 }

@@ -3,6 +3,7 @@ package instances_test
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -67,7 +68,7 @@ func TestReader(t *testing.T) {
 		t.Errorf("%d calls for %d ids", n, len(ids))
 	}
 	again, err := r.ByPrivateIP(t.Context(), netip.MustParseAddr(found[0].PrivateIP))
-	if err != nil || len(again) != 1 || again[0] != found[0] {
+	if err != nil || len(again) != 1 || !reflect.DeepEqual(again[0], found[0]) {
 		t.Errorf("by address: %+v, %v", again, err)
 	}
 	w.Terminate(i.ID)
