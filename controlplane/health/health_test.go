@@ -1,0 +1,155 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/joinery/joinery/controlplane/health"
+	"github.com/joinery/joinery/controlplane/leader"
+	"github.com/joinery/joinery/controlplane/progress"
+)
+
+func get(h http.Handler) (int, string) {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
+	return rec.Code, rec.Body.String()
+}
+
+func says(name, found string, err error) health.Check {
+	return health.Check{Name: name, Look: func(context.Context) (string, error) { return found, err }}
+}
+
+func TestEveryCheckHasItsLine(t *testing.T) {
+	code, body := get(health.Handler(says("a", "", nil), says("b", "since noon", nil)))
+	if want := "[+] a\n[+] b: since noon\nok\n"; code != http.StatusOK || body != want {
+		t.Errorf("%d %q, want %q", code, body, want)
+	}
+	code, body = get(health.Handler(says("a", "", errors.New("away")), says("b", "x", nil)))
+	if want := "[-] a: away\n[+] b: x\nfailed\n"; code != http.StatusServiceUnavailable || body != want {
+		t.Errorf("%d %q, want %q", code, body, want)
+	}
+}
+
+func TestACheckThatHangsIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		code, body := get(health.Handler(says("a", "", nil), health.Check{Name: "b", Look: func(ctx context.Context) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		}}))
+		if code != http.StatusServiceUnavailable || !strings.Contains(body, "[+] a\n[-] b: ") || time.Since(began) > 5*time.Second {
+			t.Errorf("%d %q after %s", code, body, time.Since(began))
+		}
+	})
+}
+
+func TestAPIServer(t *testing.T) {
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := health.APIServer(client.Discovery().RESTClient())
+	if _, err := c.Look(t.Context()); err != nil {
+		t.Errorf("a ready one: %v", err)
+	}
+	status = http.StatusForbidden
+	if _, err := c.Look(t.Context()); err == nil {
+		t.Error("one that refuses is taken for ready")
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	at := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name     string
+		provider aws.CredentialsProvider
+		found    string
+		fails    bool
+	}{
+		{"for ever", provider{aws.Credentials{AccessKeyID: "a"}, nil}, "", false},
+		{"for a while", provider{aws.Credentials{CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil}, "until ", false},
+		{"expired", provider{aws.Credentials{CanExpire: true, Expires: at.AddDate(-20, 0, 0)}, nil}, "", true},
+		{"away", provider{aws.Credentials{}, errors.New("IMDS: timeout")}, "", true},
+		{"none", nil, "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			found, err := health.Credentials(tt.provider).Look(t.Context())
+			if (err != nil) != tt.fails || !strings.HasPrefix(found, tt.found) {
+				t.Errorf("%q, %v", found, err)
+			}
+		})
+	}
+}
+
+type provider struct {
+	credentials aws.Credentials
+	err         error
+}
+
+func (p provider) Retrieve(context.Context) (aws.Credentials, error) { return p.credentials, p.err }
+
+func TestConfigAndLeadership(t *testing.T) {
+	broken := errors.New("spec.cluster: required")
+	if _, err := health.Config(func() error { return broken }).Look(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("broken config: %v", err)
+	}
+	if _, err := health.Config(func() error { return nil }).Look(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for leads, want := range map[bool]string{true: "leading=true", false: "leading=false"} {
+		if got, err := health.Leadership(func() bool { return leads }).Look(t.Context()); got != want || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}
+
+func TestServicesThatAreStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &progress.Board{}
+		s := b.WatchRounds(leader.Service{Name: "token", Run: func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}}, 15*time.Minute)
+		var away error
+		h := health.Handler(health.Services(b, health.Check{Name: "api-server", Look: func(context.Context) (string, error) { return "", away }}))
+		expect := func(when string, code int, text string) {
+			t.Helper()
+			if got, body := get(h); got != code || !strings.Contains(body, text) {
+				t.Errorf("%s: %d %q, want %d with %q", when, got, body, code, text)
+			}
+		}
+		expect("standing by", http.StatusOK, "token idle")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(10 * time.Minute)
+		expect("in time", http.StatusOK, "token 10m0s ago")
+		time.Sleep(10 * time.Minute)
+		expect("stuck", http.StatusServiceUnavailable, "no progress for too long: token 20m0s ago")
+		away = errors.New("connection refused")
+		expect("without an API server", http.StatusOK, "waiting for the API server: connection refused")
+		away = nil
+		b.Done("token")
+		expect("after a round", http.StatusOK, "token 0s ago")
+		cancel()
+		<-done
+	})
+}
