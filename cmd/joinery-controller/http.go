@@ -13,23 +13,22 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// probes answer for a whole process.
+type probes struct {
+	// alive: it runs, and if it leads, its services get something done.
+	alive http.Handler
+	// ready: it could lead now.
+	ready http.Handler
+}
+
 // handler serves /metrics, /decisions (the autoscaler's last rounds), /healthz
-// (the process answers) and /readyz (the API server answers too, so this master
-// could lead).
-func handler(reg *prometheus.Registry, decisions http.Handler, ready func(context.Context) error, leading func() bool) http.Handler {
+// and /readyz.
+func handler(reg *prometheus.Registry, decisions http.Handler, p probes) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 	mux.Handle("GET /decisions", decisions)
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
-		defer cancel()
-		if err := ready(ctx); err != nil {
-			http.Error(w, "API server: "+err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintf(w, "ok leading=%t\n", leading())
-	})
+	mux.Handle("GET /healthz", p.alive)
+	mux.Handle("GET /readyz", p.ready)
 	return mux
 }
 

@@ -14,8 +14,8 @@ import (
 	"runtime/debug"
 	"syscall"
 
-	"github.com/robfig/cron/v3"
 	"github.com/spf13/cobra"
+	"sigs.k8s.io/yaml"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 )
@@ -58,11 +58,15 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return run(cmd.Context(), c, slog.New(slog.NewTextHandler(stderr, nil)))
+			broken := func() error {
+				_, err := load(file)
+				return err
+			}
+			return run(cmd.Context(), c, broken, slog.New(slog.NewTextHandler(stderr, nil)))
 		},
 	}
-	validate := &cobra.Command{
-		Use: "validate", Short: "Say what is wrong with a configuration", Args: cobra.NoArgs,
+	check := &cobra.Command{
+		Use: "check-config", Short: "Say everything that is wrong with a configuration and the files that it names", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if _, err := load(file); err != nil {
 				return err
@@ -71,10 +75,10 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			return nil
 		},
 	}
-	for _, c := range []*cobra.Command{run, validate} {
+	for _, c := range []*cobra.Command{run, check} {
 		c.Flags().StringVar(&file, "config", defaultConfig, "the ControllerConfig to use")
 	}
-	root.AddCommand(run, validate, &cobra.Command{
+	root.AddCommand(run, check, &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			fmt.Fprintln(cmd.OutOrStdout(), version())
@@ -84,23 +88,50 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	return root
 }
 
-// load reads the configuration and whatever in it only this program can judge.
+// load reads the configuration and the files that it names. What is wrong with
+// any of them is in one *v1alpha1.InvalidError.
 func load(file string) (*v1alpha1.ControllerConfig, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
+	all := &v1alpha1.InvalidError{Kind: v1alpha1.KindControllerConfig}
+	add := func(err error) error {
+		var invalid *v1alpha1.InvalidError
+		if errors.As(err, &invalid) {
+			all.Problems = append(all.Problems, invalid.Problems...)
+			return nil
+		}
+		return err
+	}
 	c, err := v1alpha1.DecodeControllerConfig(text)
-	if err != nil {
+	if err := add(err); err != nil {
 		return nil, fmt.Errorf("read config %s: %w", file, err)
 	}
-	if _, err := cron.ParseStandard(c.Spec.Token.Schedule); err != nil {
-		return nil, fmt.Errorf("read config %s: spec.token.schedule: %w", file, err)
-	}
-	if _, err := readFacts(c.Spec.Autoscaler); err != nil {
+	if _, err := readFacts(filesNamed(text)); add(err) != nil {
 		return nil, fmt.Errorf("read config %s: %w", file, err)
+	}
+	if len(all.Problems) > 0 {
+		return nil, fmt.Errorf("read config %s: %w", file, all)
 	}
 	return c, nil
+}
+
+// filesNamed returns the settings that name files, out of a configuration that
+// may be invalid in everything else.
+func filesNamed(config []byte) v1alpha1.AutoscalerSettings {
+	var c struct {
+		Spec struct {
+			Autoscaler struct {
+				Prices          string `json:"prices"`
+				SchedulerConfig string `json:"schedulerConfig"`
+			} `json:"autoscaler"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal(config, &c); err != nil {
+		return v1alpha1.AutoscalerSettings{} // the decoder says why
+	}
+	return v1alpha1.AutoscalerSettings{Prices: c.Spec.Autoscaler.Prices, SchedulerConfig: c.Spec.Autoscaler.SchedulerConfig}
 }
 
 func version() string {

@@ -4,17 +4,28 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/leader"
+	"github.com/joinery/joinery/controlplane/progress"
+	"github.com/joinery/joinery/controlplane/token"
 )
 
 func write(t *testing.T, text string) string {
@@ -26,7 +37,7 @@ func write(t *testing.T, text string) string {
 	return file
 }
 
-func TestValidateListsEveryProblem(t *testing.T) {
+func TestCheckConfigListsEveryProblem(t *testing.T) {
 	file := write(t, `
 apiVersion: joinery.dev/v1alpha1
 kind: ControllerConfig
@@ -37,7 +48,7 @@ spec:
 `)
 	var out bytes.Buffer
 	c := command(&out, &out)
-	c.SetArgs([]string{"validate", "--config", file})
+	c.SetArgs([]string{"check-config", "--config", file})
 	err := c.Execute()
 	if err == nil {
 		t.Fatal("no error")
@@ -50,7 +61,7 @@ spec:
 	}
 }
 
-func TestValidateJudgesTheSchedule(t *testing.T) {
+func TestCheckConfigJudgesTheSchedule(t *testing.T) {
 	file := write(t, `
 apiVersion: joinery.dev/v1alpha1
 kind: ControllerConfig
@@ -69,13 +80,13 @@ spec: {cluster: demo, endpoint: "10.0.0.1:6443", approver: {stsProof: off}, toke
 `)
 	var out bytes.Buffer
 	c := command(&out, &out)
-	c.SetArgs([]string{"validate", "--config", file})
+	c.SetArgs([]string{"check-config", "--config", file})
 	if err := c.Execute(); err != nil || !strings.Contains(out.String(), "valid") {
 		t.Errorf("%v: %s", err, &out)
 	}
 }
 
-func TestValidateReadsTheFilesThatAreNamed(t *testing.T) {
+func TestCheckConfigReadsTheFilesThatAreNamed(t *testing.T) {
 	put := func(name, text string) string {
 		path := filepath.Join(t.TempDir(), name)
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -118,27 +129,90 @@ func TestMissingConfigIsNotInvalid(t *testing.T) {
 	}
 }
 
-func TestProbes(t *testing.T) {
-	away := errors.New("connection refused")
-	var down error
-	h := handler(prometheus.NewRegistry(), &scaler{}, func(context.Context) error { return down }, func() bool { return true })
-	get := func(path string) (int, string) {
+// One run says everything: what is wrong with the document, with values, and
+// with each file that it names.
+func TestCheckConfigSaysEverythingAtOnce(t *testing.T) {
+	file := write(t, `
+apiVersion: joinery.dev/v1alpha1
+kind: ControllerConfig
+spec:
+  colour: red
+  token: {schedule: "61 * * * *"}
+  autoscaler: {prices: /nowhere/prices.csv, schedulerConfig: /nowhere/scheduler.yaml, drainTimeout: -1s}
+`)
+	_, err := load(file)
+	var invalid *v1alpha1.InvalidError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("got %v", err)
+	}
+	got := map[string]bool{}
+	for _, p := range invalid.Problems {
+		got[p.Field] = true
+	}
+	for _, want := range []string{"spec.cluster", "spec.colour", "spec.token.schedule", "spec.approver.nodeRoles",
+		"spec.autoscaler.drainTimeout", "spec.autoscaler.prices", "spec.autoscaler.schedulerConfig"} {
+		if !got[want] {
+			t.Errorf("%s is not among the problems: %v", want, invalid.Problems)
+		}
+	}
+}
+
+func TestProbesAreServed(t *testing.T) {
+	said := func(text string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) })
+	}
+	h := handler(prometheus.NewRegistry(), &scaler{}, probes{alive: said("alive"), ready: said("ready")})
+	for path, want := range map[string]string{"/healthz": "alive", "/readyz": "ready", "/decisions": "does not lead"} {
 		rec := httptest.NewRecorder()
 		h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, path, nil))
-		return rec.Code, rec.Body.String()
+		if !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%s: %d %s", path, rec.Code, rec.Body)
+		}
 	}
-	if code, body := get("/readyz"); code != http.StatusOK || !strings.Contains(body, "leading=true") {
-		t.Errorf("readyz: %d %s", code, body)
+}
+
+func TestServicesWithRoundsAreServices(t *testing.T) {
+	var s v1alpha1.ControllerSpec
+	c, err := v1alpha1.DecodeControllerConfig([]byte(`{apiVersion: joinery.dev/v1alpha1, kind: ControllerConfig, spec: {cluster: demo, approver: {stsProof: off}}}`))
+	if err != nil {
+		t.Fatal(err)
 	}
-	down = away
-	if code, body := get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "connection refused") {
-		t.Errorf("readyz without API server: %d %s", code, body)
+	s = c.Spec
+	p, err := assemble(s, aws.Config{Region: "us-west-2"}, fake.NewClientset(), record.NewFakeRecorder(1), prometheus.NewRegistry(), slog.New(slog.DiscardHandler), &progress.Board{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if code, _ := get("/healthz"); code != http.StatusOK {
-		t.Errorf("healthz: %d", code)
+	for name := range rounds {
+		if !slices.ContainsFunc(p.services, func(s leader.Service) bool { return s.Name == name }) {
+			t.Errorf("no service is called %s", name)
+		}
 	}
-	if code, _ := get("/decisions"); code != http.StatusServiceUnavailable {
-		t.Errorf("decisions of a standby: %d", code)
+	if got := watched(&progress.Board{}, p.services); len(got) != len(p.services) {
+		t.Errorf("%d of %d services are watched", len(got), len(p.services))
+	}
+}
+
+func TestRotationsAreProgress(t *testing.T) {
+	done := 0
+	b := beat{token.NewMetrics(prometheus.NewRegistry(), nil), func() { done++ }}
+	b.Published(time.Now())
+	b.Trouble(errors.New("throttled"))
+	if done != 1 {
+		t.Errorf("%d rounds: expected one, that which succeeded", done)
+	}
+}
+
+func TestIdentityShowsWhoLeads(t *testing.T) {
+	reg, leads := prometheus.NewRegistry(), false
+	registerIdentity(reg, func() bool { return leads })
+	for _, leads = range []bool{false, true} {
+		all, err := reg.Gather()
+		if err != nil || len(all) != 2 {
+			t.Fatalf("%v: %v", all, err)
+		}
+		if got := all[1].GetMetric()[0].GetGauge().GetValue(); all[1].GetName() != "joinery_leader" || (got == 1) != leads {
+			t.Errorf("leads %t: %s %v", leads, all[1].GetName(), got)
+		}
 	}
 }
 

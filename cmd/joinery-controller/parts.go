@@ -23,6 +23,7 @@ import (
 	"github.com/joinery/joinery/controlplane/instances"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/nodes"
+	"github.com/joinery/joinery/controlplane/progress"
 	"github.com/joinery/joinery/controlplane/token"
 )
 
@@ -41,10 +42,12 @@ type assembly struct {
 	events record.EventRecorder
 	reg    *prometheus.Registry
 	log    *slog.Logger
+	// progress hears of the rounds of services that have some.
+	progress *progress.Board
 }
 
-func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interface, events record.EventRecorder, reg *prometheus.Registry, log *slog.Logger) (*parts, error) {
-	a := assembly{spec: s, aws: c, client: client, events: events, reg: reg, log: log}
+func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interface, events record.EventRecorder, reg *prometheus.Registry, log *slog.Logger, board *progress.Board) (*parts, error) {
+	a := assembly{spec: s, aws: c, client: client, events: events, reg: reg, log: log, progress: board}
 	rotator, err := a.rotator()
 	if err != nil {
 		return nil, err
@@ -62,6 +65,7 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 		{Name: "token-watch", Run: func(ctx context.Context) error { return token.Watch(ctx, client, s.Cluster, rotator.Wake) }},
 		{Name: "csr", Run: a.approver(finder, rotator)},
 		{Name: "nodes", Run: janitor.Run},
+		a.posture(),
 	}}
 	if !s.Autoscaler.Disabled {
 		p.services = append(p.services, leader.Service{Name: "autoscaler", Run: p.scaler.run})
@@ -81,7 +85,7 @@ func (a assembly) rotator() (*token.Rotator, error) {
 		Source: bundle.Source{
 			Name: a.spec.Cluster, Endpoint: a.spec.Endpoint, CAFile: a.spec.CAFile, Version: a.client.Discovery(),
 		},
-		Observer: token.NewMetrics(a.reg, a.foreignBundle),
+		Observer: beat{token.NewMetrics(a.reg, a.foreignBundle), func() { a.progress.Done("token") }},
 		Log:      a.log,
 	}, token.Options{
 		Schedule: schedule, TTL: a.spec.Token.TTL.Duration, Overlap: a.spec.Token.Overlap.Duration, Recheck: 5 * time.Minute,
@@ -91,8 +95,7 @@ func (a assembly) rotator() (*token.Rotator, error) {
 // foreignBundle warns where operators look that the parameter is somebody
 // else's; until that is mended no new token reaches a node.
 func (a assembly) foreignBundle(e *bundle.NotOursError) {
-	lease := &corev1.ObjectReference{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: metav1.NamespaceSystem, Name: leader.LeaseName}
-	a.events.Event(lease, corev1.EventTypeWarning, "ForeignJoinBundle", e.Error())
+	a.events.Event(theLease(), corev1.EventTypeWarning, "ForeignJoinBundle", e.Error())
 }
 
 // approver returns a service that makes a new Approver for each run, as an

@@ -23,11 +23,13 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/leader"
+	"github.com/joinery/joinery/controlplane/progress"
 )
 
 // run is the program: it returns when ctx ends, when the Lease is lost, or when
-// something is wrong that only an operator can mend.
-func run(ctx context.Context, c *v1alpha1.ControllerConfig, log *slog.Logger) error {
+// something is wrong that only an operator can mend. broken says what is wrong
+// with the configuration on disk.
+func run(ctx context.Context, c *v1alpha1.ControllerConfig, broken func() error, log *slog.Logger) error {
 	// Before anything that takes time: unhandled, a SIGHUP would end the process.
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
@@ -46,7 +48,9 @@ func run(ctx context.Context, c *v1alpha1.ControllerConfig, log *slog.Logger) er
 	election := leader.NewElection(client, identity(), log)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	p, err := assemble(c.Spec, awsConfig, client, recorder(ctx, client), reg, log)
+	registerIdentity(reg, election.Leading)
+	board := &progress.Board{}
+	p, err := assemble(c.Spec, awsConfig, client, recorder(ctx, client), reg, log, board)
 	if err != nil {
 		return err
 	}
@@ -57,12 +61,12 @@ func run(ctx context.Context, c *v1alpha1.ControllerConfig, log *slog.Logger) er
 	served := make(chan error, 1)
 	go func() {
 		defer stop() // without metrics and probes nobody would see what goes wrong
-		served <- serve(ctx, listener, handler(reg, p.scaler, ready(client), election.Leading), log)
+		served <- serve(ctx, listener, handler(reg, p.scaler, newProbes(client, awsConfig.Credentials, broken, board, election.Leading)), log)
 	}()
 	go rotateOnHangup(ctx, hangups, p.rotator.Rotate, election.Leading, log)
 
 	log.Info("joinery-controller", "version", version(), "cluster", c.Spec.Cluster, "region", c.Spec.Region, "vpc", c.Spec.VPCID, "metrics", listener.Addr())
-	err = election.Run(ctx, p.services...)
+	err = election.Run(ctx, watched(board, p.services)...)
 	stop()
 	if failed := <-served; err == nil {
 		err = failed
@@ -99,12 +103,6 @@ func recorder(ctx context.Context, client kubernetes.Interface) record.EventReco
 	b := record.NewBroadcaster(record.WithContext(ctx))
 	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events(metav1.NamespaceAll)})
 	return b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "joinery-controller"})
-}
-
-func ready(client kubernetes.Interface) func(context.Context) error {
-	return func(ctx context.Context) error {
-		return client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error()
-	}
 }
 
 // rotateOnHangup lets SIGHUP to the leader rotate the join token.

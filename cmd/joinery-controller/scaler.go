@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -47,24 +46,29 @@ type facts struct {
 	profile *fit.Profile // nil: kube-scheduler's own defaults
 }
 
-// readFacts reads those files. The error names each setting whose file is of no
-// use, with everything that is wrong with the file.
+// readFacts reads those files. The error is an *v1alpha1.InvalidError that names
+// each setting whose file is of no use, with everything that is wrong with it.
 func readFacts(s v1alpha1.AutoscalerSettings) (facts, error) {
 	f := facts{prices: price.Default()}
-	var errs []error
-	if s.Prices != "" {
-		var err error
-		if f.prices, err = readPrices(s.Prices); err != nil {
-			errs = append(errs, fmt.Errorf("spec.autoscaler.prices: %w", err))
+	invalid := &v1alpha1.InvalidError{Kind: v1alpha1.KindControllerConfig}
+	add := func(setting string, err error) {
+		if err != nil {
+			invalid.Problems = append(invalid.Problems, v1alpha1.Problem{Field: "spec.autoscaler." + setting, Detail: err.Error()})
 		}
+	}
+	var err error
+	if s.Prices != "" {
+		f.prices, err = readPrices(s.Prices)
+		add("prices", err)
 	}
 	if s.SchedulerConfig != "" {
-		var err error
-		if f.profile, err = readProfile(s.SchedulerConfig); err != nil {
-			errs = append(errs, fmt.Errorf("spec.autoscaler.schedulerConfig: %w", err))
-		}
+		f.profile, err = readProfile(s.SchedulerConfig)
+		add("schedulerConfig", err)
 	}
-	return f, errors.Join(errs...)
+	if len(invalid.Problems) > 0 {
+		return facts{}, invalid
+	}
+	return f, nil
 }
 
 func readPrices(path string) (*price.Table, error) {
