@@ -21,7 +21,7 @@ type policy struct {
 		Sid, Effect string
 		Action      oneOrMany
 		Resource    oneOrMany
-		Condition   map[string]map[string]string
+		Condition   map[string]map[string]oneOrMany
 	}
 }
 
@@ -150,8 +150,8 @@ func TestWritesAreBoundToTheCluster(t *testing.T) {
 	for _, s := range load(t, iam.Controller).Statement {
 		for _, a := range s.Action {
 			_, verb, _ := strings.Cut(a, ":")
-			bound := strings.Contains(s.Resource[0], "parameter/joinery/demo/join") || s.Condition["StringEquals"]["autoscaling:ResourceTag/joinery:cluster"] == "demo" ||
-				s.Condition["StringEquals"]["kms:ViaService"] != ""
+			bound := strings.Contains(s.Resource[0], "parameter/joinery/demo/join") || slices.Equal(s.Condition["StringEquals"]["autoscaling:ResourceTag/joinery:cluster"], oneOrMany{"demo"}) ||
+				len(s.Condition["StringEquals"]["kms:ViaService"]) > 0
 			if !strings.HasPrefix(verb, "Describe") && !bound {
 				t.Errorf("%s: %s is bound to no cluster", s.Sid, a)
 			}

@@ -95,19 +95,23 @@ func (k *kmsKey) seal(plaintext []byte, context map[string]string) []byte {
 // openLocked decrypts what seal made, with the same context only.
 func (w *World) openLocked(blob []byte, context map[string]string) ([]byte, *kmsKey, error) {
 	bad := fail("InvalidCiphertextException", "")
-	if len(blob) < 3 || blob[0] != 1 || blob[1] != 2 || len(blob) < 3+int(blob[2]) {
-		return nil, nil, bad
-	}
-	id, rest := blob[3:3+int(blob[2])], blob[3+int(blob[2]):]
-	k := w.keys[string(id)]
+	k := w.sealedByLocked(blob)
 	if k == nil {
 		return nil, nil, bad
 	}
-	plaintext, err := k.aead.Open(nil, nil, rest, contextBytes(context))
+	plaintext, err := k.aead.Open(nil, nil, blob[3+len(k.id):], contextBytes(context))
 	if err != nil {
 		return nil, nil, bad
 	}
 	return plaintext, k, nil
+}
+
+// sealedByLocked is the key that a ciphertext names; nil when it names none.
+func (w *World) sealedByLocked(blob []byte) *kmsKey {
+	if len(blob) < 3 || blob[0] != 1 || blob[1] != 2 || len(blob) < 3+int(blob[2]) {
+		return nil
+	}
+	return w.keys[string(blob[3:3+int(blob[2])])]
 }
 
 // contextBytes is an encryption context as additional data: order does not

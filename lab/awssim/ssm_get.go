@@ -2,6 +2,7 @@ package awssim
 
 import (
 	"encoding/base64"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -44,14 +45,19 @@ func (w *World) findVersionLocked(name, selector string) (*parameter, *paramVers
 }
 
 // valueLocked is a version's value as a reader sees it: a SecureString is
-// ciphertext unless decryption was asked for.
-func (w *World) valueLocked(p *parameter, v *paramVersion, decrypt bool) (string, error) {
+// ciphertext unless decryption was asked for, which takes the key's permission.
+func (w *World) valueLocked(req *request, p *parameter, v *paramVersion, decrypt bool) (string, error) {
 	if v.kind != "SecureString" || !decrypt {
 		return v.value, nil
 	}
 	blob, err := base64.StdEncoding.DecodeString(v.value)
 	if err != nil {
 		return "", err
+	}
+	if k := w.sealedByLocked(blob); k != nil {
+		if err := w.throughSSMLocked(req, "Decrypt", k, p.name); err != nil {
+			return "", err
+		}
 	}
 	plaintext, _, err := w.openLocked(blob, w.parameterContext(p.name))
 	if err != nil {
@@ -60,13 +66,13 @@ func (w *World) valueLocked(p *parameter, v *paramVersion, decrypt bool) (string
 	return string(plaintext), nil
 }
 
-func (w *World) readLocked(ref string, decrypt bool) (map[string]any, error) {
+func (w *World) readLocked(req *request, ref string, decrypt bool) (map[string]any, error) {
 	name, selector := w.splitSelector(ref)
 	p, v, err := w.findVersionLocked(name, selector)
 	if err != nil {
 		return nil, err
 	}
-	value, err := w.valueLocked(p, v, decrypt)
+	value, err := w.valueLocked(req, p, v, decrypt)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +98,7 @@ func (w *World) getParameter(req *request) (any, error) {
 	if in.Name == "" {
 		return nil, missing("ssm", "name")
 	}
-	p, err := w.readLocked(in.Name, in.WithDecryption)
+	p, err := w.readLocked(req, in.Name, in.WithDecryption)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +119,11 @@ func (w *World) getParameters(req *request) (any, error) {
 	}
 	found, unknown := []map[string]any{}, []string{}
 	for _, name := range in.Names {
-		p, err := w.readLocked(name, in.WithDecryption)
+		p, err := w.readLocked(req, name, in.WithDecryption)
+		var refused *apiError
+		if errors.As(err, &refused) && refused.code == "AccessDeniedException" {
+			return nil, err
+		}
 		if err != nil {
 			unknown = append(unknown, name)
 			continue
@@ -159,7 +169,7 @@ func (w *World) getParameterHistory(req *request) (any, error) {
 	}
 	list := []map[string]any{}
 	for _, v := range versions {
-		value, err := w.valueLocked(p, v, in.WithDecryption)
+		value, err := w.valueLocked(req, p, v, in.WithDecryption)
 		if err != nil {
 			return nil, err
 		}

@@ -81,7 +81,7 @@ func (w *World) putParameter(req *request) (any, error) {
 	if p != nil && !in.Overwrite {
 		return nil, fail("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
-	v, err := w.newVersionLocked(in, p)
+	v, err := w.newVersionLocked(req, in, p)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (w *World) putParameter(req *request) (any, error) {
 
 // newVersionLocked checks type, size, tier and key, and makes the version that
 // follows those of p (nil: the first).
-func (w *World) newVersionLocked(in putParameterInput, p *parameter) (*paramVersion, error) {
+func (w *World) newVersionLocked(req *request, in putParameterInput, p *parameter) (*paramVersion, error) {
 	v := &paramVersion{version: 1, kind: in.Type, value: in.Value, description: in.Description, format: in.DataType, modified: time.Now()}
 	old := ""
 	if p != nil {
@@ -136,6 +136,11 @@ func (w *World) newVersionLocked(in putParameterInput, p *parameter) (*paramVers
 	k, err := w.findKeyLocked(v.keyID)
 	if err != nil {
 		return nil, fail("InvalidKeyId", "%s", strings.TrimPrefix(err.Error(), "NotFoundException: "))
+	}
+	// A standard value is encrypted by KMS itself, an advanced one under a data key.
+	action := map[string]string{"Standard": "Encrypt", "Advanced": "GenerateDataKey"}[v.tier]
+	if err := w.throughSSMLocked(req, action, k, in.Name); err != nil {
+		return nil, err
 	}
 	v.value = base64.StdEncoding.EncodeToString(k.seal([]byte(in.Value), w.parameterContext(in.Name)))
 	return v, nil

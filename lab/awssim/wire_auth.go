@@ -22,11 +22,6 @@ const signatureTime = "20060102T150405Z"
 // principal is who made a request.
 type principal struct{ role, session string }
 
-// authorize decides whether the caller may do what it asks for. Every
-// identified caller may do everything for now: this is the one place where
-// checking each role's requests against its IAM policy belongs.
-func (w *World) authorize(*request) error { return nil }
-
 // signature is what a signed request says about its signature: in the
 // Authorization header, or in the query of a presigned URL.
 type signature struct {

@@ -131,7 +131,7 @@ func (w *World) act(r *http.Request, req *request, body []byte, lost bool) (resu
 	if !known {
 		return nil, unknownAction(req)
 	}
-	if err := w.authorize(req); err != nil {
+	if err := w.authorizeLocked(req); err != nil {
 		return nil, err
 	}
 	if err := checkParams(req, a); err != nil {

@@ -64,6 +64,7 @@ type World struct {
 
 	sessions  map[string]*session          // access key id -> its credentials
 	roles     map[string]*session          // role -> what Credentials returned
+	policies  map[string][]*policy         // role -> the policies that it is held to; none: administrator
 	params    map[string]*parameter        // name -> parameter
 	keys      map[string]*kmsKey           // key id -> key
 	aliases   map[string]string            // alias/name -> key id
@@ -105,6 +106,7 @@ func (w *World) setUp() {
 	w.random = rand.New(rand.NewPCG(w.Seed, 0x6a6f696e))
 	w.sessions = map[string]*session{}
 	w.roles = map[string]*session{}
+	w.policies = map[string][]*policy{}
 	w.params = map[string]*parameter{}
 	w.keys = map[string]*kmsKey{}
 	w.aliases = map[string]string{}
