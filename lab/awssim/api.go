@@ -17,7 +17,8 @@ func (w *World) AddInstance(spec InstanceSpec) (Instance, error) {
 	setDefault(&spec.Zone, w.Zones[0])
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i, err := w.launchLocked(launch{zone: spec.Zone, ip: spec.PrivateIP, data: LaunchTemplateData{
+	interfaces := append([]InterfaceSpec{{PrivateIP: spec.PrivateIP, SecondaryIPs: spec.SecondaryIPs, IPv6: spec.IPv6}}, spec.Interfaces...)
+	i, err := w.launchLocked(launch{zone: spec.Zone, interfaces: interfaces, data: LaunchTemplateData{
 		ImageID: spec.ImageID, InstanceType: spec.Type, RoleName: spec.Role,
 		UserData: base64.StdEncoding.EncodeToString(spec.UserData), InstanceTags: spec.Tags, SecurityGroupIDs: spec.SecurityGroups,
 		HTTPTokens: spec.HTTPTokens, HopLimit: spec.HopLimit, InstanceMetadataTags: spec.InstanceMetadataTags,
@@ -108,10 +109,11 @@ func (w *World) Instance(id string) (Instance, error) {
 	return i.clone(), nil
 }
 
-// InstanceByIP returns the instance that has an address now, or ErrNotFound.
+// InstanceByIP returns the instance that has an address now, on any of its
+// interfaces, or ErrNotFound.
 func (w *World) InstanceByIP(ip string) (Instance, error) {
 	for _, i := range w.Instances() {
-		if i.PrivateIP == ip && i.State != Terminated {
+		if i.State != Terminated && slices.Contains(append(i.addresses(), i.ipv6()...), ip) {
 			return i, nil
 		}
 	}

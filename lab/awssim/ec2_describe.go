@@ -113,7 +113,10 @@ func (w *World) instanceNodes(i *instance) []node {
 		n = append(n, el("iamInstanceProfile", []node{el("arn", w.profileARN(i.Role)), el("id", "AIPA"+roleID(i.Role)[4:])}))
 	}
 	if i.State != Terminated {
-		n = append(n, el("networkInterfaceSet", []node{el("item", w.interfaceNodes(i))}))
+		if ips := i.ipv6(); len(ips) > 0 {
+			n = append(n, el("ipv6Address", ips[0]))
+		}
+		n = append(n, elList("networkInterfaceSet", "item", i.Interfaces, func(e NetworkInterface) any { return w.interfaceNodes(i, e) }))
 	}
 	return n
 }
@@ -123,19 +126,6 @@ func (i *instance) visible(s string) string {
 		return ""
 	}
 	return s
-}
-
-func (w *World) interfaceNodes(i *instance) []node {
-	return []node{
-		el("networkInterfaceId", i.eniID), el("subnetId", i.SubnetID), el("vpcId", i.VPCID), el("ownerId", w.AccountID),
-		el("status", "in-use"), el("macAddress", i.MAC), el("privateIpAddress", i.PrivateIP), el("privateDnsName", i.PrivateDNSName),
-		el("sourceDestCheck", true), groupNodes(i.SecurityGroups),
-		el("attachment", []node{el("deviceIndex", 0), el("status", "attached"), el("attachTime", i.LaunchTime), el("deleteOnTermination", true)}),
-		el("privateIpAddressesSet", []node{el("item", []node{
-			el("privateIpAddress", i.PrivateIP), el("privateDnsName", i.PrivateDNSName), el("primary", true),
-		})}),
-		el("interfaceType", "interface"),
-	}
 }
 
 // describeInstanceStatus shows running instances, or all when asked to.

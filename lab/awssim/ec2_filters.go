@@ -85,8 +85,12 @@ func (i *instance) filterValue(name string) ([]string, bool) {
 		return one(strconv.Itoa(i.State.code()))
 	case "private-dns-name", "network-interface.private-dns-name":
 		return one(i.PrivateDNSName)
-	case "private-ip-address", "network-interface.addresses.private-ip-address":
+	case "private-ip-address":
 		return one(i.PrivateIP)
+	case "network-interface.addresses.private-ip-address":
+		return i.addresses(), true
+	case "network-interface.ipv6-addresses.ipv6-address":
+		return i.ipv6(), true
 	case "vpc-id", "network-interface.vpc-id":
 		return one(i.VPCID)
 	case "subnet-id", "network-interface.subnet-id":

@@ -3,7 +3,6 @@ package awssim
 import (
 	"encoding/base64"
 	"maps"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -11,13 +10,13 @@ import (
 
 // launch is everything that decides what a new instance is.
 type launch struct {
-	data     LaunchTemplateData
-	template *launchTemplate // nil: none
-	version  int64
-	zone     string
-	ip       string // empty: the next free one
-	group    string
-	tags     map[string]string
+	data       LaunchTemplateData
+	template   *launchTemplate // nil: none
+	version    int64
+	zone       string
+	interfaces []InterfaceSpec // none: one with the next free address
+	group      string
+	tags       map[string]string
 }
 
 // launchLocked puts a new instance into the table and boots it.
@@ -42,14 +41,14 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	if w.noCapacityLocked(t.Name, l.zone) {
 		return nil, w.insufficientCapacityLocked(t.Name, l.zone)
 	}
-	address, err := w.addressLocked(l.ip)
+	interfaces, err := w.interfacesLocked(l.interfaces)
 	if err != nil {
 		return nil, err
 	}
 	i := &instance{imdsTokens: map[string]time.Time{}, shutdownBehavior: d.ShutdownBehavior, volumeTags: d.VolumeTags, blocks: d.BlockDevices}
-	i.ID, i.eniID, i.reservID = w.idLocked("i-"), w.idLocked("eni-"), w.idLocked("r-")
+	i.ID, i.reservID = w.idLocked("i-"), w.idLocked("r-")
 	i.Type, i.Architecture, i.VCPUs, i.MemoryMiB = t.Name, t.Architecture, t.VCPUs, t.MemoryMiB
-	i.PrivateIP, i.MAC = address.String(), macFor(address)
+	i.Interfaces, i.PrivateIP, i.MAC = interfaces, interfaces[0].PrivateIPs[0], interfaces[0].MAC
 	i.PrivateDNSName = w.privateDNSName(i.PrivateIP)
 	i.Zone, i.ZoneID, i.SubnetID, i.VPCID = s.zone, s.zoneID, s.id, w.VPCID
 	i.UserData, i.Tags, i.Role = userData, tags, w.profileRole(d)
@@ -95,22 +94,6 @@ func userTags(tags map[string]string) map[string]string {
 		}
 	}
 	return out
-}
-
-func (w *World) addressLocked(asked string) (netip.Addr, error) {
-	if asked == "" {
-		return w.nextAddressLocked()
-	}
-	a, err := netip.ParseAddr(asked)
-	if network, perr := netip.ParsePrefix(w.CIDR); err != nil || perr != nil || !network.Contains(a) {
-		return a, fail("InvalidParameterValue", "Address %s does not fall within the subnet's address range", asked)
-	}
-	for _, i := range w.instances {
-		if i.State != Terminated && i.PrivateIP == asked {
-			return a, fail("InvalidIPAddress.InUse", "Address %s is in use.", asked)
-		}
-	}
-	return a, nil
 }
 
 // profileRole is the role of an instance profile; profiles bear the name of

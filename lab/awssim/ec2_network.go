@@ -42,19 +42,13 @@ func (w *World) Subnets() map[string]string {
 // nextAddressLocked returns the address for a new instance: going up from the
 // first host and starting over at the end, so that an address comes back as
 // late as possible and the node name that it makes does too.
-func (w *World) nextAddressLocked() (netip.Addr, error) {
+func (w *World) nextAddressLocked(used map[string]bool) (netip.Addr, error) {
 	network, err := netip.ParsePrefix(w.CIDR)
 	if err != nil || !network.Addr().Is4() {
 		return netip.Addr{}, fail("InvalidParameterValue", "awssim: CIDR %s is no IPv4 range", w.CIDR)
 	}
 	last := w.LastHost
 	setDefault(&last, 1<<(32-network.Bits())-2)
-	used := map[string]bool{}
-	for _, i := range w.instances {
-		if i.State != Terminated {
-			used[i.PrivateIP] = true
-		}
-	}
 	base := binary.BigEndian.Uint32(network.Masked().Addr().AsSlice())
 	for range last - w.FirstHost + 1 {
 		if w.nextHost < w.FirstHost || w.nextHost > last {

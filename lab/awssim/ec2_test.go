@@ -94,6 +94,59 @@ func TestDescribeInstancesAnswer(t *testing.T) {
 	}
 }
 
+// TestInterfaces: an instance has an interface, or several with more addresses,
+// and is found by each of them.
+func TestInterfaces(t *testing.T) {
+	w, c := newWorld(t)
+	plain := add(t, w, awssim.InstanceSpec{})
+	i := add(t, w, awssim.InstanceSpec{PrivateIP: "10.99.0.50", SecondaryIPs: []string{"10.99.0.51", "10.99.0.12"}, IPv6: []string{"2001:db8::1"},
+		Interfaces: []awssim.InterfaceSpec{{SecondaryIPs: []string{"10.99.0.60"}}, {PrivateIP: "10.99.0.70", IPv6: []string{"2001:db8::2"}}}})
+	describe := func(id string) types.Instance {
+		return must(c.ec2.DescribeInstances(t.Context(), &ec2.DescribeInstancesInput{InstanceIds: []string{id}}))(t).Reservations[0].Instances[0]
+	}
+	if got := describe(plain.ID); len(got.NetworkInterfaces) != 1 || len(got.NetworkInterfaces[0].PrivateIpAddresses) != 1 || got.Ipv6Address != nil {
+		t.Errorf("plain instance %+v", got.NetworkInterfaces)
+	}
+	var got []string
+	for _, e := range describe(i.ID).NetworkInterfaces {
+		line := fmt.Sprint(*e.Attachment.DeviceIndex)
+		for _, a := range e.PrivateIpAddresses {
+			line += fmt.Sprint(" ", *a.PrivateIpAddress, " ", *a.PrivateDnsName, " ", *a.Primary)
+		}
+		for _, a := range e.Ipv6Addresses {
+			line += " " + *a.Ipv6Address
+		}
+		got = append(got, line)
+	}
+	const dns = ".us-west-2.compute.internal "
+	want := []string{
+		"0 10.99.0.50 ip-10-99-0-50" + dns + "true 10.99.0.51 ip-10-99-0-51" + dns + "false 10.99.0.12 ip-10-99-0-12" + dns + "false 2001:db8::1",
+		"1 10.99.0.13 ip-10-99-0-13" + dns + "true 10.99.0.60 ip-10-99-0-60" + dns + "false",
+		"2 10.99.0.70 ip-10-99-0-70" + dns + "true 2001:db8::2",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("interfaces\n%q, want\n%q", got, want)
+	}
+	for _, ip := range []string{"10.99.0.50", "10.99.0.12", "10.99.0.60", "2001:db8::2"} {
+		if found, err := w.InstanceByIP(ip); err != nil || found.ID != i.ID {
+			t.Errorf("by %s: %s %v", ip, found.ID, err)
+		}
+	}
+	if got := ids(t, c, &ec2.DescribeInstancesInput{Filters: filterOf("network-interface.addresses.private-ip-address", "10.99.0.60")}); !slices.Equal(got, []string{i.ID}) {
+		t.Errorf("by a secondary address: %v", got)
+	}
+	if got, _ := read(t, metadata(w, i.ID), "network/interfaces/macs/"+i.MAC+"/local-ipv4s"); got != "10.99.0.50\n10.99.0.51\n10.99.0.12" {
+		t.Errorf("metadata %q", got)
+	}
+	for ip, code := range map[string]string{"10.99.0.60": "InvalidIPAddress.InUse", "10.1.0.1": "InvalidParameterValue", "x": "InvalidParameterValue"} {
+		if _, err := w.AddInstance(awssim.InstanceSpec{SecondaryIPs: []string{ip}}); err == nil || !strings.Contains(err.Error(), code) {
+			t.Errorf("address %s: %v, want %s", ip, err, code)
+		}
+	}
+	w.Terminate(i.ID)
+	add(t, w, awssim.InstanceSpec{PrivateIP: "10.99.0.60"})
+}
+
 func TestInstanceIDErrors(t *testing.T) {
 	w, c := newWorld(t)
 	i := add(t, w, awssim.InstanceSpec{})

@@ -35,7 +35,7 @@ type instance struct {
 	maintenance      []MaintenanceEvent
 	volumeTags       map[string]string
 	blocks           []BlockDevice
-	eniID, reservID  string
+	reservID         string
 	halted           bool // the guest powered itself off before the start was done
 
 	signedDocument, signature, signatureMessage string // identity document and its signatures; empty: not signed yet

@@ -3,6 +3,7 @@ package awssim
 import (
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -48,6 +49,9 @@ func (w *World) treeLocked(i *instance) map[string]string {
 	meta("instance-life-cycle", "on-demand")
 	meta("instance-action", "none")
 	meta("local-ipv4", i.PrivateIP)
+	if ips := i.ipv6(); len(ips) > 0 {
+		meta("ipv6", ips[0])
+	}
 	meta("local-hostname", i.PrivateDNSName)
 	meta("hostname", i.PrivateDNSName)
 	meta("mac", i.MAC)
@@ -72,12 +76,19 @@ func (w *World) treeLocked(i *instance) map[string]string {
 }
 
 func (w *World) networkTree(i *instance, meta func(path, value string)) {
-	dir := "network/interfaces/macs/" + i.MAC + "/"
-	meta(dir+"device-number", "0")
-	meta(dir+"interface-id", i.eniID)
-	meta(dir+"local-hostname", i.PrivateDNSName)
-	meta(dir+"local-ipv4s", i.PrivateIP)
-	meta(dir+"mac", i.MAC)
+	for _, e := range i.Interfaces {
+		w.interfaceTree(i, e, meta)
+	}
+}
+
+func (w *World) interfaceTree(i *instance, e NetworkInterface, meta func(path, value string)) {
+	dir := "network/interfaces/macs/" + e.MAC + "/"
+	meta(dir+"device-number", strconv.Itoa(e.DeviceIndex))
+	meta(dir+"interface-id", e.ID)
+	meta(dir+"local-hostname", w.privateDNSName(e.PrivateIPs[0]))
+	meta(dir+"local-ipv4s", strings.Join(e.PrivateIPs, "\n"))
+	meta(dir+"ipv6s", strings.Join(e.IPv6, "\n"))
+	meta(dir+"mac", e.MAC)
 	meta(dir+"owner-id", w.AccountID)
 	meta(dir+"security-group-ids", strings.Join(i.SecurityGroups, "\n"))
 	meta(dir+"subnet-id", i.SubnetID)

@@ -45,6 +45,9 @@ type Instance struct {
 	SubnetID       string
 	VPCID          string
 	MAC            string
+	// Interfaces are the instance's ENIs, the primary one first; PrivateIP and
+	// MAC are its.
+	Interfaces     []NetworkInterface
 	UserData       []byte // decoded, as the guest reads it
 	Tags           map[string]string
 	Role           string // name of the role whose credentials IMDS hands out; empty: none
@@ -70,16 +73,20 @@ func (i Instance) clone() Instance {
 	i.Tags = maps.Clone(i.Tags)
 	i.UserData = slices.Clone(i.UserData)
 	i.SecurityGroups = slices.Clone(i.SecurityGroups)
+	i.Interfaces = cloneInterfaces(i.Interfaces)
 	return i
 }
 
 // InstanceSpec describes an instance that is started outside any group. Empty
 // fields take the defaults that are noted.
 type InstanceSpec struct {
-	Type           string // t3.medium
-	ImageID        string // DefaultImageID
-	Zone           string // the world's first zone
-	PrivateIP      string // the next free address
+	Type           string          // t3.medium
+	ImageID        string          // DefaultImageID
+	Zone           string          // the world's first zone
+	PrivateIP      string          // the next free address
+	SecondaryIPs   []string        // further private addresses of the primary interface; none
+	IPv6           []string        // of the primary interface; none
+	Interfaces     []InterfaceSpec // interfaces besides the primary one; none
 	Role           string
 	UserData       []byte
 	Tags           map[string]string
