@@ -67,6 +67,7 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 		{Name: "nodes", Run: janitor.Run},
 		a.posture(),
 	}}
+	p.services = append(p.services, a.hooks(finder)...)
 	if !s.Autoscaler.Disabled {
 		p.services = append(p.services, leader.Service{Name: "autoscaler", Run: p.scaler.run})
 	}

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
+	"github.com/joinery/joinery/controlplane/hooks"
+	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/controlplane/leader"
+)
+
+// hooks returns the service that completes lifecycle hooks; none when they are
+// left to others.
+func (a assembly) hooks(finder *instances.Reader) []leader.Service {
+	if a.spec.Lifecycle.Disabled {
+		return nil
+	}
+	loop := hooks.NewLoop(hooks.Deps{
+		Client: a.client, Finder: finder, AutoScaling: autoscaling.NewFromConfig(a.aws), Events: a.events, Registry: a.reg, Log: a.log,
+	}, hooks.Policy{Cluster: a.spec.Cluster, Region: a.spec.Region, Mode: a.spec.Approver.NodeNameMode, Lifecycle: a.spec.Lifecycle})
+	return []leader.Service{{Name: "hooks", Run: loop.Run}}
+}

@@ -1,0 +1,133 @@
+// Package hooks completes the lifecycle hooks by which managed Auto Scaling
+// groups hold instances: at a launch until the instance is a Ready Node, on the
+// way into a warm pool until it has warmed up, at a termination until its Node
+// is drained. Plan decides and does no I/O; Loop looks, and carries out. State is
+// in Auto Scaling and on the Nodes: any master can go on where another died.
+//
+// What is kept in memory alone is when this process first saw an instance wait.
+// A new leader therefore gives an instance that leaves a running warm pool, whose
+// launch is long past, its whole time to join anew. A drain's beginning is on the
+// Node.
+package hooks
+
+import (
+	"time"
+
+	"github.com/joinery/joinery/agent/identity"
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/instances"
+)
+
+// Phase is what an instance is held for.
+type Phase string
+
+// The phases, by the lifecycle states of a group's instances (Amazon EC2 Auto
+// Scaling User Guide, "lifecycle of instances" and "warm pools"). An instance
+// that goes through a warm pool meets the launch hook twice: Warming, Joining.
+const (
+	// Joining instances are on their way into service.
+	Joining Phase = "joining"
+	// Warming instances are on their way into a warm pool.
+	Warming Phase = "warming"
+	// Draining instances are on their way out, or back into a warm pool.
+	Draining Phase = "draining"
+)
+
+var phases = map[string]Phase{
+	"Pending:Wait":            Joining,
+	"Warmed:Pending:Wait":     Warming,
+	"Terminating:Wait":        Draining,
+	"Warmed:Terminating:Wait": Draining,
+}
+
+// Hook is a lifecycle hook as its group has it.
+type Hook struct {
+	// Name within the group.
+	Name string
+	// Heartbeat is how long the hook waits before it takes its default result.
+	Heartbeat time.Duration
+	// Global is how far heartbeats can extend that.
+	Global time.Duration
+}
+
+// Held is an instance that one of our hooks holds.
+type Held struct {
+	// Group and Hook that hold it.
+	Group string
+	Hook  Hook
+	// State is the instance's lifecycle state, Phase what it stands for.
+	State string
+	Phase Phase
+	// InstanceID of the instance.
+	InstanceID string
+	// Instance is what EC2 says of it; nil when EC2 does not know it.
+	Instance *instances.Instance
+	// Nodes are those whose provider id names the instance. What a Node says of
+	// itself may be false: see own.
+	Nodes []Node
+	// Blind is why EC2 or the API server did not answer; nil when they did.
+	Blind error
+	// RunningPool says that the group has a warm pool whose instances are not
+	// started when they leave it, so that their launch says nothing.
+	RunningPool bool
+	// First is when this process first saw the instance wait here.
+	First time.Time
+	// Beat is when this process last sent a heartbeat; zero for never.
+	Beat time.Time
+}
+
+// Policy is what holds for every instance.
+type Policy struct {
+	// Cluster whose groups are managed.
+	Cluster string
+	// Region and Mode give the name of an instance's Node.
+	Region string
+	Mode   v1alpha1.NodeNameMode
+	// Lifecycle are the operator's settings.
+	Lifecycle v1alpha1.LifecycleSettings
+}
+
+// nodeName is what the instance's Node is called; empty while EC2 does not say
+// enough.
+func (h Held) nodeName(p Policy) string {
+	if h.Instance == nil {
+		return ""
+	}
+	name, err := identity.NodeName(identity.Facts{
+		InstanceID: h.InstanceID, Region: p.Region, Zone: h.Instance.Zone, PrivateIP: h.Instance.PrivateIP,
+	}, p.Mode)
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
+// named returns the Node of the instance with the name that only it can have:
+// its certificate was given for that name.
+func (h Held) named(p Policy) *Node {
+	name := h.nodeName(p)
+	for i := range h.Nodes {
+		if name != "" && h.Nodes[i].Name == name {
+			return &h.Nodes[i]
+		}
+	}
+	return nil
+}
+
+// own returns the Nodes to drain: the one of the right name or, without it, all
+// that name the instance. A Node that lies about its instance is drained itself,
+// and holds nobody else's termination up.
+func (h Held) own(p Policy) []Node {
+	if n := h.named(p); n != nil {
+		return []Node{*n}
+	}
+	return h.Nodes
+}
+
+// since is when the instance's time to join began.
+func (h Held) since() time.Time {
+	if h.Instance == nil || h.Instance.LaunchTime.IsZero() || h.RunningPool {
+		return h.First
+	}
+	return h.Instance.LaunchTime
+}
