@@ -11,10 +11,12 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/autoscaler/cluster"
 )
 
 // groups is the part of asg.Client that Executor uses.
 type groups interface {
+	Groups(ctx context.Context, maxAge time.Duration) ([]cluster.Group, error)
 	Raise(ctx context.Context, group string, from, to int) (asg.Raised, error)
 	Spare(ctx context.Context, group string) (int, error)
 	Terminate(ctx context.Context, group, instance string) error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,30 +28,43 @@ const (
 
 // TakeBack takes the mark off nodes that nobody removes: an earlier controller
 // died during the removal. A node whose instance is on its way out, or is in
-// none of the groups, keeps it.
+// none of the groups, keeps it. Before a mark goes the groups are looked at
+// afresh: one that is newer than the picture of them may be that of a node whose
+// instance its group ends, which controlplane/hooks drains.
 func (e *Executor) TakeBack(ctx context.Context, groups []cluster.Group) error {
 	nodes, err := e.o.Nodes.List(labels.Everything())
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	staying := map[string]bool{} // ids of instances that do not leave
-	for _, g := range groups {
-		for _, i := range g.Instances {
-			staying[i.ID] = !i.Leaving()
-		}
+	if len(e.abandoned(nodes, groups)) == 0 {
+		return nil
+	}
+	if groups, err = e.o.Groups.Groups(ctx, 0); err != nil {
+		return fmt.Errorf("look at groups before taking a removal back: %w", err)
 	}
 	var errs []error
-	for _, n := range nodes {
-		id := asg.InstanceOf(n)
-		if !Marked(n) || !staying[id] || e.busyWith(n.Name, id) {
-			continue
-		}
-		e.o.Log.Info("taking back an abandoned removal", "node", n.Name, "instance", id)
+	for _, n := range e.abandoned(nodes, groups) {
+		e.o.Log.Info("taking back an abandoned removal", "node", n.Name, "instance", asg.InstanceOf(n))
 		if err := e.unmark(ctx, n.Name); err != nil {
 			errs = append(errs, fmt.Errorf("untaint node %s: %w", n.Name, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// abandoned returns the marked nodes whose instance does not leave its group,
+// and that are not being removed here.
+func (e *Executor) abandoned(nodes []*corev1.Node, groups []cluster.Group) []*corev1.Node {
+	staying := map[string]bool{} // ids of instances that do not leave
+	for _, g := range groups {
+		for _, i := range g.Instances {
+			staying[i.ID] = !i.Leaving() && !strings.HasPrefix(i.LifecycleState, "Warmed")
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(nodes), func(n *corev1.Node) bool {
+		id := asg.InstanceOf(n)
+		return !Marked(n) || !staying[id] || e.busyWith(n.Name, id)
+	})
 }
 
 func (e *Executor) busyWith(node, instance string) bool {

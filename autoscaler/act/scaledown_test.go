@@ -6,11 +6,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/act"
+	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 )
 
@@ -252,6 +255,33 @@ func TestMarkStaysOnANodeWhoseInstanceLeaves(t *testing.T) {
 		f.ok(f.TakeBack(t.Context(), f.groups()))
 		if !act.Marked(f.node(0)) {
 			t.Error("the mark was taken off a node whose instance is on its way out")
+		}
+	})
+}
+
+// Another part of the controller drains a node whose instance its group ends. Its
+// mark must survive a picture of the groups that is older than it.
+func TestMarkStaysWhenTheGroupsAreOlderThanIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 2)
+		old := f.groups()
+		_, err := autoscaling.NewFromConfig(f.aws.Config("operator")).PutLifecycleHook(t.Context(), &autoscaling.PutLifecycleHookInput{
+			AutoScalingGroupName: aws.String("workers"), LifecycleHookName: aws.String("joinery-terminate"), LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_TERMINATING"),
+		})
+		f.ok(err)
+		f.ok(f.client.Terminate(t.Context(), "workers", f.ids[0]))
+		for _, i := range []int{0, 1} {
+			f.change(i, func(n *corev1.Node) {
+				n.Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+			})
+		}
+		time.Sleep(time.Second)
+		f.ok(f.TakeBack(t.Context(), old))
+		if !act.Marked(f.node(0)) {
+			t.Error("the mark was taken off a node whose instance its group ends")
+		}
+		if act.Marked(f.node(1)) {
+			t.Error("the mark of an abandoned removal stays")
 		}
 	})
 }
