@@ -16,6 +16,7 @@ func (a assembly) hooks(finder *instances.Reader) []leader.Service {
 	}
 	loop := hooks.NewLoop(hooks.Deps{
 		Client: a.client, Finder: finder, AutoScaling: autoscaling.NewFromConfig(a.aws), Events: a.events, Registry: a.reg, Log: a.log,
+		Looked: func() { a.progress.Done("hooks") },
 	}, hooks.Policy{Cluster: a.spec.Cluster, Region: a.spec.Region, Mode: a.spec.Approver.NodeNameMode, Lifecycle: a.spec.Lifecycle})
 	return []leader.Service{{Name: "hooks", Run: loop.Run}}
 }

@@ -38,19 +38,22 @@ type Deps struct {
 	// Events gets what an operator should see, regarding a Node or, where there
 	// is none, the controller's Lease.
 	Events record.EventRecorder
+	// Looked, if set, is called after each look that succeeded.
+	Looked func()
 	// Registry gets the metrics.
 	Registry prometheus.Registerer
 	// Log gets one line for each action.
 	Log *slog.Logger
 }
 
-// Pauses between looks when no instance is held.
+// Rest is the pause between two looks while no managed group has one of our
+// hooks; it is never longer.
+const Rest = 5 * time.Minute
+
 const (
-	// hooked is the pause while a managed group has one of our hooks, or a
-	// third of the shortest hook's timeout.
+	// hooked is the pause while a group has one and it holds nothing, or a third
+	// of the shortest hook's timeout.
 	hooked = time.Minute
-	// unhooked is the pause while no group has.
-	unhooked = 5 * time.Minute
 	// afterFailure is the pause after a look that failed in part.
 	afterFailure = 5 * time.Second
 )
@@ -139,6 +142,8 @@ func (l *Loop) Run(ctx context.Context) error {
 		if err != nil {
 			l.deps.Log.Error("look at lifecycle hooks", "error", err)
 			pause = min(pause, afterFailure)
+		} else if l.deps.Looked != nil {
+			l.deps.Looked()
 		}
 		l.rest(ctx, pause)
 	}
@@ -156,7 +161,7 @@ func (l *Loop) rest(ctx context.Context, pause time.Duration) {
 	case <-least.C:
 	}
 	wake := l.wake
-	if pause == unhooked {
+	if pause == Rest {
 		wake = nil
 	}
 	select {

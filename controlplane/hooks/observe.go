@@ -27,7 +27,7 @@ const (
 // there are none. What can be read is returned along with an error about what
 // cannot.
 func (l *Loop) observe(ctx context.Context, nodes corelisters.NodeLister) (held []Held, pause time.Duration, err error) {
-	pause = unhooked
+	pause = Rest
 	groups, err := l.deps.Finder.Managed(ctx, l.policy.Cluster)
 	if err != nil {
 		return nil, pause, err
@@ -56,7 +56,7 @@ func (l *Loop) observe(ctx context.Context, nodes corelisters.NodeLister) (held 
 // pause is how long the hooks may go unwatched: an instance that begins to wait
 // must be seen before its hook's timeout.
 func (s hookSet) pause() time.Duration {
-	rest := unhooked
+	rest := Rest
 	for _, h := range []*Hook{s.launch, s.terminate} {
 		if h != nil {
 			rest = min(rest, hooked, h.Heartbeat/3)

@@ -27,6 +27,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/hooks"
 	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/deploy/iam"
 	"github.com/joinery/joinery/lab/awssim"
 )
 
@@ -56,6 +57,9 @@ func withRig(t *testing.T, spec awssim.GroupSpec, test func(r *rig)) {
 		}
 		defer r.Close()
 		r.asg = autoscaling.NewFromConfig(r.Config("operator"))
+		role, err := iam.Controller(iam.Values{Partition: r.Partition(), Region: r.Region, Account: r.AccountID, Cluster: "demo", KMSKeyARN: "arn:aws:kms:us-west-2:123456789012:key/k"})
+		r.ok(err)
+		r.ok(r.AttachPolicy("controller", role))
 		r.client.PrependReactor("create", "pods", r.evict)
 		r.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium"})
 		spec.Name, spec.LaunchTemplate, spec.Max = "g", "nodes", 5
