@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
@@ -19,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/workqueue"
 
+	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/instances"
 )
 
@@ -34,6 +34,12 @@ type tokens interface {
 	// Issued says whether the bootstrap token of that id is ours and was not
 	// revoked.
 	Issued(ctx context.Context, id string) (bool, error)
+}
+
+// verifier is the part of attest.Verifier that Approver uses.
+type verifier interface {
+	// Verify returns who signed proof for a request that was created at created.
+	Verify(ctx context.Context, proof string, request []byte, created, now time.Time) (attest.Identity, error)
 }
 
 // Bounds of the wait before a request that is held is judged again.
@@ -52,27 +58,23 @@ const patience = 30 * time.Second
 
 // Approver judges requests as they arrive.
 type Approver struct {
-	client  kubernetes.Interface
-	finder  finder
-	tokens  tokens
-	grants  *Grants
-	events  record.EventRecorder
-	metrics *Metrics
-	log     *slog.Logger
-	policy  Policy
-	queue   workqueue.TypedRateLimitingInterface[item]
-
-	mu sync.Mutex
-	// held maps a request's name to the reason that it was last held for; it
-	// keeps a request that is judged every few seconds from repeating itself
-	// in events and logs. Guarded by mu.
-	held map[string]Reason
-	// alarmed is when it was last said that too many are held. Guarded by mu.
-	alarmed time.Time
+	client   kubernetes.Interface
+	finder   finder
+	tokens   tokens
+	legacy   tokens // nil: there are none
+	verifier verifier
+	grants   *Grants
+	events   record.EventRecorder
+	metrics  *Metrics
+	log      *slog.Logger
+	policy   Policy
+	queue    workqueue.TypedRateLimitingInterface[item]
+	memory
 }
 
-// item is a request by its name, or an instance whose Node became Ready.
-type item struct{ request, joined string }
+// item is a request by its name, or an instance whose Node, called node, became
+// Ready.
+type item struct{ request, joined, node string }
 
 // Deps are what an Approver works with.
 type Deps struct {
@@ -82,6 +84,12 @@ type Deps struct {
 	Finder finder
 	// Tokens knows which bootstrap tokens are ours.
 	Tokens tokens
+	// LegacyTokens knows which of those for old user data are; nil if there are
+	// none.
+	LegacyTokens tokens
+	// Verifier verifies proofs of identity. It is not used when the policy's
+	// Proof is off.
+	Verifier verifier
 	// Events gets one event for each verdict, regarding the request.
 	Events record.EventRecorder
 	// Metrics counts verdicts.
@@ -94,10 +102,11 @@ type Deps struct {
 func NewApprover(d Deps, p Policy) *Approver {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry)
 	return &Approver{
-		client: d.Client, finder: d.Finder, tokens: d.Tokens, events: d.Events, metrics: d.Metrics, log: d.Log.With("part", "csr"), policy: p,
+		client: d.Client, finder: d.Finder, tokens: d.Tokens, legacy: d.LegacyTokens, verifier: d.Verifier,
+		events: d.Events, metrics: d.Metrics, log: d.Log.With("part", "csr"), policy: p,
 		grants: NewGrants(d.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem), p.LaunchWindow),
 		queue:  workqueue.NewTypedRateLimitingQueue(limiter),
-		held:   map[string]Reason{},
+		memory: newMemory(),
 	}
 }
 
@@ -126,7 +135,7 @@ func (a *Approver) process(ctx context.Context) bool {
 
 func (a *Approver) handle(ctx context.Context, it item) (again bool, err error) {
 	if it.joined != "" {
-		return false, a.grants.Joined(ctx, it.joined, time.Now())
+		return false, a.grants.Joined(ctx, it.joined, it.node, time.Now())
 	}
 	c, err := a.client.CertificatesV1().CertificateSigningRequests().Get(ctx, it.request, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -136,7 +145,7 @@ func (a *Approver) handle(ctx context.Context, it item) (again bool, err error) 
 	if err != nil {
 		return false, fmt.Errorf("read request: %w", err)
 	}
-	if !Ours(c) {
+	if !a.judges(KindOf(c)) {
 		a.forget(it.request)
 		return false, nil
 	}
@@ -144,7 +153,7 @@ func (a *Approver) handle(ctx context.Context, it item) (again bool, err error) 
 	if v := a.checkToken(ctx, r); v != nil {
 		return a.execute(ctx, c, r, Facts{}, *v)
 	}
-	if r.Problem == nil && !a.admit(c.Name) {
+	if r.Problem == nil && !a.admit(r) {
 		a.alarm(ctx, c, r)
 		return true, nil
 	}
@@ -152,12 +161,25 @@ func (a *Approver) handle(ctx context.Context, it item) (again bool, err error) 
 	return a.execute(ctx, c, r, f, v)
 }
 
+// judges says whether requests of a kind are decided about here.
+func (a *Approver) judges(k Kind) bool { return k != "" && (k != Serving || !a.policy.ServingDisabled) }
+
 // checkToken returns a verdict unless the requester's token is ours. Another
 // token may be given our group by whoever may make Secrets in kube-system, and
 // deleting a token's Secret revokes what was asked for with it.
 func (a *Approver) checkToken(ctx context.Context, r Request) *Verdict {
-	id := strings.TrimPrefix(r.Requester, requesterPrefix)
-	ours, err := a.tokens.Issued(ctx, id)
+	id, holder := strings.CutPrefix(r.Requester, requesterPrefix)
+	if !holder {
+		return nil
+	}
+	known := a.tokens
+	if r.Legacy {
+		known = a.legacy
+	}
+	if known == nil {
+		return &Verdict{Action: Ignore, Reason: UnknownToken, Message: "token " + id + " is for old user data, for which there are none"}
+	}
+	ours, err := known.Issued(ctx, id)
 	switch {
 	case err != nil:
 		return hold(FactsUnreadable, "%v", err)
@@ -180,10 +202,10 @@ func (a *Approver) execute(ctx context.Context, c *certificatesv1.CertificateSig
 			return true, a.deleteStale(ctx, r.Node, f.Node.UID)
 		}
 		return true, nil
-	case v.Action == Approve:
+	case v.Remember != nil:
 		// Recorded first: dying in between costs one of the launch's grants,
 		// the other order would give certificates that nobody remembers.
-		err := a.grants.Record(ctx, v.Instance, r.Key, f.Grants[v.Instance.ID], time.Now())
+		err := a.grants.Record(ctx, v.Instance.ID, f.Grants[v.Instance.ID], *v.Remember, time.Now())
 		if errors.Is(err, errGrantChanged) {
 			return true, nil
 		}

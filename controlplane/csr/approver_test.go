@@ -2,15 +2,20 @@ package csr_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
+	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,9 +23,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/joinery/joinery/agent/proof"
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/controlplane/instances"
 	"github.com/joinery/joinery/lab/awssim"
@@ -34,6 +43,14 @@ type rig struct {
 	events   *record.FakeRecorder
 	instance awssim.Instance
 	tokens   atomic.Pointer[tokens]
+	legacy   atomic.Pointer[tokens]
+}
+
+// legacyTokens are those for old user data.
+type legacyTokens struct{ *rig }
+
+func (l legacyTokens) Issued(ctx context.Context, id string) (bool, error) {
+	return l.legacy.Load().Issued(ctx, id)
 }
 
 // tokens are the ids of those that are ours; nil for those of an API server that
@@ -53,10 +70,14 @@ func (r *rig) Issued(ctx context.Context, id string) (bool, error) {
 
 // withRig runs test with a running approver, in a bubble with its own time.
 func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
+	withMode(t, v1alpha1.ProofAccept, test)
+}
+
+func withMode(t *testing.T, mode v1alpha1.ProofMode, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &awssim.World{}
 		defer w.Close()
-		w.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: "ami-1", InstanceType: "m5.large"})
+		w.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: "ami-1", InstanceType: "m5.large", RoleName: "nodes"})
 		tags := []awssim.Tag{
 			{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/demo", Value: "owned"},
 			{Key: "joinery:cluster", Value: "demo", Propagate: true},
@@ -67,13 +88,16 @@ func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
 		time.Sleep(20 * time.Second)
 		r := &rig{World: w, client: fake.NewClientset(), events: record.NewFakeRecorder(100), instance: w.Instances()[0]}
 		r.tokens.Store(&tokens{"abcdef": true})
+		r.legacy.Store(&tokens{})
 		cfg := w.Config("controller")
 		cfg.RetryMaxAttempts = 1
 		p := policy
 		p.VPC = r.instance.VPCID
+		p.Proof = mode
 		a := csr.NewApprover(csr.Deps{
-			Client: r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
-			Tokens: r, Events: r.events, Metrics: csr.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
+			Verifier: attest.NewVerifier(cfg, attest.Options{Cluster: "demo", Roles: []string{"nodes"}, Transport: w.Transport()}),
+			Client:   r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
+			Tokens: r, LegacyTokens: legacyTokens{r}, Events: r.events, Metrics: csr.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		}, p)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -87,13 +111,44 @@ func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
 	})
 }
 
-// ask creates an agent's request for the node name and gives it wait.
+// ask creates an agent's request for the node name, without a proof, and gives it
+// wait.
 func (r *rig) ask(t *testing.T, name, node string, wait time.Duration) *certificatesv1.CertificateSigningRequest {
+	t.Helper()
+	return r.send(t, name, r.request(t, node), wait)
+}
+
+// askProven is ask with a proof that is signed on the instance.
+func (r *rig) askProven(t *testing.T, name, node string, wait time.Duration) *certificatesv1.CertificateSigningRequest {
+	t.Helper()
+	c := r.request(t, node)
+	c.Annotations = map[string]string{v1alpha1.STSProofAnnotation: r.prove(t, c.Spec.Request)}
+	return r.send(t, name, c, wait)
+}
+
+// prove signs on the instance.
+func (r *rig) prove(t *testing.T, request []byte) string {
+	t.Helper()
+	cfg := r.Config("unused")
+	meta := imds.New(imds.Options{Endpoint: "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(r.IMDS(r.instance.ID))}})
+	cfg.Credentials = ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = meta })
+	signed, err := proof.NewSigner(cfg).Prove(t.Context(), "demo", request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+func (r *rig) request(t *testing.T, node string) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
 	tmpl := template()
 	tmpl.Subject.CommonName = "system:node:" + node
-	c := agentRequest(t, encode(t, tmpl, newKey(t)))
-	c.Name, c.ResourceVersion, c.CreationTimestamp = name, "7", metav1.Now()
+	return agentRequest(t, encode(t, tmpl, newKey(t)))
+}
+
+func (r *rig) send(t *testing.T, name string, c *certificatesv1.CertificateSigningRequest, wait time.Duration) *certificatesv1.CertificateSigningRequest {
+	t.Helper()
+	c.Name, c.UID, c.ResourceVersion, c.CreationTimestamp = name, types.UID(name), "7", metav1.Now()
 	if _, err := r.client.CertificatesV1().CertificateSigningRequests().Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -169,8 +224,8 @@ func TestHoldsWhileEC2IsAway(t *testing.T) {
 		remove := r.Inject(awssim.Fault{Service: "ec2", Code: awssim.Throttle})
 		r.ask(t, "a", r.instance.PrivateDNSName, 5*time.Minute)
 		r.want(t, "a", "")
-		if len(r.events.Events) != 1 {
-			t.Errorf("%d events: expected one for the whole time", len(r.events.Events))
+		if e := <-r.events.Events; !strings.Contains(e, "HoldEC2Unreachable") || len(r.events.Events) != 0 {
+			t.Errorf("event %q and %d more: expected one for the whole time", e, len(r.events.Events))
 		}
 		remove()
 		time.Sleep(15 * time.Second)
@@ -190,25 +245,180 @@ func TestHoldsUntilTheInstanceShows(t *testing.T) {
 
 func TestRequestsOfOthersAreNotTouched(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
-		c := agentRequest(t, encode(t, template(), newKey(t)))
-		c.Name, c.Spec.SignerName = "serving", certificatesv1.KubeletServingSignerName
-		if _, err := r.client.CertificatesV1().CertificateSigningRequests().Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
+		c := r.request(t, r.instance.PrivateDNSName)
+		c.Spec.SignerName = certificatesv1.KubeAPIServerClientSignerName
+		r.send(t, "client", c, 0)
+		c = r.request(t, r.instance.PrivateDNSName)
+		c.Spec.Groups = []string{"system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token"}
+		r.send(t, "kubeadm", c, 5*time.Minute)
+		r.want(t, "client", "")
+		r.want(t, "kubeadm", "")
+	})
+}
+
+// kubelet sends what the instance's kubelet asks for itself.
+func (r *rig) kubelet(t *testing.T, name, signer, credential string, dns ...string) *certificatesv1.CertificateSigningRequest {
+	t.Helper()
+	tmpl := template()
+	tmpl.Subject.CommonName, tmpl.DNSNames = "system:node:"+r.instance.PrivateDNSName, dns
+	c := nodeRequest(t, signer, tmpl)
+	c.Spec.Username = tmpl.Subject.CommonName
+	c.Spec.Extra = map[string]certificatesv1.ExtraValue{"authentication.kubernetes.io/credential-id": {credential}}
+	return r.send(t, name, c, 2*time.Second)
+}
+
+func TestKubeletsOwnCertificates(t *testing.T) {
+	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
+		const client, serving = certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName
+		r.kubelet(t, "too early", client, "")
+		r.want(t, "too early", "")
+		if err := r.client.CertificatesV1().CertificateSigningRequests().Delete(t.Context(), "too early", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Minute)
-		r.want(t, "serving", "")
+		joined := r.askProven(t, "join", r.instance.PrivateDNSName, time.Second)
+		r.want(t, "join", "Approved JoineryProven")
+		short := r.issue(t, joined)
+		r.kubelet(t, "own", client, short)
+		r.want(t, "own", "Approved JoineryFirstOwn")
+		r.kubelet(t, "thief's", client, short)
+		r.want(t, "thief's", "Denied JoinerySecondClaimant")
+		r.putNode(t, r.instance.ID, true)
+		time.Sleep(time.Second)
+		r.kubelet(t, "serving", serving, "X509SHA256=own", r.instance.PrivateDNSName)
+		r.want(t, "serving", "Approved JoineryServesItself")
+		r.kubelet(t, "after the join", client, short)
+		r.want(t, "after the join", "Denied JoineryAlreadyJoined")
+		r.kubelet(t, "renewal", client, "X509SHA256=own")
+		r.want(t, "renewal", "Approved JoineryRenewed")
+		r.Terminate(r.instance.ID)
+		time.Sleep(time.Minute)
+		r.kubelet(t, "of the dead", client, "X509SHA256=own")
+		r.want(t, "of the dead", "Denied JoineryNotRunning")
+		r.kubelet(t, "short-lived, of the dead", client, short)
+		r.want(t, "short-lived, of the dead", "Denied JoineryNotRunning")
+	})
+}
+
+// issue does the signer's part and returns what the API server will call the
+// certificate.
+func (r *rig) issue(t *testing.T, c *certificatesv1.CertificateSigningRequest) (credential string) {
+	t.Helper()
+	c, err := r.client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), c.Name, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	der := []byte("certificate of " + c.Name)
+	c.Status.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	if _, err := r.client.CertificatesV1().CertificateSigningRequests().UpdateStatus(t.Context(), c, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return fmt.Sprintf("X509SHA256=%x", sha256.Sum256(der))
+}
+
+// A Node that only says that it is the instance's does not end its right to join.
+func TestNodeOfAnotherNameDoesNotCountAsJoined(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.ask(t, "first", r.instance.PrivateDNSName, time.Second)
+		rogue := &corev1.Node{
+			ObjectMeta: metav1.ObjectMeta{Name: "rogue", CreationTimestamp: metav1.Now()},
+			Spec:       corev1.NodeSpec{ProviderID: "aws:///us-west-2a/" + r.instance.ID},
+			Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
+		}
+		if _, err := r.client.CoreV1().Nodes().Create(t.Context(), rogue, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		r.askProven(t, "again", r.instance.PrivateDNSName, time.Second)
+		r.want(t, "again", "Approved JoineryRegranted")
+	})
+}
+
+func TestLegacyTokensNeedNoProof(t *testing.T) {
+	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
+		old := func(name string) {
+			c := r.request(t, r.instance.PrivateDNSName)
+			c.Spec.Groups, c.Spec.ExpirationSeconds = []string{"system:bootstrappers", v1alpha1.LegacyBootstrapGroup}, nil
+			r.send(t, name, c, time.Second)
+		}
+		old("none are made")
+		r.want(t, "none are made", "")
+		r.legacy.Store(&tokens{"abcdef": true})
+		old("first")
+		r.want(t, "first", "Approved JoineryAttested")
+		old("second")
+		r.want(t, "second", "")
 	})
 }
 
 func TestGrantsAreBounded(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		for i, want := range []string{
-			"Approved JoineryAttested", "Approved JoineryRegranted", "Approved JoineryRegranted", "Approved JoineryRegranted", "Approved JoineryRegranted",
+			"Approved JoineryProven", "Approved JoineryRegranted", "Approved JoineryRegranted", "Approved JoineryRegranted", "Approved JoineryRegranted",
 			"Denied JoineryTooManyGrants",
 		} {
 			name := fmt.Sprint("a", i)
-			r.ask(t, name, r.instance.PrivateDNSName, time.Second)
+			r.askProven(t, name, r.instance.PrivateDNSName, time.Second)
 			r.want(t, name, want)
+		}
+	})
+}
+
+// Without a proof nobody can tell who of two is the instance: the second waits
+// until the first one's certificate has ended.
+func TestSecondClaimantWaits(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		r.ask(t, "first", r.instance.PrivateDNSName, time.Second)
+		r.want(t, "first", "Approved JoineryAttested")
+		<-r.events.Events
+		r.ask(t, "second", r.instance.PrivateDNSName, 9*time.Minute)
+		r.want(t, "second", "")
+		if e := <-r.events.Events; !strings.Contains(e, "Warning HoldSecondClaimant") {
+			t.Errorf("event %q", e)
+		}
+		time.Sleep(2 * time.Minute)
+		r.want(t, "second", "Approved JoineryRegranted")
+	})
+}
+
+func TestRequiredProof(t *testing.T) {
+	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
+		r.ask(t, "token alone", r.instance.PrivateDNSName, time.Second)
+		r.want(t, "token alone", "Denied JoineryProofMissing")
+		honest := r.askProven(t, "honest", r.instance.PrivateDNSName, time.Second)
+		r.want(t, "honest", "Approved JoineryProven")
+		replay := r.request(t, r.instance.PrivateDNSName)
+		replay.Annotations = honest.Annotations
+		r.send(t, "replay", replay, time.Second)
+		r.want(t, "replay", "Denied JoineryProofRejected")
+		if n := len(r.CallsTo("ec2", "DescribeInstances")); n != 1 {
+			t.Errorf("%d questions to EC2: expected one, for the honest request", n)
+		}
+	})
+}
+
+// While STS is away, what is proven cannot be told from what is not.
+func TestHoldsWhileSTSIsAway(t *testing.T) {
+	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
+		remove := r.Inject(awssim.Fault{Service: "sts", Code: awssim.Throttle})
+		r.askProven(t, "a", r.instance.PrivateDNSName, 5*time.Minute)
+		r.want(t, "a", "")
+		remove()
+		time.Sleep(15 * time.Second)
+		r.want(t, "a", "Approved JoineryProven")
+	})
+}
+
+// STS is asked once for each request, however often it is judged.
+func TestProofIsVerifiedOnce(t *testing.T) {
+	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
+		remove := r.Inject(awssim.Fault{Service: "ec2", Code: awssim.Throttle})
+		r.askProven(t, "a", r.instance.PrivateDNSName, 2*time.Minute)
+		remove()
+		time.Sleep(15 * time.Second)
+		r.want(t, "a", "Approved JoineryProven")
+		if n := len(r.CallsTo("sts", "GetCallerIdentity")); n != 2 {
+			t.Errorf("STS was asked %d times: expected one proof and the verifier's own account", n)
 		}
 	})
 }
@@ -277,5 +487,8 @@ func TestUnreadableGrantsHold(t *testing.T) {
 		}
 		r.ask(t, "a", r.instance.PrivateDNSName, time.Minute)
 		r.want(t, "a", "")
+		if e := <-r.events.Events; !strings.Contains(e, "HoldFactsUnreadable") {
+			t.Errorf("event %q", e)
+		}
 	})
 }

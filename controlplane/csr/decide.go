@@ -6,171 +6,84 @@ import (
 	"strings"
 	"time"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/instances"
 )
-
-// Action is what becomes of a request.
-type Action string
-
-// The actions. Deny is final for a request, so it is for what is proven false;
-// what may only be late is held and judged again; what is not ours is ignored.
-const (
-	Approve Action = "Approve"
-	Deny    Action = "Deny"
-	Hold    Action = "Hold"
-	Ignore  Action = "Ignore"
-)
-
-// Reason is why.
-type Reason string
-
-// The reasons of a verdict.
-const (
-	// Attested: every fact agrees; the launch's first certificate.
-	Attested Reason = "Attested"
-	// Repeated: the same key asked before and was granted.
-	Repeated Reason = "Repeated"
-	// Regranted: another key for a launch that was already granted one.
-	Regranted Reason = "Regranted"
-
-	Malformed    Reason = "Malformed"
-	WeakKey      Reason = "WeakKey"
-	WrongSubject Reason = "WrongSubject"
-	HasSANs      Reason = "HasSANs"
-	WrongUsages  Reason = "WrongUsages"
-	LongLived    Reason = "LongLived"
-	// WrongName: no instance can have this name.
-	WrongName Reason = "WrongName"
-	// ControlPlaneName: a master has this name.
-	ControlPlaneName Reason = "ControlPlaneName"
-	// EC2Unreachable: AWS did not answer; held for as long as it takes.
-	EC2Unreachable Reason = "EC2Unreachable"
-	// NoInstance: EC2 knows no instance of this name, or not yet.
-	NoInstance Reason = "NoInstance"
-	// Ambiguous: several instances have this name.
-	Ambiguous  Reason = "Ambiguous"
-	OtherVPC   Reason = "OtherVPC"
-	NotRunning Reason = "NotRunning"
-	// OtherCluster: the instance's cluster tag is missing or names another.
-	OtherCluster Reason = "OtherCluster"
-	// NotManaged: the instance is in no group that Joinery manages.
-	NotManaged Reason = "NotManaged"
-	// Leaving: the group is about to terminate or detach the instance.
-	Leaving Reason = "Leaving"
-	// WarmPool: the instance waits in a warm pool and is not to join yet.
-	WarmPool Reason = "WarmPool"
-	// NotInService: the group has taken the instance out of service, or has it
-	// in a state that is not known here.
-	NotInService Reason = "NotInService"
-	// OutsideWindow: the request does not follow a launch.
-	OutsideWindow Reason = "OutsideWindow"
-	// NameTaken: a Node of another, living instance has this name.
-	NameTaken Reason = "NameTaken"
-	// StaleNode: a Node of an instance that is gone has this name; it goes first.
-	StaleNode Reason = "StaleNode"
-	// AlreadyJoined: this launch joined already.
-	AlreadyJoined Reason = "AlreadyJoined"
-	// TooManyGrants: this launch was granted as many certificates as it may be.
-	TooManyGrants Reason = "TooManyGrants"
-	// FactsUnreadable: the API server did not say which Node has the name or
-	// what was granted before.
-	FactsUnreadable Reason = "FactsUnreadable"
-	// UnknownToken: the requester's token is none of ours, or was revoked.
-	UnknownToken Reason = "UnknownToken"
-	// TooManyHeld: as many requests are held as may be; this one waits unjudged.
-	TooManyHeld Reason = "TooManyHeld"
-)
-
-// Verdict is what becomes of a request, and why.
-type Verdict struct {
-	Action  Action
-	Reason  Reason
-	Message string
-	// Instance that the request was found to be for; empty if none was.
-	Instance instances.Instance
-}
-
-func deny(r Reason, format string, args ...any) *Verdict {
-	return &Verdict{Action: Deny, Reason: r, Message: fmt.Sprintf(format, args...)}
-}
-
-func hold(r Reason, format string, args ...any) *Verdict {
-	return &Verdict{Action: Hold, Reason: r, Message: fmt.Sprintf(format, args...)}
-}
-
-// Policy is what holds for every request.
-type Policy struct {
-	// Cluster, Region and VPC that a node must be of.
-	Cluster, Region, VPC string
-	// Mode is how nodes are named.
-	Mode v1alpha1.NodeNameMode
-	// LaunchWindow is how long after its launch an instance may ask.
-	LaunchWindow time.Duration
-	// Visible is how long AWS may take to show a new instance and its tags;
-	// until then what is missing is awaited and not denied.
-	Visible time.Duration
-	// MaxGrants bounds the certificates for one launch. One would strand a
-	// node whose first join failed; no bound would reopen theft.
-	MaxGrants int
-	// MaxHeld bounds the requests that are held, and with them the questions
-	// to AWS: a thief can make any number of requests for instances that do
-	// not show. Beyond it requests wait unjudged.
-	MaxHeld int
-}
-
-// clockSkew is how far the API server's clock may be behind EC2's.
-const clockSkew = 10 * time.Second
-
-// Node is what the API server says about the Node of the requested name.
-type Node struct {
-	UID string
-	// Ready and ControlPlane are as the Node says.
-	Ready, ControlPlane bool
-	// InstanceID is that of its provider id; empty when it has none.
-	InstanceID string
-	// InstanceGone says that EC2 confirmed that instance to be gone,
-	// InstanceUnknown that EC2 does not know it, or not yet.
-	InstanceGone, InstanceUnknown bool
-}
-
-// stale says that nothing can live behind the Node while another instance is
-// known to have its name.
-func (n Node) stale() bool { return n.InstanceGone || (n.InstanceUnknown && !n.Ready) }
-
-// Facts are what was found out about a request.
-type Facts struct {
-	// Candidates are the instances found for the name, of any VPC and state.
-	Candidates []instances.Instance
-	// Groups has the Auto Scaling groups of the candidates, by name.
-	Groups map[string]*instances.Group
-	// Node of the requested name; nil for none.
-	Node *Node
-	// Grants holds what was granted before, by instance id.
-	Grants map[string]Grant
-}
 
 // Decide judges a request by the facts, as of now.
 func Decide(r Request, f Facts, now time.Time, p Policy) Verdict {
 	if r.Problem != nil {
 		return *r.Problem
 	}
+	switch r.Kind {
+	case Bootstrap:
+		return *decideBootstrap(r, f, now, p)
+	case Renewal:
+		return *decideRenewal(r, f, now, p)
+	case Serving:
+		return *decideServing(r, f, now, p)
+	}
+	return *hold(FactsUnreadable, "a request of kind %q is not judged", r.Kind)
+}
+
+// check is one condition of an approval; nil says that it is fulfilled.
+type check func(Request, Facts, instances.Instance, time.Time, Policy) *Verdict
+
+// decideBootstrap judges the request of an instance that is to join.
+func decideBootstrap(r Request, f Facts, now time.Time, p Policy) *Verdict {
+	if v := checkProof(r, f, p); v != nil {
+		return v
+	}
 	i, v := choose(r, f, now, p)
 	if v != nil {
-		return *v
+		return v
 	}
-	for _, check := range []func(Request, Facts, instances.Instance, time.Time, Policy) *Verdict{
-		checkLaunch, checkOwner, checkGroup, checkNode,
-	} {
-		if v := check(r, f, i, now, p); v != nil {
+	for _, c := range []check{checkProver, checkLaunch, checkOwner, checkGroup, checkNode} {
+		if v := c(r, f, i, now, p); v != nil {
 			v.Instance = i
-			return *v
+			return v
 		}
 	}
-	v = checkGrants(r, f, i, p)
+	v = grantBootstrap(r, f, i, now, p)
 	v.Instance = i
-	return *v
+	return v
+}
+
+// falseReasons name the ways in which a proof is false.
+var falseReasons = map[attest.Why]Reason{
+	attest.Malformed: ProofMalformed, attest.OtherEndpoint: ProofOtherEndpoint, attest.Expired: ProofExpired,
+	attest.Rejected: ProofRejected, attest.OtherIdentity: ProofOtherIdentity,
+}
+
+// checkProof asks for what the policy requires. Fleets with old user data have
+// no proof to offer: their tokens are of a group of their own.
+func checkProof(r Request, f Facts, p Policy) *Verdict {
+	switch {
+	case p.Proof == v1alpha1.ProofOff || r.Legacy:
+		return nil
+	case r.Proof == "" && p.Proof == v1alpha1.ProofAccept:
+		return nil
+	case r.Proof == "":
+		return deny(ProofMissing, "the request has no annotation %s, and spec.approver.stsProof is require", v1alpha1.STSProofAnnotation)
+	case f.Proof.False != nil:
+		reason, known := falseReasons[f.Proof.False.Why]
+		if !known {
+			reason = ProofMalformed
+		}
+		return deny(reason, "%v", f.Proof.False)
+	case f.Proof.Identity == nil:
+		return hold(STSUnreachable, "it is not known yet who signed the proof of identity")
+	}
+	return nil
+}
+
+// checkProver makes sure that who signed is who would be let in.
+func checkProver(_ Request, f Facts, i instances.Instance, _ time.Time, _ Policy) *Verdict {
+	if who := f.Proof.Identity; who != nil && who.InstanceID != i.ID {
+		return deny(ProofOtherInstance, "instance %s signed the proof of identity, and the name is that of %s", who.InstanceID, i.ID)
+	}
+	return nil
 }
 
 // late is for what AWS may not show yet: held while the request is young.
@@ -185,19 +98,16 @@ func late(r Request, now time.Time, p Policy, reason Reason, format string, args
 // from what EC2 says, in our VPC and alive. Another VPC's instance, or one that
 // is going, may show under a reused address before ours does.
 func choose(r Request, f Facts, now time.Time, p Policy) (instances.Instance, *Verdict) {
-	named := slices.DeleteFunc(slices.Clone(f.Candidates), func(i instances.Instance) bool {
-		name, err := identity.NodeName(identity.Facts{InstanceID: i.ID, Region: p.Region, Zone: i.Zone, PrivateIP: i.PrivateIP}, p.Mode)
-		return err != nil || name != r.Node
-	})
-	if len(named) == 0 {
+	matching := slices.DeleteFunc(slices.Clone(f.Candidates), func(i instances.Instance) bool { return !named(i, r.Node, p) })
+	if len(matching) == 0 {
 		if len(f.Candidates) > 0 && slices.ContainsFunc(f.Candidates, instances.Instance.Alive) {
 			return instances.Instance{}, deny(WrongName, "instance %s is not named %s", f.Candidates[0].ID, r.Node)
 		}
 		return instances.Instance{}, late(r, now, p, NoInstance, "no instance is named %s", r.Node)
 	}
-	inVPC := slices.DeleteFunc(slices.Clone(named), func(i instances.Instance) bool { return i.VPC != p.VPC })
+	inVPC := slices.DeleteFunc(slices.Clone(matching), func(i instances.Instance) bool { return i.VPC != p.VPC })
 	if len(inVPC) == 0 {
-		return instances.Instance{}, late(r, now, p, OtherVPC, "instance %s is in VPC %q: expected %q", named[0].ID, named[0].VPC, p.VPC)
+		return instances.Instance{}, late(r, now, p, OtherVPC, "instance %s is in VPC %q: expected %q", matching[0].ID, matching[0].VPC, p.VPC)
 	}
 	alive := slices.DeleteFunc(slices.Clone(inVPC), func(i instances.Instance) bool { return !i.Alive() })
 	switch len(alive) {
@@ -214,8 +124,14 @@ func choose(r Request, f Facts, now time.Time, p Policy) (instances.Instance, *V
 // needs to be remembered until then and no longer.
 const heldTooLong = 30 * time.Minute
 
-func checkLaunch(r Request, _ Facts, i instances.Instance, now time.Time, p Policy) *Verdict {
+// checkLaunch lets in who was just launched. An instance that its group is
+// bringing into service right now needs no younger launch: one that comes from a
+// warm pool of running instances was launched long ago.
+func checkLaunch(r Request, f Facts, i instances.Instance, now time.Time, p Policy) *Verdict {
 	age := r.Created.Sub(i.LaunchTime)
+	if g := f.Groups[i.Group]; g != nil && strings.HasPrefix(g.Lifecycles[i.ID], "Pending") && age >= -clockSkew {
+		return nil
+	}
 	if age < -clockSkew || age > p.LaunchWindow {
 		return deny(OutsideWindow, "request %s after the launch of %s: expected up to %s", age.Round(time.Second), i.ID, p.LaunchWindow)
 	}
@@ -258,6 +174,10 @@ func checkGroup(r Request, f Facts, i instances.Instance, now time.Time, p Polic
 }
 
 func checkNode(r Request, f Facts, i instances.Instance, now time.Time, p Policy) *Verdict {
+	// Whoever had it before, this launch is let in once.
+	if g := f.granted(i); g.Joined {
+		return deny(AlreadyJoined, "the node of instance %s was Ready since its launch", i.ID)
+	}
 	n := f.Node
 	switch {
 	case n == nil:
@@ -267,30 +187,36 @@ func checkNode(r Request, f Facts, i instances.Instance, now time.Time, p Policy
 	case n.InstanceID == i.ID && n.Ready:
 		return deny(AlreadyJoined, "the node of instance %s is Ready", i.ID)
 	case n.InstanceID == i.ID:
-		if g, ok := f.Grants[i.ID]; ok && g.Launch.Equal(i.LaunchTime) && g.Joined {
-			return deny(AlreadyJoined, "the node of instance %s was Ready since its launch", i.ID)
-		}
 		return nil
 	case n.stale():
 		return hold(StaleNode, "the node of this name is of instance %s, which is gone", n.InstanceID)
-	case n.InstanceUnknown:
+	case n.unknown():
 		return late(r, now, p, NameTaken, "the node of this name is Ready and of instance %s, which EC2 does not know", n.InstanceID)
 	}
 	return deny(NameTaken, "the node of this name is of instance %q: expected %s", n.InstanceID, i.ID)
 }
 
-func checkGrants(r Request, f Facts, i instances.Instance, p Policy) *Verdict {
-	v := &Verdict{Action: Approve, Reason: Attested, Message: fmt.Sprintf("instance %s of group %s in %s", i.ID, i.Group, i.Zone)}
-	g, before := f.Grants[i.ID]
+// grantBootstrap bounds what one launch is given. Without a proof, somebody with
+// another key is made to wait until what was given away before is worth nothing:
+// whoever of the two is the instance, only one of them holds its identity.
+func grantBootstrap(r Request, f Facts, i instances.Instance, now time.Time, p Policy) *Verdict {
+	g := f.granted(i)
+	proven := f.Proof.Identity != nil
+	v := approve(Attested, i, "instance %s of group %s in %s", i.ID, i.Group, i.Zone)
+	if proven {
+		v.Reason = Proven
+	}
 	switch {
-	case !before || !g.Launch.Equal(i.LaunchTime):
 	case slices.Contains(g.Keys, r.Key):
 		v.Reason = Repeated
 	case len(g.Keys) >= p.MaxGrants:
 		return deny(TooManyGrants, "instance %s was granted %d certificates since its launch", i.ID, len(g.Keys))
-	default:
+	case len(g.Keys) > 0 && !proven && now.Before(g.Until):
+		return hold(SecondClaimant, "another key was granted a certificate for instance %s, which is good for %s more", i.ID, g.Until.Sub(now).Round(time.Second))
+	case len(g.Keys) > 0:
 		v.Reason = Regranted
 		v.Message += fmt.Sprintf("; certificate %d since its launch", len(g.Keys)+1)
 	}
+	v.Remember = g.with(r, now)
 	return v
 }

@@ -1,11 +1,13 @@
 package csr_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/controlplane/instances"
 )
@@ -17,12 +19,14 @@ const (
 
 var policy = csr.Policy{
 	Cluster: "demo", Region: "us-west-2", VPC: "vpc-1", Mode: v1alpha1.IPName,
-	LaunchWindow: 30 * time.Minute, Visible: 2 * time.Minute, MaxGrants: 5, MaxHeld: 3,
+	LaunchWindow: 30 * time.Minute, Visible: 2 * time.Minute, MaxGrants: 5, MaxHeld: 3, MaxHeldByNode: 2,
+	Proof: v1alpha1.ProofAccept,
 }
 
-// honest returns the request of an agent and the facts that prove it.
+// honest returns the request of an agent without a proof, and the facts that
+// speak for it.
 func honest() (csr.Request, csr.Facts) {
-	return csr.Request{Name: "joinery-x", Created: launch.Add(20 * time.Second), Node: nodeName, Key: "k1"},
+	return csr.Request{Name: "joinery-x", Created: launch.Add(20 * time.Second), Node: nodeName, Key: "k1", Kind: csr.Bootstrap, Life: 10 * time.Minute},
 		csr.Facts{
 			Candidates: []instances.Instance{{
 				ID: instanceID, State: "running", PrivateIP: "10.99.0.12", Zone: "us-west-2a", VPC: "vpc-1",
@@ -46,6 +50,29 @@ func lifecycle(s string) change {
 }
 
 func node(n csr.Node) change { return func(_ *csr.Request, f *csr.Facts) { f.Node = &n } }
+
+// proven is a request with a good proof of an instance.
+func proven(id string, and ...change) change {
+	return func(r *csr.Request, f *csr.Facts) {
+		r.Proof, f.Proof.Identity = "signed", &attest.Identity{InstanceID: id}
+		for _, c := range and {
+			c(r, f)
+		}
+	}
+}
+
+func falsely(why attest.Why) change {
+	return func(r *csr.Request, f *csr.Facts) {
+		r.Proof, f.Proof.False = "forged", &attest.FalseError{Why: why, Detail: "because"}
+	}
+}
+
+// of is a node of an instance that EC2 knows.
+func of(n csr.Node, id, state string) csr.Node {
+	n.InstanceID = id
+	n.Instance = &instances.Instance{ID: id, State: state}
+	return n
+}
 
 func grant(g csr.Grant) change {
 	return func(_ *csr.Request, f *csr.Facts) { f.Grants = map[string]csr.Grant{instanceID: g} }
@@ -106,17 +133,35 @@ var verdicts = []struct {
 		node(csr.Node{InstanceID: instanceID})(r, f)
 		grant(csr.Grant{Launch: launch.Add(-time.Hour), Keys: []string{"k0"}, Joined: true})(r, f)
 	}, csr.Approve, csr.Approve, csr.Attested},
-	{"name of a living node", node(csr.Node{InstanceID: goneID}), csr.Deny, csr.Deny, csr.NameTaken},
-	{"name of a living Ready node", node(csr.Node{InstanceID: goneID, Ready: true}), csr.Deny, csr.Deny, csr.NameTaken},
+	{"name of a living node", node(of(csr.Node{}, goneID, "running")), csr.Deny, csr.Deny, csr.NameTaken},
+	{"name of a living Ready node", node(of(csr.Node{Ready: true}, goneID, "running")), csr.Deny, csr.Deny, csr.NameTaken},
 	{"node without provider id", node(csr.Node{}), csr.Deny, csr.Deny, csr.NameTaken},
-	{"node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID, InstanceUnknown: true}), csr.Hold, csr.Hold, csr.StaleNode},
-	{"Ready node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID, InstanceUnknown: true, Ready: true}), csr.Hold, csr.Deny, csr.NameTaken},
-	{"stale node", node(csr.Node{InstanceID: goneID, InstanceGone: true, Ready: true}), csr.Hold, csr.Hold, csr.StaleNode},
+	{"node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID}), csr.Hold, csr.Hold, csr.StaleNode},
+	{"Ready node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID, Ready: true}), csr.Hold, csr.Deny, csr.NameTaken},
+	{"stale node", node(of(csr.Node{Ready: true}, goneID, "terminated")), csr.Hold, csr.Hold, csr.StaleNode},
 
 	{"same key again", grant(csr.Grant{Launch: launch, Keys: []string{"k0", "k1"}}), csr.Approve, csr.Approve, csr.Repeated},
 	{"same key at the limit", grant(csr.Grant{Launch: launch, Keys: []string{"k1", "k2", "k3", "k4", "k5"}}), csr.Approve, csr.Approve, csr.Repeated},
 	{"another key", grant(csr.Grant{Launch: launch, Keys: []string{"k0"}}), csr.Approve, csr.Approve, csr.Regranted},
-	{"another key, node gone after it joined", grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true}), csr.Approve, csr.Approve, csr.Regranted},
+	{"another key, node gone after it joined", grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true}), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"another key while the first is good", grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Until: launch.Add(10 * time.Minute)}), csr.Hold, csr.Hold, csr.SecondClaimant},
+	{"another key, proven", proven(instanceID, grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Until: launch.Add(10 * time.Minute)})), csr.Approve, csr.Approve, csr.Regranted},
+	{"proven", proven(instanceID), csr.Approve, csr.Approve, csr.Proven},
+	{"proven after it joined", proven(instanceID, grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true})), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"proven too often", proven(instanceID, grant(csr.Grant{Launch: launch, Keys: []string{"a", "b", "c", "d", "e"}})), csr.Deny, csr.Deny, csr.TooManyGrants},
+	{"another instance's proof", proven(goneID), csr.Deny, csr.Deny, csr.ProofOtherInstance},
+	{"a proof that is not looked at", func(r *csr.Request, _ *csr.Facts) { r.Proof = "x" }, csr.Hold, csr.Hold, csr.STSUnreachable},
+	{"malformed proof", falsely(attest.Malformed), csr.Deny, csr.Deny, csr.ProofMalformed},
+	{"proof for another endpoint", falsely(attest.OtherEndpoint), csr.Deny, csr.Deny, csr.ProofOtherEndpoint},
+	{"old proof", falsely(attest.Expired), csr.Deny, csr.Deny, csr.ProofExpired},
+	{"replayed proof", falsely(attest.Rejected), csr.Deny, csr.Deny, csr.ProofRejected},
+	{"another role's proof", falsely(attest.OtherIdentity), csr.Deny, csr.Deny, csr.ProofOtherIdentity},
+	{"a kind of falsehood of the future", falsely("Sung"), csr.Deny, csr.Deny, csr.ProofMalformed},
+	{"out of a pool of running instances", func(r *csr.Request, f *csr.Facts) {
+		f.Candidates[0].LaunchTime = launch.Add(-48 * time.Hour)
+		lifecycle("Pending:Wait")(r, f)
+	}, csr.Approve, csr.Approve, csr.Attested},
+	{"launched long ago and in service", instance(func(i *instances.Instance) { i.LaunchTime = launch.Add(-48 * time.Hour) }), csr.Deny, csr.Deny, csr.OutsideWindow},
 	{"too many keys", grant(csr.Grant{Launch: launch, Keys: []string{"a", "b", "c", "d", "e"}}), csr.Deny, csr.Deny, csr.TooManyGrants},
 	{"many keys in an earlier launch", grant(csr.Grant{Launch: launch.Add(-time.Hour), Keys: []string{"a", "b", "c", "d", "e"}}), csr.Approve, csr.Approve, csr.Attested},
 }
@@ -136,6 +181,49 @@ func TestDecide(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestModesOfProof(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		mode   v1alpha1.ProofMode
+		change change
+		action csr.Action
+		reason csr.Reason
+	}{
+		{"off ignores a false one", v1alpha1.ProofOff, falsely(attest.Rejected), csr.Approve, csr.Attested},
+		{"accept takes none", v1alpha1.ProofAccept, func(*csr.Request, *csr.Facts) {}, csr.Approve, csr.Attested},
+		{"accept takes no false one", v1alpha1.ProofAccept, falsely(attest.Rejected), csr.Deny, csr.ProofRejected},
+		{"require takes a good one", v1alpha1.ProofRequire, proven(instanceID), csr.Approve, csr.Proven},
+		{"require takes none at all", v1alpha1.ProofRequire, func(*csr.Request, *csr.Facts) {}, csr.Deny, csr.ProofMissing},
+		{"require lets old user data", v1alpha1.ProofRequire, func(r *csr.Request, _ *csr.Facts) { r.Legacy = true }, csr.Approve, csr.Attested},
+		{"an unknown mode requires", "", func(*csr.Request, *csr.Facts) {}, csr.Deny, csr.ProofMissing},
+	} {
+		r, f := honest()
+		test.change(&r, &f)
+		p := policy
+		p.Proof = test.mode
+		if v := csr.Decide(r, f, launch.Add(time.Minute), p); v.Action != test.action || v.Reason != test.reason {
+			t.Errorf("%s: got %s %s (%s)", test.name, v.Action, v.Reason, v.Message)
+		}
+	}
+}
+
+func TestGrantIsRemembered(t *testing.T) {
+	r, f := honest()
+	now := launch.Add(time.Minute)
+	g := csr.Decide(r, f, now, policy).Remember
+	if g == nil || g.Node != nodeName || !slices.Equal(g.Keys, []string{"k1"}) || !g.Until.Equal(now.Add(10*time.Minute)) || !g.Launch.Equal(launch) {
+		t.Errorf("remembers %+v", g)
+	}
+}
+
+func TestUnknownKindIsHeld(t *testing.T) {
+	r, f := honest()
+	r.Kind = "Wish"
+	if v := csr.Decide(r, f, launch, policy); v.Action != csr.Hold {
+		t.Errorf("got %+v", v)
 	}
 }
 

@@ -2,6 +2,7 @@ package csr
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/instances"
 )
 
@@ -17,37 +20,82 @@ func (a *Approver) judge(ctx context.Context, r Request) (Facts, Verdict) {
 	if r.Problem != nil {
 		return Facts{}, *r.Problem
 	}
+	if r.Kind != Bootstrap {
+		return a.judgeNode(ctx, r)
+	}
 	look, ok := LookupFor(r.Node, a.policy.Mode)
 	if !ok {
-		return Facts{}, *deny(WrongName, "%q is no node name of mode %s", r.Node, a.policy.Mode)
+		return Facts{}, *deny(WrongName, "%q is no node name of mode %s", clip(r.Node), a.policy.Mode)
 	}
-	f, v := a.resolve(ctx, r, look)
-	if v != nil {
+	var f Facts
+	var err error
+	if f.Proof, err = a.prove(ctx, r); err != nil {
+		return f, *hold(STSUnreachable, "%v", err)
+	}
+	// A request that proves nothing costs no question to EC2.
+	if v := checkProof(r, f, a.policy); v != nil {
+		return f, *v
+	}
+	if v := a.resolve(ctx, r, look, &f); v != nil {
 		return f, *v
 	}
 	return f, Decide(r, f, time.Now(), a.policy)
 }
 
+// judgeNode judges what a node asks for itself. Its instance is known by its
+// Node, and by its name only while it has none.
+func (a *Approver) judgeNode(ctx context.Context, r Request) (Facts, Verdict) {
+	f := Facts{ShortLived: a.shortLived(r.Credential)}
+	look, _ := LookupFor(r.Node, a.policy.Mode)
+	if v := a.resolve(ctx, r, look, &f); v != nil {
+		return f, *v
+	}
+	return f, Decide(r, f, time.Now(), a.policy)
+}
+
+// prove asks whose the proof is, once for each request. An error says that it is
+// not known.
+func (a *Approver) prove(ctx context.Context, r Request) (Proof, error) {
+	if r.Proof == "" || r.Legacy || a.policy.Proof == v1alpha1.ProofOff {
+		return Proof{}, nil
+	}
+	if id, known := a.provenBefore(r); known {
+		return Proof{Identity: id}, nil
+	}
+	id, err := a.verifier.Verify(ctx, r.Proof, r.Text, r.Created, time.Now())
+	var no *attest.FalseError
+	switch {
+	case errors.As(err, &no):
+		return Proof{False: no}, nil
+	case err != nil:
+		return Proof{}, err
+	}
+	a.rememberProof(r, id)
+	return Proof{Identity: &id}, nil
+}
+
 // resolve asks AWS and the API server. A verdict says that an answer is missing.
-func (a *Approver) resolve(ctx context.Context, r Request, look Lookup) (Facts, *Verdict) {
-	var f Facts
+func (a *Approver) resolve(ctx context.Context, r Request, look Lookup, f *Facts) *Verdict {
 	var err error
 	if f.Grants, err = a.grants.All(ctx); err != nil {
-		return f, hold(FactsUnreadable, "%v", err)
+		return hold(FactsUnreadable, "%v", err)
 	}
 	if f.Node, err = a.node(ctx, r.Node); err != nil {
-		return f, hold(FactsUnreadable, "%v", err)
+		return hold(FactsUnreadable, "%v", err)
 	}
-	if err := a.checkGone(ctx, f.Node); err != nil {
-		return f, hold(EC2Unreachable, "%v", err)
+	if err := a.findInstance(ctx, f.Node); err != nil {
+		return hold(EC2Unreachable, "%v", err)
 	}
-	if look.InstanceID != "" {
+	switch {
+	case r.Kind != Bootstrap && f.Node != nil && f.Node.InstanceID != "":
+		return nil // its name need not say anything
+	case look.InstanceID != "":
 		f.Candidates, err = a.finder.ByID(ctx, look.InstanceID)
-	} else {
+	case look.PrivateIP.IsValid():
 		f.Candidates, err = a.finder.ByPrivateIP(ctx, look.PrivateIP)
 	}
 	if err != nil {
-		return f, hold(EC2Unreachable, "%v", err)
+		return hold(EC2Unreachable, "%v", err)
 	}
 	f.Groups = map[string]*instances.Group{}
 	for _, i := range f.Candidates {
@@ -55,10 +103,10 @@ func (a *Approver) resolve(ctx context.Context, r Request, look Lookup) (Facts, 
 			continue
 		}
 		if f.Groups[i.Group], err = a.finder.Group(ctx, i.Group); err != nil {
-			return f, hold(EC2Unreachable, "%v", err)
+			return hold(EC2Unreachable, "%v", err)
 		}
 	}
-	return f, nil
+	return nil
 }
 
 // node describes the Node of that name, but for what EC2 knows.
@@ -76,7 +124,7 @@ func (a *Approver) node(ctx context.Context, name string) (*Node, error) {
 	return out, nil
 }
 
-func (a *Approver) checkGone(ctx context.Context, n *Node) error {
+func (a *Approver) findInstance(ctx context.Context, n *Node) error {
 	if n == nil || n.InstanceID == "" {
 		return nil
 	}
@@ -84,8 +132,9 @@ func (a *Approver) checkGone(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	n.InstanceUnknown = len(found) == 0
-	n.InstanceGone = len(found) > 0 && found[0].Going()
+	if len(found) > 0 {
+		n.Instance = &found[0]
+	}
 	return nil
 }
 

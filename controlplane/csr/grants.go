@@ -26,14 +26,45 @@ const GrantsName = "joinery-grants"
 type Grant struct {
 	// Launch is the instance's launch time; a later one starts afresh.
 	Launch time.Time `json:"launch"`
-	// Keys identify the public keys that got a certificate.
+	// Node is the name that the certificates are for.
+	Node string `json:"node,omitempty"`
+	// Keys identify the public keys that got a certificate for the join.
 	Keys []string `json:"keys,omitempty"`
+	// Until is when the last of these certificates ends.
+	Until time.Time `json:"until,omitzero"`
+	// Own identifies the key of the kubelet's own certificate, OwnOf is how many
+	// Keys there were when it was given: a join that is done again from the start
+	// makes another key.
+	Own   string `json:"own,omitempty"`
+	OwnOf int    `json:"ownOf,omitempty"`
 	// Joined says that the instance's Node was Ready since the launch.
 	Joined bool `json:"joined,omitempty"`
 }
 
 func (g Grant) equal(o Grant) bool {
-	return g.Launch.Equal(o.Launch) && slices.Equal(g.Keys, o.Keys) && g.Joined == o.Joined
+	return g.Launch.Equal(o.Launch) && g.Node == o.Node && slices.Equal(g.Keys, o.Keys) && g.Until.Equal(o.Until) &&
+		g.Own == o.Own && g.OwnOf == o.OwnOf && g.Joined == o.Joined
+}
+
+// with is the grant with one certificate more, for the request's key.
+func (g Grant) with(r Request, now time.Time) *Grant {
+	g.Node = r.Node
+	if !slices.Contains(g.Keys, r.Key) {
+		g.Keys = append(slices.Clone(g.Keys), r.Key)
+	}
+	// A request that is served late gets its whole life from then on.
+	if until := now.Add(r.Life).UTC().Truncate(time.Second); until.After(g.Until) {
+		g.Until = until
+	}
+	return &g
+}
+
+// granted is what this launch of the instance was granted before.
+func (f Facts) granted(i instances.Instance) Grant {
+	if g, ok := f.Grants[i.ID]; ok && g.Launch.Equal(i.LaunchTime) {
+		return g
+	}
+	return Grant{Launch: i.LaunchTime.UTC()}
 }
 
 // errGrantChanged says that a grant is no longer what the verdict was based on.
@@ -89,33 +120,26 @@ func (g *Grants) read(ctx context.Context) (*corev1.ConfigMap, map[string]Grant,
 	return cm, all, nil
 }
 
-// Record remembers, before a certificate is approved, that instance i gets one
-// for key. before is the grant that the verdict was based on; if it changed
+// Record remembers, before a certificate is approved, what an instance will have
+// been granted. before is the grant that the verdict was based on; if it changed
 // meanwhile, nothing is recorded and the request is to be judged again.
-func (g *Grants) Record(ctx context.Context, i instances.Instance, key string, before Grant, now time.Time) error {
+func (g *Grants) Record(ctx context.Context, instanceID string, before, next Grant, now time.Time) error {
 	return g.update(ctx, now, func(all map[string]Grant) (bool, error) {
-		is := all[i.ID]
-		if !is.equal(before) {
+		if !all[instanceID].equal(before) {
 			return false, errGrantChanged
 		}
-		if !is.Launch.Equal(i.LaunchTime) {
-			is = Grant{Launch: i.LaunchTime.UTC()}
-		}
-		if slices.Contains(is.Keys, key) {
-			return false, nil
-		}
-		is.Keys = append(slices.Clone(is.Keys), key)
-		all[i.ID] = is
-		return true, nil
+		all[instanceID] = next
+		return !next.equal(before), nil
 	})
 }
 
 // Joined remembers that the Node of an instance became Ready. Without a grant
-// there is nothing to remember.
-func (g *Grants) Joined(ctx context.Context, instanceID string, now time.Time) error {
+// there is nothing to remember, and a Node of another name only says that it is
+// that instance's.
+func (g *Grants) Joined(ctx context.Context, instanceID, node string, now time.Time) error {
 	return g.update(ctx, now, func(all map[string]Grant) (bool, error) {
 		is, ok := all[instanceID]
-		if !ok || is.Joined {
+		if !ok || is.Joined || is.Node != node {
 			return false, nil
 		}
 		is.Joined = true

@@ -34,7 +34,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 // and a log line. A second certificate for one launch, every denial and every
 // request with somebody else's token is a warning.
 func (a *Approver) tell(ctx context.Context, c *certificatesv1.CertificateSigningRequest, r Request, v Verdict) {
-	if v.Action == Hold && !a.news(c.Name, v.Reason) {
+	if v.Action == Hold && !a.news(r, v.Reason) {
 		return
 	}
 	a.say(ctx, c, r, v)
@@ -43,35 +43,15 @@ func (a *Approver) tell(ctx context.Context, c *certificatesv1.CertificateSignin
 func (a *Approver) say(ctx context.Context, c *certificatesv1.CertificateSigningRequest, r Request, v Verdict) {
 	a.metrics.decisions.WithLabelValues(string(v.Action), string(v.Reason)).Inc()
 	kind, level := corev1.EventTypeNormal, slog.LevelInfo
-	if v.Action == Deny || v.Action == Ignore || v.Reason == Regranted || v.Reason == TooManyHeld {
+	if v.alarming() {
 		kind, level = corev1.EventTypeWarning, slog.LevelWarn
 	}
 	if v.Action == Approve || v.Action == Deny {
 		a.metrics.latency.Observe(time.Since(r.Created).Seconds())
 	}
-	a.events.Eventf(c, kind, string(v.Action)+string(v.Reason), "node %q for %s: %s", r.Node, r.Requester, v.Message)
+	a.events.Eventf(c, kind, string(v.Action)+string(v.Reason), "%s request of %s for node %q: %s", r.Kind, clip(r.Requester), clip(r.Node), v.Message)
 	a.log.Log(ctx, level, "signing request", "request", c.Name, "verdict", v.Action, "reason", v.Reason,
-		"node", r.Node, "instance", v.Instance.ID, "requester", r.Requester, "message", v.Message)
-}
-
-// news remembers for what a request is held, and says whether that is new.
-func (a *Approver) news(request string, reason Reason) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.held[request] == reason {
-		return false
-	}
-	a.held[request] = reason
-	return true
-}
-
-// admit says whether a request may be judged: one that is held already, or any
-// while there is room for one more.
-func (a *Approver) admit(request string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	_, before := a.held[request]
-	return before || len(a.held) < a.policy.MaxHeld
+		"kind", r.Kind, "node", clip(r.Node), "instance", v.Instance.ID, "requester", r.Requester, "message", v.Message)
 }
 
 // alarmEvery is how often it is said that too many requests are held.
@@ -86,13 +66,13 @@ func (a *Approver) alarm(ctx context.Context, c *certificatesv1.CertificateSigni
 	}
 	a.mu.Unlock()
 	if due {
-		a.say(ctx, c, r, *hold(TooManyHeld, "%d requests are held: further ones wait. If they are not of your instances, revoke the token: delete the Secret bootstrap-token-%s in kube-system",
-			a.policy.MaxHeld, strings.TrimPrefix(r.Requester, requesterPrefix)))
+		a.say(ctx, c, r, *tooManyHeld(r, a.policy))
 	}
 }
 
-func (a *Approver) forget(request string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.held, request)
+func tooManyHeld(r Request, p Policy) *Verdict {
+	if id, holder := strings.CutPrefix(r.Requester, requesterPrefix); holder {
+		return hold(TooManyHeld, "%d requests are held: further ones wait. If they are not of your instances, revoke the token: delete the Secret bootstrap-token-%s in kube-system", p.MaxHeld, id)
+	}
+	return hold(TooManyHeld, "%d requests of %s are held: further ones wait", p.MaxHeldByNode, clip(r.Requester))
 }

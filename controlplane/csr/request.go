@@ -1,10 +1,12 @@
-// Package csr decides about the certificates that agents ask for. A bootstrap
-// token is worth a request and nothing more: whether the request comes from the
-// instance that it names is decided here, by what EC2 and Auto Scaling say.
-// Decide is pure; Approver resolves the facts and executes the verdict.
+// Package csr decides about the certificates of nodes: those that agents ask for
+// to join, those that kubelets live with and renew, and those that they serve
+// with. A bootstrap token is worth a request and nothing more, and a certificate
+// is worth its renewal only while the instance behind it is alive: that is decided
+// here, by what the instance proves and what EC2 and Auto Scaling say. Decide is
+// pure; Approver resolves the facts and executes the verdict.
 //
-// Only requests of holders of our own tokens for kubelet client certificates
-// are judged. Everybody else's are left to whoever is in charge of them.
+// Only requests of holders of our own tokens and of nodes, for the two kubelet
+// signers, are judged. Everybody else's are left to whoever is in charge of them.
 package csr
 
 import (
@@ -12,6 +14,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
@@ -55,17 +58,59 @@ type Request struct {
 	Node string
 	// Key identifies the public key.
 	Key string
+	// Kind is what is asked for.
+	Kind Kind
+	// Legacy says that the requester's token is one for old user data.
+	Legacy bool
+	// Proof is the proof of identity, as it stands in the annotation.
+	Proof string
+	// Text is the certificate request itself, which a proof is bound to.
+	Text []byte
+	// Life is how long the certificate will be good; for ever if it is not said.
+	Life time.Duration
+	// Credential identifies what the requester authenticated with; empty when the
+	// API server does not say it (Kubernetes before 1.32, or a token).
+	Credential string
+	// DNSNames and IPs are what a serving certificate is asked for.
+	DNSNames []string
+	IPs      []netip.Addr
 	// Problem is why no facts could save it; nil for a well-formed request.
 	Problem *Verdict
 }
 
-// Ours says whether the request is ours to judge: still open, for a kubelet's
-// client certificate, by the holder of one of our tokens.
-func Ours(c *certificatesv1.CertificateSigningRequest) bool {
-	return c.Spec.SignerName == certificatesv1.KubeAPIServerClientKubeletSignerName &&
-		strings.HasPrefix(c.Spec.Username, requesterPrefix) &&
-		slices.Contains(c.Spec.Groups, v1alpha1.BootstrapGroup) &&
-		!decided(c)
+// Kind is what a request asks for.
+type Kind string
+
+// The kinds.
+const (
+	// Bootstrap: the holder of one of our tokens asks for a node's identity.
+	Bootstrap Kind = "Bootstrap"
+	// Renewal: a node asks for a client certificate for itself.
+	Renewal Kind = "Renewal"
+	// Serving: a node asks for a serving certificate for itself.
+	Serving Kind = "Serving"
+)
+
+// KindOf says what a request is that is ours to judge, and "" for every other: it
+// is decided, or of another signer, or of somebody who is neither a holder of our
+// tokens nor a node.
+func KindOf(c *certificatesv1.CertificateSigningRequest) Kind {
+	s := c.Spec
+	if decided(c) {
+		return ""
+	}
+	holder := strings.HasPrefix(s.Username, requesterPrefix) &&
+		(slices.Contains(s.Groups, v1alpha1.BootstrapGroup) || slices.Contains(s.Groups, v1alpha1.LegacyBootstrapGroup))
+	node := strings.HasPrefix(s.Username, nodePrefix) && slices.Contains(s.Groups, nodesGroup)
+	switch {
+	case s.SignerName == certificatesv1.KubeAPIServerClientKubeletSignerName && holder:
+		return Bootstrap
+	case s.SignerName == certificatesv1.KubeAPIServerClientKubeletSignerName && node:
+		return Renewal
+	case s.SignerName == certificatesv1.KubeletServingSignerName && (holder || node):
+		return Serving
+	}
+	return ""
 }
 
 func decided(c *certificatesv1.CertificateSigningRequest) bool {
@@ -74,9 +119,13 @@ func decided(c *certificatesv1.CertificateSigningRequest) bool {
 	})
 }
 
-// Parse reads a request that is Ours. What is wrong with it stands in Problem.
+// Parse reads a request that has a Kind. What is wrong with it stands in Problem.
 func Parse(c *certificatesv1.CertificateSigningRequest) Request {
-	r := Request{Name: c.Name, UID: string(c.UID), Created: c.CreationTimestamp.Time, Requester: c.Spec.Username}
+	r := Request{
+		Name: c.Name, UID: string(c.UID), Created: c.CreationTimestamp.Time, Requester: c.Spec.Username, Kind: KindOf(c),
+		Legacy: !slices.Contains(c.Spec.Groups, v1alpha1.BootstrapGroup), Proof: c.Annotations[v1alpha1.STSProofAnnotation],
+		Text: c.Spec.Request, Life: life(c.Spec.ExpirationSeconds), Credential: credential(c.Spec.Extra),
+	}
 	req, err := parsePEM(c.Spec.Request)
 	if err != nil {
 		r.Problem = deny(Malformed, "%v", err)
@@ -85,13 +134,49 @@ func Parse(c *certificatesv1.CertificateSigningRequest) Request {
 	r.Node = strings.TrimPrefix(req.Subject.CommonName, nodePrefix)
 	sum := sha256.Sum256(req.RawSubjectPublicKeyInfo)
 	r.Key = base64.RawStdEncoding.EncodeToString(sum[:16])
-	for _, check := range []func(*x509.CertificateRequest) *Verdict{checkKey, checkSubject, checkExtras} {
-		if r.Problem = check(req); r.Problem != nil {
-			return r
+	r.DNSNames = req.DNSNames
+	for _, ip := range req.IPAddresses {
+		a, _ := netip.AddrFromSlice(ip) // what is no address is the zero one, which no instance has
+		r.IPs = append(r.IPs, a.Unmap())
+	}
+	r.Problem = problem(r, req, c.Spec)
+	return r
+}
+
+// problem is the first condition that the request itself does not fulfil.
+func problem(r Request, req *x509.CertificateRequest, s certificatesv1.CertificateSigningRequestSpec) *Verdict {
+	extras := checkExtras
+	if r.Kind == Serving {
+		extras = checkNames
+	}
+	for _, check := range []func(*x509.CertificateRequest) *Verdict{checkKey, checkSubject, extras} {
+		if v := check(req); v != nil {
+			return v
 		}
 	}
-	r.Problem = checkSpec(c.Spec)
-	return r
+	if r.Kind != Bootstrap && r.Requester != nodePrefix+r.Node {
+		return deny(WrongRequester, "%s asks for a %s certificate of %s", clip(r.Requester), r.Kind, clip(r.Node))
+	}
+	return checkSpec(r, s)
+}
+
+// unlimited stands for the life of a certificate whose signer decides about it.
+const unlimited = 10 * 365 * 24 * time.Hour
+
+func life(seconds *int32) time.Duration {
+	if seconds == nil {
+		return unlimited
+	}
+	return time.Duration(*seconds) * time.Second
+}
+
+// credential is how the API server identifies a client certificate in the
+// requester's extra fields (k8s.io/apiserver, authentication/user.CredentialIDKey).
+func credential(extra map[string]certificatesv1.ExtraValue) string {
+	for _, v := range extra["authentication.kubernetes.io/credential-id"] {
+		return v
+	}
+	return ""
 }
 
 func parsePEM(text []byte) (*x509.CertificateRequest, error) {
@@ -147,13 +232,40 @@ func checkExtras(req *x509.CertificateRequest) *Verdict {
 	return nil
 }
 
-func checkSpec(s certificatesv1.CertificateSigningRequestSpec) *Verdict {
-	usages := slices.Sorted(slices.Values(s.Usages))
-	full := []certificatesv1.KeyUsage{certificatesv1.UsageClientAuth, certificatesv1.UsageDigitalSignature, certificatesv1.UsageKeyEncipherment}
-	if !slices.Equal(usages, full) && !slices.Equal(usages, full[:2]) {
-		return deny(WrongUsages, "usages %q: expected %q, with or without %q", s.Usages, full[:2], full[2])
+// subjectAltName is the one extension that a serving request may have (RFC 5280).
+var subjectAltName = asn1.ObjectIdentifier{2, 5, 29, 17}
+
+// checkNames wants names or addresses and nothing else.
+func checkNames(req *x509.CertificateRequest) *Verdict {
+	if len(req.DNSNames)+len(req.IPAddresses) == 0 {
+		return deny(NoSANs, "expected names or addresses to serve under")
 	}
-	if s.ExpirationSeconds == nil || time.Duration(*s.ExpirationSeconds)*time.Second > maxCertificateLife {
+	if len(req.EmailAddresses)+len(req.URIs) > 0 {
+		return deny(ForeignNames, "expected names and addresses, no e-mail addresses or URIs")
+	}
+	for _, e := range slices.Concat(req.Extensions, req.ExtraExtensions) {
+		if !e.Id.Equal(subjectAltName) {
+			return deny(HasSANs, "expected no extension but subject alternative names")
+		}
+	}
+	return nil
+}
+
+func checkSpec(r Request, s certificatesv1.CertificateSigningRequestSpec) *Verdict {
+	purpose := certificatesv1.UsageClientAuth
+	if r.Kind == Serving {
+		purpose = certificatesv1.UsageServerAuth
+	}
+	usages := slices.Sorted(slices.Values(s.Usages))
+	least := []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, purpose}
+	full := append(slices.Clone(least), certificatesv1.UsageKeyEncipherment)
+	slices.Sort(least)
+	slices.Sort(full)
+	if !slices.Equal(usages, full) && !slices.Equal(usages, least) {
+		return deny(WrongUsages, "usages %q: expected %q, with or without %q", s.Usages, least, certificatesv1.UsageKeyEncipherment)
+	}
+	// With an old user-data script the kubelet asks by itself, for its whole life.
+	if r.Kind == Bootstrap && !r.Legacy && r.Life > maxCertificateLife {
 		return deny(LongLived, "expected expirationSeconds of at most %d", int(maxCertificateLife.Seconds()))
 	}
 	return nil

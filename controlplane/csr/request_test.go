@@ -62,39 +62,43 @@ func agentRequest(t testing.TB, text []byte) *certificatesv1.CertificateSigningR
 	}
 }
 
-func TestOurs(t *testing.T) {
+func TestKindOf(t *testing.T) {
+	type request = certificatesv1.CertificateSigningRequest
+	node := func(c *request) {
+		c.Spec.Username, c.Spec.Groups = "system:node:"+nodeName, []string{"system:nodes", "system:authenticated"}
+	}
+	serving := func(c *request) { c.Spec.SignerName = certificatesv1.KubeletServingSignerName }
 	for _, test := range []struct {
 		name   string
-		change func(*certificatesv1.CertificateSigningRequest)
-		want   bool
+		change func(*request)
+		want   csr.Kind
 	}{
-		{"agent's", func(*certificatesv1.CertificateSigningRequest) {}, true},
-		{"serving signer", func(c *certificatesv1.CertificateSigningRequest) {
-			c.Spec.SignerName = certificatesv1.KubeletServingSignerName
-		}, false},
-		{"client signer", func(c *certificatesv1.CertificateSigningRequest) {
-			c.Spec.SignerName = certificatesv1.KubeAPIServerClientSignerName
-		}, false},
-		{"kubelet's own renewal", func(c *certificatesv1.CertificateSigningRequest) {
-			c.Spec.Username, c.Spec.Groups = "system:node:"+nodeName, []string{"system:nodes"}
-		}, false},
-		{"kubeadm's token", func(c *certificatesv1.CertificateSigningRequest) {
+		{"agent's", func(*request) {}, csr.Bootstrap},
+		{"old user data's", func(c *request) {
+			c.Spec.Groups = []string{"system:bootstrappers", v1alpha1.LegacyBootstrapGroup}
+		}, csr.Bootstrap},
+		{"kubelet's own", node, csr.Renewal},
+		{"kubelet's serving", func(c *request) { node(c); serving(c) }, csr.Serving},
+		{"serving with a token", serving, csr.Serving},
+		{"client signer", func(c *request) { c.Spec.SignerName = certificatesv1.KubeAPIServerClientSignerName }, ""},
+		{"kubeadm's token", func(c *request) {
 			c.Spec.Groups = []string{"system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token"}
-		}, false},
-		{"our group, another kind of user", func(c *certificatesv1.CertificateSigningRequest) { c.Spec.Username = "mallory" }, false},
-		{"approved", func(c *certificatesv1.CertificateSigningRequest) {
+		}, ""},
+		{"our group, another kind of user", func(c *request) { c.Spec.Username = "mallory" }, ""},
+		{"a node's name without its group", func(c *request) { node(c); c.Spec.Groups = []string{"system:authenticated"} }, ""},
+		{"approved", func(c *request) {
 			c.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateApproved}}
-		}, false},
-		{"denied", func(c *certificatesv1.CertificateSigningRequest) {
+		}, ""},
+		{"denied", func(c *request) {
 			c.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{{Type: certificatesv1.CertificateDenied}}
-		}, false},
-		{"issued", func(c *certificatesv1.CertificateSigningRequest) { c.Status.Certificate = []byte("x") }, false},
+		}, ""},
+		{"issued", func(c *request) { c.Status.Certificate = []byte("x") }, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := agentRequest(t, nil)
 			test.change(c)
-			if got := csr.Ours(c); got != test.want {
-				t.Errorf("got %t", got)
+			if got := csr.KindOf(c); got != test.want {
+				t.Errorf("got %q: expected %q", got, test.want)
 			}
 		})
 	}

@@ -20,24 +20,29 @@ import (
 // watches: a request is looked at when it appears, and again, with growing
 // pauses, while it is held.
 func (a *Approver) Run(ctx context.Context) error {
-	requests := informers.NewSharedInformerFactoryWithOptions(a.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("spec.signerName", certificatesv1.KubeAPIServerClientKubeletSignerName).String()
-	}), informers.WithTransform(slim))
 	nodes := informers.NewSharedInformerFactoryWithOptions(a.client, 0, informers.WithTransform(slim))
-	if _, err := requests.Certificates().V1().CertificateSigningRequests().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    a.requestSeen,
-		UpdateFunc: func(_, o any) { a.requestSeen(o) },
-	}); err != nil {
-		return fmt.Errorf("watch signing requests: %w", err)
-	}
 	if _, err := nodes.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { a.nodeSeen(nil, o) },
 		UpdateFunc: a.nodeSeen,
 	}); err != nil {
 		return fmt.Errorf("watch nodes: %w", err)
 	}
-	requests.Start(ctx.Done())
-	nodes.Start(ctx.Done())
+	watched := []informers.SharedInformerFactory{nodes}
+	for _, signer := range []string{certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName} {
+		requests, err := a.watchRequests(signer)
+		if err != nil {
+			return err
+		}
+		watched = append(watched, requests)
+	}
+	for _, w := range watched {
+		w.Start(ctx.Done())
+		defer w.Shutdown()
+	}
+	// What was issued before is known by then.
+	for _, w := range watched {
+		w.WaitForCacheSync(ctx.Done())
+	}
 	var running sync.WaitGroup
 	for range workers {
 		running.Go(func() {
@@ -48,9 +53,22 @@ func (a *Approver) Run(ctx context.Context) error {
 	<-ctx.Done()
 	a.queue.ShutDown()
 	running.Wait()
-	requests.Shutdown()
-	nodes.Shutdown()
 	return ctx.Err()
+}
+
+func (a *Approver) watchRequests(signer string) (informers.SharedInformerFactory, error) {
+	f := informers.NewSharedInformerFactoryWithOptions(a.client, 0, informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("spec.signerName", signer).String()
+	}), informers.WithTransform(slim))
+	_, err := f.Certificates().V1().CertificateSigningRequests().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { a.requestSeen(signer, o) },
+		UpdateFunc: func(_, o any) { a.requestSeen(signer, o) },
+		DeleteFunc: a.requestGone,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watch signing requests: %w", err)
+	}
+	return f, nil
 }
 
 // slim keeps of an object what the handlers read: requests are read again to be
@@ -70,9 +88,26 @@ func slim(obj any) (any, error) {
 	return obj, nil
 }
 
-func (a *Approver) requestSeen(o any) {
-	if c, ok := o.(*certificatesv1.CertificateSigningRequest); ok && Ours(c) {
+// requestSeen is told of requests for a signer; an API server in memory, as tests
+// have it, knows no field selectors.
+func (a *Approver) requestSeen(signer string, o any) {
+	c, ok := o.(*certificatesv1.CertificateSigningRequest)
+	if !ok || c.Spec.SignerName != signer {
+		return
+	}
+	a.noteIssued(c)
+	if a.judges(KindOf(c)) {
 		a.queue.Add(item{request: c.Name})
+	}
+}
+
+func (a *Approver) requestGone(o any) {
+	if last, missed := o.(cache.DeletedFinalStateUnknown); missed {
+		o = last.Obj
+	}
+	if c, ok := o.(*certificatesv1.CertificateSigningRequest); ok {
+		a.forget(c.Name)
+		a.dropIssued(c.Name)
 	}
 }
 
@@ -93,6 +128,6 @@ func (a *Approver) nodeSeen(before, now any) {
 		return
 	}
 	if id, ok := instances.FromProviderID(n.Spec.ProviderID); ok {
-		a.queue.Add(item{joined: id})
+		a.queue.Add(item{joined: id, node: n.Name})
 	}
 }

@@ -104,7 +104,7 @@ func TestControllerMayNotEscalate(t *testing.T) {
 			if all && slices.Contains(r.Resources, "secrets") {
 				t.Errorf("secrets of every namespace: %v", r)
 			}
-			if slices.Contains(r.Resources, "signers") && !slices.Equal(r.ResourceNames, []string{"kubernetes.io/kube-apiserver-client-kubelet"}) {
+			if slices.Contains(r.Resources, "signers") && !slices.Equal(r.ResourceNames, []string{"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"}) {
 				t.Errorf("signers beyond the kubelet's: %v", r)
 			}
 			for _, verb := range []string{"escalate", "bind", "impersonate"} {
