@@ -3,16 +3,15 @@ package cluster
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"maps"
+	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -28,92 +27,114 @@ import (
 
 // Options says what to make a control plane of.
 type Options struct {
-	// Host is the run, Master one of its machines, freshly launched from the
-	// kit's AMI.
-	Host   *machine.Host
-	Master *machine.Machine
-	Kit    *kit.Kit
-	// Name is the cluster's name, NodeName the master's.
-	Name, NodeName string
-	// ProviderID is the master's, "aws:///<zone>/<instance id>"; empty for none.
-	ProviderID string
-	Report     progress.Func
+	Host *machine.Host
+	Kit  *kit.Kit
+	// Name is the cluster's name.
+	Name string
+	// Master is the first one.
+	Master Master
+	// Targets, when set, are those of the load balancer that listens at BalancerIP
+	// and is the cluster's endpoint then. Otherwise the first master's own API
+	// server is, and no other master can join.
+	Targets Targets
+	Report  progress.Func
 }
 
-// Cluster is a running control plane.
+// Master is a machine, freshly launched from the kit's AMI, that is to carry a
+// part of the control plane.
+type Master struct {
+	Machine  *machine.Machine
+	NodeName string
+	// ProviderID is "aws:///<zone>/<instance id>"; empty for none.
+	ProviderID string
+}
+
+// Targets is how a load balancer is told where API servers are.
+type Targets interface {
+	Register(netip.AddrPort)
+}
+
+// Cluster is a running control plane. Its methods other than JoinMaster are safe
+// for concurrent use.
 type Cluster struct {
-	o      Options
-	config *rest.Config
-	client kubernetes.Interface
+	o       Options
+	masters []Master
+	config  *rest.Config
+	client  kubernetes.Interface
 }
 
 const (
 	adminConf = "/etc/kubernetes/admin.conf"
-	initConf  = "/etc/kubernetes/lab-init.yaml"
+	// kubeadmConf is what kubeadm is told about the cluster and one master.
+	kubeadmConf = "/etc/kubernetes/lab-kubeadm.yaml"
 )
 
 // Init makes the machine a master. It returns when the API server answers and
 // the control plane's pods were found healthy by kubeadm; the master's own Node
 // may take another moment to become Ready.
 func Init(ctx context.Context, o Options) (*Cluster, error) {
-	c := &Cluster{o: o}
-	steps := []struct {
-		name string
-		do   func(context.Context) error
-	}{
-		{"master boots", func(ctx context.Context) error {
-			return o.Master.WaitUnits(ctx, "lab-machine.service", "containerd.service", "lab-images.service")
-		}},
-		{"master imports images", c.importImages},
-		{"kubeadm init", c.kubeadmInit},
-		{"control plane answers", c.connect},
-	}
-	for _, s := range steps {
-		err := o.Report.Step(s.name, func() (bool, error) { return false, s.do(ctx) })
-		if err != nil {
-			return nil, fmt.Errorf("make control plane: %s: %w", s.name, err)
-		}
+	c := &Cluster{o: o, masters: []Master{o.Master}}
+	err := c.run(ctx,
+		step{"master boots", func(ctx context.Context) error { return boot(ctx, o.Master) }},
+		step{"master imports images", func(ctx context.Context) error { return c.importImages(ctx, o.Master) }},
+		step{"kubeadm init", c.kubeadmInit},
+		step{"control plane answers", c.connect},
+	)
+	if err != nil {
+		return nil, fmt.Errorf("make control plane: %w", err)
 	}
 	return c, nil
 }
 
-func (c *Cluster) importImages(ctx context.Context) error {
+func boot(ctx context.Context, m Master) error {
+	return m.Machine.WaitUnits(ctx, "lab-machine.service", "containerd.service", "lab-images.service")
+}
+
+func (c *Cluster) importImages(ctx context.Context, m Master) error {
 	archive, err := os.Open(c.o.Kit.ControlPlane)
 	if err != nil {
 		return fmt.Errorf("open control plane image: %w", err)
 	}
 	defer archive.Close()
-	return c.pipe(ctx, archive, "ctr", "-n", "k8s.io", "images", "import", "--local", "-")
+	return pipe(ctx, m.Machine, archive, "ctr", "-n", "k8s.io", "images", "import", "--local", "-")
 }
 
 func (c *Cluster) kubeadmInit(ctx context.Context) error {
-	config := initConfig{
-		Cluster: c.o.Name, NodeName: c.o.NodeName, IP: c.o.Master.IP().String(),
-		ProviderID: c.o.ProviderID, CgroupV1: machine.CgroupV1(),
+	m := c.o.Master
+	c.register(m)
+	if err := c.configure(m, nil); err != nil {
+		return err
 	}
-	text, err := config.render()
+	return execAll(ctx, m.Machine, [][]string{
+		{"hostnamectl", "set-hostname", m.NodeName},
+		{"kubeadm", "init", "--config", kubeadmConf, "--skip-phases=addon", "--skip-token-print"},
+		{"systemctl", "enable", "--quiet", "kubelet.service"},
+	})
+}
+
+// register tells the load balancer, if there is one, of the master's API server,
+// which may come up later.
+func (c *Cluster) register(m Master) {
+	if c.o.Targets != nil {
+		c.o.Targets.Register(netip.AddrPortFrom(m.Machine.IP(), APIPort))
+	}
+}
+
+// configure puts onto the master what kubeadm and the API server read, and extra.
+func (c *Cluster) configure(m Master, extra map[string]image.File) error {
+	text, err := c.description(m).render()
 	if err != nil {
 		return err
 	}
-	if err := image.WriteFiles(c.o.Master.Path("/"), map[string]image.File{initConf: {Data: text}}); err != nil {
-		return err
-	}
-	for _, args := range [][]string{
-		{"hostnamectl", "set-hostname", c.o.NodeName},
-		{"kubeadm", "init", "--config", initConf, "--skip-phases=addon", "--skip-token-print"},
-		{"systemctl", "enable", "--quiet", "kubelet.service"},
-	} {
-		if _, err := c.o.Master.Exec(ctx, args...); err != nil {
-			return err
-		}
-	}
-	return nil
+	files := map[string]image.File{kubeadmConf: {Data: text}, auditPolicyFile: {Data: auditPolicy}}
+	maps.Copy(files, extra)
+	return image.WriteFiles(m.Machine.Path("/"), files)
 }
 
 // connect makes the client and removes the token that kubeadm init left: it is
 // good for a day and for any node's identity, and nobody here uses it.
 func (c *Cluster) connect(ctx context.Context) error {
-	text, err := os.ReadFile(c.o.Master.Path(adminConf))
+	text, err := os.ReadFile(c.o.Master.Machine.Path(adminConf))
 	if err != nil {
 		return fmt.Errorf("read admin kubeconfig: %w", err)
 	}
@@ -136,8 +157,11 @@ func (c *Cluster) connect(ctx context.Context) error {
 // Client is a client with the administrator's rights.
 func (c *Cluster) Client() kubernetes.Interface { return c.client }
 
-// Master is the machine that the control plane runs on.
-func (c *Cluster) Master() *machine.Machine { return c.o.Master }
+// Master is the machine of the first master.
+func (c *Cluster) Master() *machine.Machine { return c.o.Master.Machine }
+
+// Masters returns all masters, the first one first.
+func (c *Cluster) Masters() []Master { return slices.Clone(c.masters) }
 
 // KubectlCommand is a command line by which a person reaches the cluster from
 // this computer, for arguments to be appended to.
@@ -146,7 +170,7 @@ func (c *Cluster) KubectlCommand() []string {
 }
 
 func (c *Cluster) kubectl() []string {
-	return []string{c.o.Kit.Programs.Path("kubectl"), "--kubeconfig", c.o.Master.Path(adminConf)}
+	return []string{c.o.Kit.Programs.Path("kubectl"), "--kubeconfig", c.o.Master.Machine.Path(adminConf)}
 }
 
 // Kubectl runs kubectl as administrator, with input as its standard input, and
@@ -165,48 +189,4 @@ func (c *Cluster) Kubectl(ctx context.Context, input []byte, args ...string) ([]
 		return nil, fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.Bytes(), nil
-}
-
-// WaitNode waits until the Node called name is Ready and returns it.
-func (c *Cluster) WaitNode(ctx context.Context, name string) (*corev1.Node, error) {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	last := "it does not exist"
-	for {
-		node, err := c.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case err == nil:
-			for _, cond := range node.Status.Conditions {
-				if cond.Type != corev1.NodeReady {
-					continue
-				}
-				if cond.Status == corev1.ConditionTrue {
-					return node, nil
-				}
-				last = cond.Message
-			}
-		case !apierrors.IsNotFound(err):
-			last = err.Error()
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for node %s: %w: %s", name, context.Cause(ctx), last)
-		case <-tick.C:
-		}
-	}
-}
-
-// pipe runs a command on the master with input as its standard input.
-func (c *Cluster) pipe(ctx context.Context, input io.Reader, args ...string) error {
-	cmd, err := c.o.Master.Command(ctx, args...)
-	if err != nil {
-		return err
-	}
-	cmd.Stdin = input
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		return errors.Join(fmt.Errorf("run %s on the master: %w: %s", args[0], err, strings.TrimSpace(out.String())), context.Cause(ctx))
-	}
-	return nil
 }

@@ -72,8 +72,8 @@ func TestControlPlane(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, err := cluster.Init(ctx, cluster.Options{
-		Host: h, Master: master, Kit: k, Name: "test", NodeName: masterName,
-		ProviderID: "aws:///us-west-2a/i-0000000000000000a", Report: labtest.Report(t),
+		Host: h, Kit: k, Name: "test", Report: labtest.Report(t),
+		Master: cluster.Master{Machine: master, NodeName: masterName, ProviderID: "aws:///us-west-2a/i-0000000000000000a"},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/kit"
 	"github.com/joinery/joinery/lab/progress"
+	"github.com/joinery/joinery/lab/site"
 )
 
 // Options say how to play the story.
@@ -32,7 +33,10 @@ type Options struct {
 	Configure func(*v1alpha1.ControllerSpec)
 	// Before is called before each step after the cluster is up, with its name.
 	// An error ends the story.
-	Before func(ctx context.Context, step string, l *Lab) error
+	Before func(ctx context.Context, step string, s *site.Site) error
+	// After, when set, is called after the story, before the teardown. An error
+	// fails the run.
+	After func(ctx context.Context, s *site.Site) error
 	// Patience, unless 0, bounds every step after the cluster is up.
 	Patience time.Duration
 }
@@ -72,7 +76,8 @@ func play(ctx context.Context, o Options, f *Facts, t *timeline) (err error) {
 	}
 	begin := time.Now()
 	t.print("\n── %s", stepCluster)
-	lab, err := newLab(ctx, labOptions{kit: k, own: own, logs: filepath.Join(o.Out, "logs"), log: o.Log, report: reporter(t), configure: o.Configure})
+	lab, err := site.Open(ctx, site.Options{Kit: k, Programs: own, Cluster: Cluster, LogDir: filepath.Join(o.Out, "logs"), Log: o.Log,
+		Report: reporter(t), Configure: watchable(o.Configure)})
 	if lab != nil {
 		defer func() { err = errors.Join(err, tearDown(ctx, lab, f, t)) }()
 	}
@@ -98,6 +103,11 @@ func play(ctx context.Context, o Options, f *Facts, t *timeline) (err error) {
 		return o.Before(ctx, step, lab)
 	}); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotObserved, err)
+	}
+	if o.After != nil {
+		if err := o.After(ctx, lab); err != nil {
+			return fmt.Errorf("after the story: %w", err)
+		}
 	}
 	if o.Kept == nil {
 		return nil
@@ -189,7 +199,7 @@ func (s *story) conclude() {
 
 // tearDown takes the lab down, also when ctx has ended, and proves that nothing
 // of it is left.
-func tearDown(ctx context.Context, lab *Lab, f *Facts, t *timeline) error {
+func tearDown(ctx context.Context, lab *site.Site, f *Facts, t *timeline) error {
 	begin := time.Now()
 	t.print("\n── %s", stepTeardown)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), teardownTime)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/site"
 )
 
 // tokenPublished waits for the first bundle in SSM and its Secret.
@@ -38,12 +39,12 @@ func firstNodeJoins(ctx context.Context, s *story) (map[string]any, error) {
 		return nil, err
 	}
 	s.lab.World.PutLaunchTemplate(group, awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: workerType,
-		RoleName: NodeRole, UserData: base64.StdEncoding.EncodeToString(data), HTTPTokens: "required", HopLimit: 1})
+		RoleName: site.NodeRole, UserData: base64.StdEncoding.EncodeToString(data), HTTPTokens: "required", HopLimit: 1})
 	client := autoscaling.NewFromConfig(s.lab.World.Config("operator"))
 	_, err = client.CreateAutoScalingGroup(ctx, &autoscaling.CreateAutoScalingGroupInput{
 		AutoScalingGroupName: aws.String(group), MinSize: aws.Int32(minWorkers), MaxSize: aws.Int32(maxWorkers), DesiredCapacity: aws.Int32(1),
 		LaunchTemplate:    &astypes.LaunchTemplateSpecification{LaunchTemplateName: aws.String(group), Version: aws.String("$Latest")},
-		AvailabilityZones: []string{region + "a", region + "b"},
+		AvailabilityZones: []string{site.Region + "a", site.Region + "b"},
 		Tags: []astypes.Tag{groupTag(v1alpha1.ClusterTag, Cluster, true), groupTag("k8s.io/cluster-autoscaler/enabled", "true", false),
 			groupTag("k8s.io/cluster-autoscaler/"+Cluster, "owned", false)},
 	})
@@ -150,7 +151,7 @@ func tokenRotatesDuringBoot(ctx context.Context, s *story) (map[string]any, erro
 		return nil, err
 	}
 	old := s.seen.tokens()
-	if _, err := s.lab.Cluster.Master().Exec(ctx, "systemctl", "reload", controlUnit); err != nil {
+	if _, err := s.lab.Cluster.Master().Exec(ctx, "systemctl", "reload", site.ControllerUnit); err != nil {
 		return nil, fmt.Errorf("ask for a rotation: %w", err)
 	}
 	err = await(ctx, "a new token is published", func(context.Context) (bool, string, error) {

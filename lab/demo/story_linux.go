@@ -4,7 +4,12 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/joinery/joinery/lab/site"
 )
+
+// Cluster is the name of the demo's cluster.
+const Cluster = "demo"
 
 // chapter is one step of the story: it makes something happen, waits until it
 // was observed, and returns the evidence.
@@ -45,7 +50,7 @@ func chapters() []chapter {
 
 // story is what the chapters share.
 type story struct {
-	lab   *Lab
+	lab   *site.Site
 	seen  *observer
 	facts *Facts
 }

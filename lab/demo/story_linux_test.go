@@ -19,6 +19,7 @@ import (
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/demo"
 	"github.com/joinery/joinery/lab/labtest"
+	"github.com/joinery/joinery/lab/site"
 )
 
 // lines writes what the demo draws into the test's log, line by line.
@@ -84,7 +85,7 @@ func TestStory(t *testing.T) {
 func TestBrokenPartsAreSeen(t *testing.T) {
 	for name, tc := range map[string]struct {
 		before    string // step before which it is broken
-		wreck     func(context.Context, *demo.Lab) error
+		wreck     func(context.Context, *site.Site) error
 		configure func(*v1alpha1.ControllerSpec)
 		step      string // step that must fail
 	}{
@@ -95,7 +96,7 @@ func TestBrokenPartsAreSeen(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, err := play(t.Context(), t, demo.Options{Patience: 40 * time.Second, Configure: tc.configure,
-				Before: func(ctx context.Context, step string, l *demo.Lab) error {
+				Before: func(ctx context.Context, step string, l *site.Site) error {
 					if step != tc.before {
 						return nil
 					}
@@ -119,7 +120,7 @@ func TestBrokenPartsAreSeen(t *testing.T) {
 
 // forgeToken publishes a token that the cluster does not know, and keeps the
 // controller from mending it.
-func forgeToken(ctx context.Context, l *demo.Lab) error {
+func forgeToken(ctx context.Context, l *site.Site) error {
 	client := ssm.NewFromConfig(l.World.Config("thief"))
 	name := v1alpha1.ParameterName(demo.Cluster)
 	out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
@@ -130,7 +131,7 @@ func forgeToken(ctx context.Context, l *demo.Lab) error {
 	if err != nil {
 		return err
 	}
-	l.World.Inject(awssim.Fault{Service: "ssm", Principal: demo.ControllerRole, Code: "AccessDeniedException", Message: "broken on purpose"})
+	l.World.Inject(awssim.Fault{Service: "ssm", Principal: site.ControllerRole, Code: "AccessDeniedException", Message: "broken on purpose"})
 	bundle.Token = "abcdef.0123456789abcdef"
 	forged, err := bundle.Encode()
 	if err != nil {
@@ -141,13 +142,13 @@ func forgeToken(ctx context.Context, l *demo.Lab) error {
 	return err
 }
 
-func loseIdentity(_ context.Context, l *demo.Lab) error {
+func loseIdentity(_ context.Context, l *site.Site) error {
 	l.World.Inject(awssim.Fault{Service: "imds", Action: "/latest/dynamic/instance-identity", Code: "NotFound", Status: 404})
 	return nil
 }
 
 // forbidApproval takes the right to approve from the controller.
-func forbidApproval(ctx context.Context, l *demo.Lab) error {
+func forbidApproval(ctx context.Context, l *site.Site) error {
 	roles := l.Cluster.Client().RbacV1().ClusterRoles()
 	all, err := roles.List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -169,7 +170,7 @@ func forbidApproval(ctx context.Context, l *demo.Lab) error {
 // Ctrl-C does.
 func TestInterruptedRunLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	f, err := play(ctx, t, demo.Options{Before: func(_ context.Context, step string, _ *demo.Lab) error {
+	f, err := play(ctx, t, demo.Options{Before: func(_ context.Context, step string, _ *site.Site) error {
 		if step == "first-node-joins" {
 			time.AfterFunc(2*time.Second, cancel)
 		}

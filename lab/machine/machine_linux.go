@@ -124,6 +124,13 @@ func (m *Machine) port() vpc.Port {
 	return vpc.Port{Name: m.spec.ID, IP: m.spec.IP, Services: m.host.o.Services}
 }
 
+// CutOff disconnects the machine from the network and from nothing else; see
+// vpc.VPC.Cut. It lasts, over reboots too, until Connect.
+func (m *Machine) CutOff() error { return m.host.net.Cut(m.port()) }
+
+// Connect undoes CutOff.
+func (m *Machine) Connect() error { return m.host.net.Mend(m.port()) }
+
 // make makes all that the machine keeps until it is terminated.
 func (m *Machine) make(ctx context.Context) error {
 	if err := m.makeDisk(); err != nil {

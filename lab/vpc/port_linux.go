@@ -95,6 +95,40 @@ func (v *VPC) Detach(p Port) error {
 	return errors.Join(v.unwire(p), netns.Delete(instance), netns.Delete(md))
 }
 
+// Cut disconnects the instance from the router, and so from all other instances
+// and from what listens at Gateway; its metadata service and its inside stay.
+// Nothing is refused: what is sent is lost, as behind a network that failed.
+// Cutting twice changes nothing.
+func (v *VPC) Cut(p Port) error {
+	if err := v.setPort(p, (*netlink.Handle).LinkSetDown); err != nil {
+		return fmt.Errorf("cut %s off: %w", p.Name, err)
+	}
+	return nil
+}
+
+// Mend undoes Cut.
+func (v *VPC) Mend(p Port) error {
+	if err := v.setPort(p, (*netlink.Handle).LinkSetUp); err != nil {
+		return fmt.Errorf("connect %s again: %w", p.Name, err)
+	}
+	return nil
+}
+
+// setPort changes the router's end of an instance's link. The instance's own end
+// keeps its address and routes: it only has no carrier.
+func (v *VPC) setPort(p Port, set func(*netlink.Handle, netlink.Link) error) error {
+	h, err := handle(v.Namespace())
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	link, err := h.LinkByName(v.port(p))
+	if err != nil {
+		return fmt.Errorf("find link %s: %w", v.port(p), err)
+	}
+	return set(h, link)
+}
+
 // unwire removes the route to the instance's pods and the router's end of its
 // link, and with that the other end.
 func (v *VPC) unwire(p Port) error {

@@ -1,0 +1,73 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/cluster"
+	"github.com/joinery/joinery/lab/image"
+	"github.com/joinery/joinery/lab/machine"
+	"github.com/joinery/joinery/lab/vpc"
+	"github.com/joinery/joinery/systemd"
+)
+
+// serveAWS bakes the machines' image and opens the simulated AWS to them, for as
+// long as serving lasts.
+func (s *Site) serveAWS(ctx, serving context.Context) error {
+	files, err := agentFiles(s.o.Programs["joinery-agent"])
+	if err != nil {
+		return err
+	}
+	ami, err := s.o.Kit.AMI(s.Host.Dir(), Region, files)
+	if err != nil {
+		return err
+	}
+	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: maskAgentOnMaster}
+	if _, err := s.World.CreateKey(KeyAlias(s.o.Cluster)); err != nil {
+		return err
+	}
+	listener, err := s.Host.VPC().Listen(ctx, awsPort)
+	if err != nil {
+		return err
+	}
+	s.serve(func() error { return s.World.Serve(serving, listener) })
+	return nil
+}
+
+// serve runs a server that Close waits for.
+func (s *Site) serve(run func() error) {
+	done := make(chan error, 1)
+	s.served = append(s.served, done)
+	go func() { done <- run() }()
+}
+
+// awsEnvironment is all that makes production programs talk to the simulated
+// AWS: the SDK's own variable.
+func awsEnvironment() map[string]string {
+	return map[string]string{"AWS_ENDPOINT_URL": fmt.Sprintf("http://%s:%d", vpc.Gateway, awsPort)}
+}
+
+// agentFiles is what the AMI needs of Joinery.
+func agentFiles(binary string) (map[string]image.File, error) {
+	unit, err := systemd.Unit(agentUnit)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]image.File{
+		"/usr/local/bin/joinery-agent":     {Source: binary, Mode: 0o755},
+		"/etc/systemd/system/" + agentUnit: {Data: unit},
+	}
+	maps.Copy(files, image.Enable("multi-user.target", agentUnit))
+	maps.Copy(files, image.DropIn(agentUnit, awsEnvironment()))
+	return files, nil
+}
+
+// maskAgentOnMaster keeps the agent of the common image from running on the
+// masters, which have no NodeConfig and would wait for one for ever.
+func maskAgentOnMaster(i awssim.Instance, spec *machine.Spec) {
+	if i.Role == ControllerRole {
+		spec.Files = map[string]image.File{"/etc/systemd/system/" + agentUnit: {Link: "/dev/null"}}
+	}
+}
