@@ -73,29 +73,36 @@ func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
 	withMode(t, v1alpha1.ProofAccept, test)
 }
 
+// newRig makes the surroundings of an approver, in a bubble.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	w := &awssim.World{}
+	w.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: "ami-1", InstanceType: "m5.large", RoleName: "nodes"})
+	tags := []awssim.Tag{
+		{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/demo", Value: "owned"},
+		{Key: "joinery:cluster", Value: "demo", Propagate: true},
+	}
+	if err := w.PutGroup(awssim.GroupSpec{Name: "workers", Max: 3, Desired: 1, LaunchTemplate: "nodes", Tags: tags}); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Second)
+	r := &rig{World: w, client: fake.NewClientset(), events: record.NewFakeRecorder(100), instance: w.Instances()[0]}
+	r.tokens.Store(&tokens{"abcdef": true})
+	r.legacy.Store(&tokens{})
+	return r
+}
+
 func withMode(t *testing.T, mode v1alpha1.ProofMode, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &awssim.World{}
-		defer w.Close()
-		w.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: "ami-1", InstanceType: "m5.large", RoleName: "nodes"})
-		tags := []awssim.Tag{
-			{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/demo", Value: "owned"},
-			{Key: "joinery:cluster", Value: "demo", Propagate: true},
-		}
-		if err := w.PutGroup(awssim.GroupSpec{Name: "workers", Max: 3, Desired: 1, LaunchTemplate: "nodes", Tags: tags}); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(20 * time.Second)
-		r := &rig{World: w, client: fake.NewClientset(), events: record.NewFakeRecorder(100), instance: w.Instances()[0]}
-		r.tokens.Store(&tokens{"abcdef": true})
-		r.legacy.Store(&tokens{})
-		cfg := w.Config("controller")
+		r := newRig(t)
+		defer r.Close()
+		cfg := r.Config("controller")
 		cfg.RetryMaxAttempts = 1
 		p := policy
 		p.VPC = r.instance.VPCID
 		p.Proof = mode
 		a := csr.NewApprover(csr.Deps{
-			Verifier: attest.NewVerifier(cfg, attest.Options{Cluster: "demo", Roles: []string{"nodes"}, Transport: w.Transport()}),
+			Verifier: attest.NewVerifier(cfg, attest.Options{Cluster: "demo", Roles: []string{"nodes"}, Transport: r.Transport()}),
 			Client:   r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
 			Tokens: r, LegacyTokens: legacyTokens{r}, Events: r.events, Metrics: csr.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
 		}, p)
