@@ -109,14 +109,20 @@ func kubeletArgs(n Node) []arg {
 
 // nodeLabels are the operator's labels and those that tell where and what the
 // instance is. A cloud controller manager would set the latter, if there is
-// one, and only after a while; the planner counts on them from the start.
+// one, and only after a while; the planner counts on them from the start. Labels
+// that a kubelet may not set are the controller's to set: with one of them the
+// API server would refuse the Node.
 func nodeLabels(n Node) map[string]string {
 	labels := map[string]string{
 		corev1.LabelInstanceTypeStable: n.Facts.InstanceType,
 		corev1.LabelTopologyRegion:     n.Facts.Region,
 		corev1.LabelTopologyZone:       n.Facts.Zone,
 	}
-	maps.Copy(labels, n.Spec.Labels)
+	for key, value := range n.Spec.Labels {
+		if v1alpha1.KubeletMaySet(key) {
+			labels[key] = value
+		}
+	}
 	return labels
 }
 

@@ -55,7 +55,7 @@ func node(t testing.TB, change func(*v1alpha1.NodeConfigSpec)) join.Node {
 }
 
 func loaded(s *v1alpha1.NodeConfigSpec) {
-	s.Labels = map[string]string{"z.example.com/b": "2", "example.com/pool": "a", "bare": ""}
+	s.Labels = map[string]string{"z.example.com/b": "2", "example.com/pool": "a", "bare": "", "node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": ""}
 	s.Taints = []corev1.Taint{{Key: "dedicated", Value: "x", Effect: corev1.TaintEffectNoSchedule}}
 	s.Kubelet = v1alpha1.KubeletSettings{"maxPods": int64(32), "kubeReserved": map[string]any{"cpu": "100m"}}
 	s.Kubeadm.IgnorePreflightErrors = []string{"SystemVerification"}

@@ -24,8 +24,11 @@ type NodeConfigSpec struct {
 	Parameter string `json:"parameter,omitempty"`
 	// NodeName says how the node is named.
 	NodeName NodeName `json:"nodeName,omitzero"`
-	// Labels of the Node. Kubernetes lets a kubelet set only some of its own
-	// prefixes (NodeRestriction, KEP-279); others are refused here already.
+	// Labels of the Node. Kubernetes lets a kubelet set only some labels of the
+	// reserved domains (NodeRestriction, KEP-279). Those of
+	// node-role.kubernetes.io and node-restriction.kubernetes.io are set by the
+	// controller instead, read from the group's launch template, once it knows
+	// the node for that group's; others, and those of masters, are refused.
 	Labels map[string]string `json:"labels,omitempty"`
 	// Taints that the Node registers with.
 	Taints []corev1.Taint `json:"taints,omitempty"`

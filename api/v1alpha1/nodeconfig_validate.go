@@ -70,32 +70,68 @@ func (p *problems) label(field, key, value string) {
 	switch {
 	case instanceLabels[key]:
 		p.add(path, value, "may not be set: it is taken from the instance itself")
-	case !kubeletMayLabel(key):
-		p.add(path, key, "a kubelet may not set this label on its own Node (NodeRestriction)")
+	case controlPlaneLabels[key]:
+		p.add(path, key, "may not be set: it makes the cluster take the node for a master")
+	case !KubeletMaySet(key) && !restricted(key):
+		p.add(path, key, "may not be set: of the reserved domains only node-role.kubernetes.io, node-restriction.kubernetes.io and what a kubelet may set itself are taken")
 	}
 }
 
 // instanceLabels are the labels of reserved domains that tell what and where
-// the instance is. A kubelet may set them (KEP-279), and the agent and the
-// kubelet do, so that they cannot differ from what the planner expects.
+// the instance is, with their old names. A kubelet may set them (KEP-279), and
+// the agent and the kubelet do, so that they cannot differ from what the planner
+// expects.
 var instanceLabels = map[string]bool{
 	corev1.LabelHostname: true, corev1.LabelInstanceTypeStable: true, corev1.LabelOSStable: true, corev1.LabelArchStable: true,
 	corev1.LabelTopologyZone: true, corev1.LabelTopologyRegion: true,
+	"beta.kubernetes.io/os": true, "beta.kubernetes.io/arch": true, corev1.LabelInstanceType: true,
+	corev1.LabelFailureDomainBetaZone: true, corev1.LabelFailureDomainBetaRegion: true,
 }
 
-func kubeletMayLabel(key string) bool {
+// controlPlaneLabels make a node a master to schedulers, load balancers and
+// upgrade tools.
+var controlPlaneLabels = map[string]bool{
+	"node-role.kubernetes.io/control-plane": true, "node-role.kubernetes.io/master": true,
+}
+
+const (
+	roleDomain        = "node-role.kubernetes.io"
+	restrictionDomain = "node-restriction.kubernetes.io"
+)
+
+// KubeletMaySet reports whether a kubelet may set the label on its own Node, by
+// the rule of the admission plugin NodeRestriction (KEP-279).
+func KubeletMaySet(key string) bool {
 	domain, _, qualified := strings.Cut(key, "/")
-	if !qualified {
+	switch {
+	case !qualified || instanceLabels[key]:
 		return true
-	}
-	under := func(d string) bool { return domain == d || strings.HasSuffix(domain, "."+d) }
-	if under("node-restriction.kubernetes.io") {
+	case under(domain, restrictionDomain):
 		return false
-	}
-	if !under("kubernetes.io") && !under("k8s.io") {
+	case !under(domain, "kubernetes.io") && !under(domain, "k8s.io"):
 		return true
 	}
-	return under("kubelet.kubernetes.io") || under("node.kubernetes.io")
+	return under(domain, "kubelet.kubernetes.io") || under(domain, "node.kubernetes.io")
+}
+
+// ControllerSets reports whether the controller sets the label on the nodes of a
+// group that declares it: one that a kubelet may not set, and that makes no node
+// a master.
+func ControllerSets(key string) bool { return !KubeletMaySet(key) && !ControlPlaneLabel(key) }
+
+// ControlPlaneLabel reports whether the label makes a node a master. No
+// declaration sets it.
+func ControlPlaneLabel(key string) bool { return controlPlaneLabels[key] }
+
+// restricted reports whether the label is of a family that is there to say what
+// a node may not say of itself.
+func restricted(key string) bool {
+	domain, _, _ := strings.Cut(key, "/")
+	return domain == roleDomain || under(domain, restrictionDomain)
+}
+
+func under(domain, parent string) bool {
+	return domain == parent || strings.HasSuffix(domain, "."+parent)
 }
 
 func (p *problems) taints(field string, taints []corev1.Taint) {

@@ -1,0 +1,46 @@
+package v1alpha1_test
+
+import (
+	"testing"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+)
+
+func TestWhoSetsALabel(t *testing.T) {
+	const kubelet, controller, nobody = "kubelet", "controller", "nobody"
+	for key, want := range map[string]string{
+		"team":                                     kubelet,
+		"example.com/pool":                         kubelet,
+		"node.kubernetes.io/pool":                  kubelet,
+		"x.kubelet.kubernetes.io/y":                kubelet,
+		"kubernetes.io/hostname":                   kubelet,
+		"topology.kubernetes.io/zone":              kubelet,
+		"beta.kubernetes.io/arch":                  kubelet,
+		"failure-domain.beta.kubernetes.io/zone":   kubelet,
+		"node-role.kubernetes.io/worker":           controller,
+		"node-restriction.kubernetes.io/pci":       controller,
+		"shop.node-restriction.kubernetes.io/pci":  controller,
+		"kubernetes.io/role":                       controller,
+		"feature.k8s.io/x":                         controller,
+		"notnode-restriction.kubernetes.io/x":      controller,
+		"node-role.kubernetes.io/control-plane":    nobody,
+		"node-role.kubernetes.io/master":           nobody,
+		"node-restriction.kubernetes.io.evil.org/": kubelet,
+	} {
+		got := nobody
+		switch {
+		case v1alpha1.KubeletMaySet(key) && v1alpha1.ControllerSets(key):
+			got = "both"
+		case v1alpha1.KubeletMaySet(key):
+			got = kubelet
+		case v1alpha1.ControllerSets(key):
+			got = controller
+		}
+		if got != want {
+			t.Errorf("%s: set by %s, expected %s", key, got, want)
+		}
+		if v1alpha1.ControlPlaneLabel(key) != (want == nobody) {
+			t.Errorf("%s: a master's label: %t", key, want != nobody)
+		}
+	}
+}
