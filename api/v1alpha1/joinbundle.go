@@ -61,7 +61,8 @@ func DecodeJoinBundle(data []byte) (*JoinBundle, error) {
 
 // Encode returns the bundle with its token in clear, to be put into SSM as a
 // SecureString and nowhere else. A bundle that DecodeJoinBundle would refuse,
-// or that is longer than MaxBundleBytes, is an error.
+// or that is longer than MaxBundleBytes, is an error: *InvalidError or
+// *BundleSizeError.
 func (b *JoinBundle) Encode() ([]byte, error) {
 	c := *b
 	c.APIVersion, c.Kind = GroupVersion, KindJoinBundle
@@ -77,9 +78,25 @@ func (b *JoinBundle) Encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode join bundle: %w", err)
 	}
 	if len(data) > MaxBundleBytes {
-		return nil, fmt.Errorf("encode join bundle: %d bytes: SSM holds at most %d", len(data), MaxBundleBytes)
+		return nil, &BundleSizeError{Bytes: len(data), CABytes: len(b.CACert), CACerts: strings.Count(b.CACert, "-----BEGIN ")}
 	}
 	return data, nil
+}
+
+// BundleSizeError says that a bundle does not fit into a standard SSM
+// parameter. The only part of it that grows is the CA.
+type BundleSizeError struct {
+	// Bytes of the encoded bundle, of which MaxBundleBytes are allowed.
+	Bytes int
+	// CABytes are those of caCert, in PEM, and CACerts how many certificates
+	// it holds.
+	CABytes, CACerts int
+}
+
+// Error names the sizes and what makes them.
+func (e *BundleSizeError) Error() string {
+	return fmt.Sprintf("join bundle: %d bytes: SSM holds at most %d: caCert has %d certificates in %d bytes: expected fewer or smaller ones",
+		e.Bytes, MaxBundleBytes, e.CACerts, e.CABytes)
 }
 
 // TokenID returns the public half of the token, which names its Secret.

@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/joinery/joinery/controlplane/health"
+	"github.com/joinery/joinery/controlplane/hooks"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/posture"
 	"github.com/joinery/joinery/controlplane/progress"
@@ -21,6 +22,7 @@ import (
 var rounds = map[string]time.Duration{
 	"token":   15 * time.Minute,
 	"posture": 3 * posture.Every,
+	"hooks":   3 * hooks.Rest,
 }
 
 const restless = 5 * time.Minute
@@ -73,7 +75,7 @@ type beat struct {
 }
 
 // Published is called with each round that succeeded.
-func (b beat) Published(expires time.Time) {
-	b.Metrics.Published(expires)
+func (b beat) Published(issued, expires time.Time) {
+	b.Metrics.Published(issued, expires)
 	b.done()
 }

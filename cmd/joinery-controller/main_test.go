@@ -178,7 +178,7 @@ func TestServicesWithRoundsAreServices(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = c.Spec
-	p, err := assemble(s, aws.Config{Region: "us-west-2"}, fake.NewClientset(), record.NewFakeRecorder(1), prometheus.NewRegistry(), slog.New(slog.DiscardHandler), &progress.Board{})
+	p, err := assemble(s, aws.Config{Region: "us-west-2"}, fake.NewClientset(), record.NewFakeRecorder(1), prometheus.NewRegistry(), slog.New(slog.DiscardHandler), &progress.Board{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,8 +194,8 @@ func TestServicesWithRoundsAreServices(t *testing.T) {
 
 func TestRotationsAreProgress(t *testing.T) {
 	done := 0
-	b := beat{token.NewMetrics(prometheus.NewRegistry(), nil), func() { done++ }}
-	b.Published(time.Now())
+	b := beat{token.NewMetrics(prometheus.NewRegistry(), token.Join, nil), func() { done++ }}
+	b.Published(time.Now(), time.Now())
 	b.Trouble(errors.New("throttled"))
 	if done != 1 {
 		t.Errorf("%d rounds: expected one, that which succeeded", done)

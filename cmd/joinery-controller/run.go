@@ -50,7 +50,7 @@ func run(ctx context.Context, c *v1alpha1.ControllerConfig, broken func() error,
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerIdentity(reg, election.Leading)
 	board := &progress.Board{}
-	p, err := assemble(c.Spec, awsConfig, client, recorder(ctx, client), reg, log, board)
+	p, err := assemble(c.Spec, awsConfig, client, recorder(ctx, client), reg, log, board, election.Confirm)
 	if err != nil {
 		return err
 	}

@@ -1,25 +1,17 @@
 package bundle_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
+	"context"
 	"errors"
-	"math/big"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/version"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
@@ -37,39 +29,9 @@ func client(t *testing.T) *ssm.Client {
 	return ssm.NewFromConfig(c)
 }
 
-func authority(t *testing.T) string {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kubernetes"}, IsCA: true, BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-type serverVersion string
-
-func (v serverVersion) ServerVersion() (*version.Info, error) {
-	if v == "" {
-		return nil, errors.New("connection refused")
-	}
-	return &version.Info{GitVersion: string(v)}, nil
-}
-
 func sample(t *testing.T, cluster string) *v1alpha1.JoinBundle {
 	t.Helper()
-	ca := filepath.Join(t.TempDir(), "ca.crt")
-	if err := os.WriteFile(ca, []byte(authority(t)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	c, err := bundle.Source{Name: cluster, Endpoint: "10.0.0.1:6443", CAFile: ca, Version: serverVersion("v1.37.2")}.Cluster()
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := bundle.Cluster{Name: cluster, Endpoint: "10.0.0.1:6443", CACert: authority(t, 0, time.Hour), KubernetesVersion: "v1.37.2"}
 	now := time.Now().UTC().Truncate(time.Second)
 	b := c.Bundle("abcdef.0123456789abcdef", now, now.Add(time.Hour))
 	if field := c.Says(b); field != "" {
@@ -86,15 +48,19 @@ func TestPutAndGet(t *testing.T) {
 		t.Fatalf("before the first: %v", err)
 	}
 	want := sample(t, "demo")
-	for range 2 { // the second overwrites
-		if err := s.Put(t.Context(), want); err != nil {
-			t.Fatal(err)
+	for n := range int64(2) { // the second overwrites
+		if version, err := s.Put(t.Context(), want); err != nil || version != n+1 {
+			t.Fatalf("version %d: %v", version, err)
 		}
 	}
-	got, err := s.Get(t.Context())
+	stored, err := s.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
+	if age := time.Since(stored.Modified); stored.Version != 2 || age < -time.Second || age > time.Minute {
+		t.Errorf("version %d of %s", stored.Version, stored.Modified)
+	}
+	got := stored.Bundle
 	got.TypeMeta = v1alpha1.TypeMeta{}
 	if diff := cmp.Diff(want, got); diff != "" || got.Token.Reveal() != want.Token.Reveal() {
 		t.Errorf("-put +got:\n%s", diff)
@@ -153,22 +119,134 @@ func put(t *testing.T, api *ssm.Client, text string) {
 
 func TestPutRefusesAnotherClustersBundle(t *testing.T) {
 	var other *v1alpha1.OtherClusterError
-	if err := bundle.NewStore(client(t), "demo", parameter, "").Put(t.Context(), sample(t, "prod")); !errors.As(err, &other) {
+	if _, err := bundle.NewStore(client(t), "demo", parameter, "").Put(t.Context(), sample(t, "prod")); !errors.As(err, &other) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestSourceNeedsCAAndVersion(t *testing.T) {
-	ca := filepath.Join(t.TempDir(), "ca.crt")
-	s := bundle.Source{Name: "demo", Endpoint: "10.0.0.1:6443", CAFile: ca, Version: serverVersion("v1.37.2")}
-	if _, err := s.Cluster(); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("no CA: %v", err)
-	}
-	if err := os.WriteFile(ca, []byte("x"), 0o600); err != nil {
+// A bundle that SSM would refuse is known before it is written, and the error
+// says what makes it so large.
+func TestCheckSaysWhatIsTooLarge(t *testing.T) {
+	api := client(t)
+	s := bundle.NewStore(api, "demo", parameter, "")
+	b := sample(t, "demo")
+	if err := s.Check(b); err != nil {
 		t.Fatal(err)
 	}
-	s.Version = serverVersion("")
-	if _, err := s.Cluster(); err == nil {
-		t.Error("no version: no error")
+	for range 10 {
+		b.CACert += "\n" + authority(t, 0, time.Hour)
+	}
+	var size *v1alpha1.BundleSizeError
+	if err := s.Check(b); !errors.As(err, &size) || size.CACerts != 11 || size.CABytes != len(b.CACert) || size.Bytes <= size.CABytes {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.Put(t.Context(), b); !errors.As(err, &size) {
+		t.Errorf("put: %v", err)
+	}
+	b = sample(t, "demo")
+	b.KubernetesVersion = "soon"
+	var invalid *v1alpha1.InvalidError
+	if err := s.Check(b); !errors.As(err, &invalid) {
+		t.Errorf("got %v", err)
+	}
+	var absent *bundle.NotFoundError
+	if _, err := s.Get(t.Context()); !errors.As(err, &absent) {
+		t.Errorf("something was written: %v", err)
+	}
+}
+
+func TestUnreadableTextHasAVersion(t *testing.T) {
+	api := client(t)
+	put(t, api, "changeme")
+	got, err := bundle.NewStore(api, "demo", parameter, "").Get(t.Context())
+	if err == nil || got.Bundle != nil || got.Version != 1 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// overslept is a context whose timer has not fired although its deadline is
+// over, as after SIGCONT.
+type overslept struct {
+	context.Context
+	deadline time.Time
+}
+
+func (o overslept) Deadline() (time.Time, bool) { return o.deadline, true }
+
+func TestPutSendsNothingAfterItsDeadline(t *testing.T) {
+	now := time.Now()
+	for _, test := range []struct {
+		name     string
+		deadline time.Time
+		sent     bool
+	}{
+		{"in time", now.Add(time.Minute), true},
+		{"stopped", now.Add(-time.Hour), false},
+		// A frozen machine's monotonic clock stood still: it says that there is a
+		// minute left, the wall clock says that the deadline was an hour ago.
+		{"frozen", skewed(now.Add(time.Minute), -time.Hour), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := bundle.NewStore(client(t), "demo", parameter, "")
+			_, err := s.Put(overslept{t.Context(), test.deadline}, sample(t, "demo"))
+			var late *bundle.LateError
+			if errors.As(err, &late) == test.sent || test.sent && err != nil {
+				t.Errorf("got %v", err)
+			}
+			if _, err := s.Get(t.Context()); (err == nil) != test.sent {
+				t.Errorf("then read: %v", err)
+			}
+		})
+	}
+}
+
+// skewed moves the wall clock reading of a time and leaves its monotonic one:
+// what another machine would have to be frozen for.
+func skewed(at time.Time, by time.Duration) time.Time {
+	// The layout of time.Time with a monotonic reading: wall holds a flag, 33 bits
+	// of seconds and 30 bits of nanoseconds. There is no other way to make one.
+	t := (*struct {
+		wall uint64
+		ext  int64
+		loc  *time.Location
+	})(unsafe.Pointer(&at))
+	t.wall += uint64(int64(by/time.Second)) << 30
+	return at
+}
+
+func TestBareToken(t *testing.T) {
+	api := client(t)
+	s := bundle.NewBareStore(api, "demo", "jointoken", "")
+	var absent *bundle.NotFoundError
+	if _, err := s.Get(t.Context()); !errors.As(err, &absent) {
+		t.Fatalf("before the first: %v", err)
+	}
+	b := sample(t, "demo")
+	if version, err := s.Put(t.Context(), b); err != nil || version != 1 {
+		t.Fatalf("version %d: %v", version, err)
+	}
+	out, err := api.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("jointoken"), WithDecryption: aws.Bool(true)})
+	if err != nil || *out.Parameter.Value != b.Token.Reveal() || out.Parameter.Type != types.ParameterTypeSecureString {
+		t.Errorf("an old script would read %+v, %v", out, err)
+	}
+	got, err := s.Get(t.Context())
+	if err != nil || got.Bundle.Token.Reveal() != b.Token.Reveal() || !got.Bundle.IssuedAt.IsZero() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if b.Token = "short"; s.Check(b) == nil {
+		t.Error("what is no token passes")
+	}
+	overwrite(t, api, "jointoken", "database-password")
+	var foreign *bundle.NotOursError
+	if _, err := s.Get(t.Context()); !errors.As(err, &foreign) || strings.Contains(err.Error(), "database") {
+		t.Errorf("somebody else's: %v", err)
+	}
+}
+
+func overwrite(t *testing.T, api *ssm.Client, name, text string) {
+	t.Helper()
+	_, err := api.PutParameter(t.Context(), &ssm.PutParameterInput{Name: &name, Value: &text, Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true)})
+	if err != nil {
+		t.Fatal(err)
 	}
 }

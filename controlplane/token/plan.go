@@ -1,10 +1,17 @@
 // Package token keeps one live bootstrap token published in SSM: it rotates by
 // schedule and whenever what is observed calls for it, and deletes tokens that
 // nobody can need any more. Plan decides and does no I/O; Rotator executes.
+//
+// The newest token that exists is the one that is published. So it does not
+// matter who made it, nor at which instruction he was interrupted: whoever leads
+// comes to the same bundle, and a new token is made only when the newest is no
+// good.
 package token
 
 import (
-	"slices"
+	"cmp"
+	"hash/fnv"
+	"strconv"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -13,7 +20,7 @@ import (
 	"github.com/joinery/joinery/controlplane/bundle"
 )
 
-// Reason is why a token is rotated.
+// Reason is why something is published.
 type Reason string
 
 // The reasons of a rotation.
@@ -23,29 +30,21 @@ const (
 	// Missing: the published token's Secret is gone. Deleting that Secret is
 	// how an operator revokes a token: a new one is published at once.
 	Missing Reason = "Missing"
-	// NearEnd: the published token is too near its end to boot a node with.
+	// NearEnd: too little of the published token's life is left.
 	NearEnd Reason = "NearEnd"
 	// Scheduled: the schedule says so.
 	Scheduled Reason = "Scheduled"
 	// Disagree: what is published and what the cluster says are two things.
 	Disagree Reason = "Disagree"
+	// Behind: a newer token than the published one exists. A rotation was
+	// interrupted, or an older bundle was written over a newer one.
+	Behind Reason = "Behind"
+	// Ahead: the published token claims to be made in the future, further than
+	// clocks of masters may differ.
+	Ahead Reason = "Ahead"
 	// OnDemand: somebody asked for it.
 	OnDemand Reason = "OnDemand"
 )
-
-// Token is one of our own token Secrets.
-type Token struct {
-	// ID is the public half.
-	ID string
-	// Text is <id>.<secret>.
-	Text v1alpha1.Secret
-	// UID of the Secret.
-	UID string
-	// Issued is when it was made, Expires when it stops to work.
-	Issued, Expires time.Time
-	// Altered says that its usages or groups are not what was made.
-	Altered bool
-}
 
 // State is what was observed.
 type State struct {
@@ -53,41 +52,77 @@ type State struct {
 	Tokens []Token
 	// Published is the bundle in SSM; nil when there is none.
 	Published *v1alpha1.JoinBundle
+	// Modified is when it was written, by AWS's clock.
+	Modified time.Time
 	// Unreadable says why what is published is not a bundle; "" when it is one
 	// or when nothing is published.
 	Unreadable string
 	// Cluster is what the bundle should say about the cluster.
 	Cluster bundle.Cluster
-	// Requested says that somebody asked for a rotation.
-	Requested bool
+	// Requests are the ids of the rotations that were asked for. One for which
+	// a token was made is answered.
+	Requests []string
 }
 
 // Options say how tokens are rotated.
 type Options struct {
 	// Schedule of the rotations, counted from when the published token was made.
 	Schedule cron.Schedule
+	// Jitter is how much later than scheduled a rotation may be; see due.
+	Jitter time.Duration
 	// TTL is a token's life.
 	TTL time.Duration
 	// Overlap is how long a superseded token is kept for nodes that are booting.
 	Overlap time.Duration
 	// Recheck is how often SSM and the cluster are compared when nothing happens.
 	Recheck time.Duration
+	// Now is the clock; time.Now when nil.
+	Now func() time.Time
 }
 
-// nearEnd is how much life left is too little: twice what the agent insists on,
-// but never more than half of a life, or a short TTL would rotate for ever.
-func (o Options) nearEnd() time.Duration { return min(2*v1alpha1.MinBundleLife, o.TTL/2) }
+// maxAhead is how far ahead of ours another master's clock may have been when it
+// made a token. AWS refuses requests that are signed with more than 15 minutes
+// of error. A token from further ahead would block rotation until then: it is
+// replaced by one that is older on paper.
+const maxAhead = 10 * time.Minute
+
+// nearEnd is how much life left is too little: a third of the life of t, and in
+// any case twice what agents insist on, but never more than half of its life, or
+// a short TTL would rotate for ever.
+func nearEnd(t Token) time.Duration {
+	life := t.Expires.Sub(t.Issued)
+	return max(life/3, min(2*v1alpha1.MinBundleLife, life/2))
+}
+
+// due is when the schedule asks for the successor of a token that was issued
+// then. The jitter follows from the cluster's name and the time, so that it is
+// the same for every leader and another for every cluster.
+func (o Options) due(cluster string, issued time.Time) time.Time {
+	at := o.Schedule.Next(issued)
+	if o.Jitter <= 0 {
+		return at
+	}
+	h := fnv.New64a()
+	h.Write([]byte(cluster + "\x00" + strconv.FormatInt(at.Unix(), 10)))
+	return at.Add(time.Duration(h.Sum64() % uint64(o.Jitter)))
+}
 
 // Decision is what to do now.
 type Decision struct {
-	// Rotate says that a new token is published, for Reason.
+	// Rotate says that something is published, for Reason: Reuse, or a new
+	// token when that is nil.
 	Rotate bool
 	Reason Reason
 	// Detail says in a few words what was seen.
 	Detail string
-	// Reuse is a token that was made and never published, because the one who
-	// made it was interrupted; it is published instead of a new one.
+	// Reuse is a token that exists and is published.
 	Reuse *Token
+	// Issued and Expires are for a new token. Issued is the time, or a second
+	// after the newest token if that is later: of two tokens the one that was
+	// made last is the newer one although the clocks of masters differ.
+	Issued, Expires time.Time
+	// Requests are those that a new token answers.
+	Requests []string
 	// Delete lists tokens that are no longer needed, oldest first.
 	Delete []Token
 	// Next is when to look again if nothing happens.
@@ -96,101 +131,77 @@ type Decision struct {
 
 // Plan decides by what was observed at now.
 func Plan(s State, now time.Time, o Options) Decision {
-	tokens := slices.SortedFunc(slices.Values(s.Tokens), func(a, b Token) int { return a.Issued.Compare(b.Issued) })
-	live := published(tokens, s.Published)
+	v := look(s, now)
 	d := Decision{Next: now.Add(o.Recheck)}
-	d.Reason, d.Detail = reason(s, live, now, o)
-	if d.Rotate = d.Reason != ""; d.Rotate {
-		d.Reuse = unpublished(tokens, s.Published, now, o)
-	} else {
-		d.look(o.Schedule.Next(live.Issued))
-		d.look(live.Expires.Add(-o.nearEnd()))
+	why, detail := v.trouble(now, o)
+	open := v.open()
+	switch {
+	case len(open) > 0:
+		d.make(v, now, o, OnDemand, "a rotation was requested", open)
+	case v.best == nil:
+		d.make(v, now, o, why, detail, nil)
+	case !now.Before(o.due(s.Cluster.Name, v.best.Issued)):
+		d.make(v, now, o, cmp.Or(why, Scheduled), cmp.Or(detail, "the schedule is due"), nil)
+	case v.behind() && (why == "" || why == Scheduled):
+		d.reuse(v.best, Behind, "token "+v.best.ID+" is newer than what is published")
+	case why != "":
+		d.reuse(v.best, why, detail)
+	default:
+		d.wake(o.due(s.Cluster.Name, v.best.Issued))
+		d.wake(v.best.Expires.Add(-nearEnd(*v.best)))
 	}
-	d.sweep(tokens, live, now, o)
+	d.sweep(v, now, o)
 	return d
 }
 
-// look moves Next forward to t.
-func (d *Decision) look(t time.Time) {
+func (d *Decision) make(v view, now time.Time, o Options, why Reason, detail string, requests []string) {
+	d.Rotate, d.Reason, d.Detail, d.Requests = true, why, detail, requests
+	d.Issued, d.Expires = now.UTC().Truncate(time.Second), now.UTC().Add(o.TTL).Truncate(time.Second)
+	if newest := v.newest(); !newest.Before(d.Issued) {
+		d.Issued = newest.Add(time.Second)
+	}
+}
+
+func (d *Decision) reuse(t *Token, why Reason, detail string) {
+	d.Rotate, d.Reason, d.Detail, d.Reuse = true, why, detail, t
+}
+
+// wake moves Next forward to t.
+func (d *Decision) wake(t time.Time) {
 	if t.Before(d.Next) {
 		d.Next = t
 	}
 }
 
-func published(tokens []Token, b *v1alpha1.JoinBundle) *Token {
-	if b == nil {
-		return nil
-	}
-	id := tokenID(b.Token)
-	if i := slices.IndexFunc(tokens, func(t Token) bool { return t.ID == id }); i >= 0 {
-		return &tokens[i]
-	}
-	return nil
-}
-
-func reason(s State, live *Token, now time.Time, o Options) (Reason, string) {
-	switch {
-	case s.Unreadable != "":
-		return Disagree, s.Unreadable
-	case s.Published == nil:
-		return Start, "nothing is published yet"
-	case live == nil:
-		return Missing, "the published token has no Secret"
-	case s.Requested:
-		return OnDemand, "a rotation was requested"
-	case live.Text != s.Published.Token:
-		return Disagree, "the published token and its Secret differ"
-	case live.Altered:
-		return Disagree, "the published token's Secret has other usages or groups than it was made with"
-	case !live.Expires.Equal(s.Published.ExpiresAt):
-		return Disagree, "expiresAt and the expiration of the token's Secret differ"
-	}
-	if field := s.Cluster.Says(s.Published); field != "" {
-		return Disagree, field + " is not what the cluster says now"
-	}
-	if left := live.Expires.Sub(now); left <= o.nearEnd() {
-		return NearEnd, "the published token has " + left.Round(time.Second).String() + " left"
-	}
-	if !now.Before(o.Schedule.Next(live.Issued)) {
-		return Scheduled, "the schedule is due"
-	}
-	return "", ""
-}
-
-// unpublished finds a token newer than what is published with nearly all of its
-// life before it. While SSM cannot be written this keeps one token waiting
-// instead of making one more with every attempt.
-func unpublished(tokens []Token, b *v1alpha1.JoinBundle, now time.Time, o Options) *Token {
-	for _, t := range slices.Backward(tokens) {
-		newer := b == nil || t.Issued.After(b.IssuedAt)
-		known := b != nil && tokenID(b.Token) == t.ID
-		if newer && !known && !t.Altered && t.Expires.Sub(now) >= o.TTL-o.TTL/4 {
-			return &t
-		}
-	}
-	return nil
-}
-
-// sweep lists tokens that are past their end, and those that are not published
-// and were superseded at least an overlap ago: by the next newer token, or,
-// never published, from the start.
-func (d *Decision) sweep(tokens []Token, live *Token, now time.Time, o Options) {
-	for i, t := range tokens {
-		if (live != nil && t.ID == live.ID) || (d.Reuse != nil && t.ID == d.Reuse.ID) {
-			continue
-		}
-		superseded := t.Issued
-		if i+1 < len(tokens) {
-			superseded = tokens[i+1].Issued
-		}
+// sweep lists tokens that are past their end, and those that nobody who reads
+// now gets, an overlap after that became so. A node may have read the published
+// token's predecessor until the published one was written, however long before
+// that it was made; so the overlap of whatever is older starts no earlier.
+func (d *Decision) sweep(v view, now time.Time, o Options) {
+	consider := func(t Token, superseded time.Time) {
 		due := superseded.Add(o.Overlap)
-		if t.Expires.Before(due) {
+		if t.Expires.Before(due) || v.state.Published == nil {
 			due = t.Expires
 		}
-		if now.Before(due) {
-			d.look(due)
-			continue
+		switch {
+		case v.live != nil && t.ID == v.live.ID, v.best != nil && t.ID == v.best.ID:
+		case now.Before(due):
+			d.wake(due)
+		default:
+			d.Delete = append(d.Delete, t)
 		}
-		d.Delete = append(d.Delete, t)
+	}
+	for i, t := range v.sane {
+		superseded := t.Issued
+		if i+1 < len(v.sane) {
+			superseded = v.sane[i+1].Issued
+		}
+		if v.older(t) && superseded.Before(v.state.Modified) {
+			superseded = v.state.Modified
+		}
+		consider(t, superseded)
+	}
+	for _, t := range v.ahead { // by the API server's clock, as their own word is worth nothing
+		consider(t, t.Created)
 	}
 }

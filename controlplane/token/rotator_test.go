@@ -55,7 +55,7 @@ func run(t *testing.T, r *token.Rotator) (stop func()) {
 
 func TestSecretIsWorthARequestOnly(t *testing.T) {
 	w, client := &world{}, fake.NewClientset()
-	if _, err := rotator(t, w, client).Reconcile(t.Context(), false); err != nil {
+	if _, err := rotator(t, w, client).Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	s, err := client.CoreV1().Secrets(metav1.NamespaceSystem).Get(t.Context(), "bootstrap-token-"+w.id(), metav1.GetOptions{})
@@ -173,18 +173,18 @@ type unwritable struct {
 	tries int
 }
 
-func (u *unwritable) Put(context.Context, *v1alpha1.JoinBundle) error {
+func (u *unwritable) Put(context.Context, *v1alpha1.JoinBundle) (int64, error) {
 	u.tries++
-	return errors.New("AccessDeniedException")
+	return 0, errors.New("AccessDeniedException")
 }
 
 func TestLostAnswerNeedsNoSecondToken(t *testing.T) {
 	w, client := &world{lost: true}, fake.NewClientset()
 	r := rotator(t, w, client)
-	if _, err := r.Reconcile(t.Context(), false); err == nil {
+	if _, err := r.Reconcile(t.Context()); err == nil {
 		t.Fatal("a lost answer is not success")
 	}
-	if _, err := r.Reconcile(t.Context(), false); err != nil {
+	if _, err := r.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if names := secretNames(t, client); len(names) != 1 || w.puts != 1 {
@@ -207,8 +207,8 @@ func TestOthersTokensAreNeverTouched(t *testing.T) {
 	misnamed := foreign("database", "demo", corev1.SecretTypeBootstrapToken)
 	w, client := &world{}, fake.NewClientset(kubeadm, other, opaque, misnamed)
 	r := rotator(t, w, client)
-	for range 3 {
-		if _, err := r.Reconcile(t.Context(), true); err != nil {
+	for _, request := range []string{"a", "b", "c"} {
+		if _, err := r.Reconcile(t.Context(), request); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,7 +226,7 @@ func TestTokenIsIssuedUntilItsSecretIsDeleted(t *testing.T) {
 	}
 	w, client := &world{}, fake.NewClientset(kubeadm)
 	r := rotator(t, w, client)
-	if _, err := r.Reconcile(t.Context(), false); err != nil {
+	if _, err := r.Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	check := func(id string, want bool) {
@@ -246,11 +246,11 @@ func TestTokenIsIssuedUntilItsSecretIsDeleted(t *testing.T) {
 
 func TestSuccessorKnowsThePublishedExpiry(t *testing.T) {
 	w, client := &world{}, fake.NewClientset()
-	if _, err := rotator(t, w, client).Reconcile(t.Context(), false); err != nil {
+	if _, err := rotator(t, w, client).Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.expires = time.Time{}
-	if _, err := rotator(t, w, client).Reconcile(t.Context(), false); err != nil {
+	if _, err := rotator(t, w, client).Reconcile(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if len(w.seen()) != 1 || !w.expires.Equal(w.bundle().ExpiresAt) {
@@ -261,9 +261,9 @@ func TestSuccessorKnowsThePublishedExpiry(t *testing.T) {
 // hanging is an SSM whose connections hang until their context ends.
 type hanging struct{ *world }
 
-func (hanging) Get(ctx context.Context) (*v1alpha1.JoinBundle, error) {
+func (hanging) Get(ctx context.Context) (bundle.Stored, error) {
 	<-ctx.Done()
-	return nil, ctx.Err()
+	return bundle.Stored{}, ctx.Err()
 }
 
 func TestHangingStoreIsTrouble(t *testing.T) {
@@ -284,7 +284,7 @@ func TestHangingStoreIsTrouble(t *testing.T) {
 func TestForeignBundleIsLeftAlone(t *testing.T) {
 	notOurs := &bundle.NotOursError{Parameter: "/p", Field: "cluster", Want: "demo", Got: "prod"}
 	w, client := &world{fail: notOurs}, fake.NewClientset()
-	_, err := rotator(t, w, client).Reconcile(t.Context(), true)
+	_, err := rotator(t, w, client).Reconcile(t.Context(), "some-request")
 	if got := (*bundle.NotOursError)(nil); !errors.As(err, &got) || got.Field != "cluster" {
 		t.Errorf("got %v", err)
 	}

@@ -3,6 +3,7 @@ package token
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,12 +26,45 @@ const (
 	keyDescription = "description"
 )
 
-// issuedAnnotation is when a token was made. The creation timestamp is the API
-// server's clock; the rotation's arithmetic stays on one clock.
-const issuedAnnotation = "joinery.dev/issued-at"
+const (
+	// issuedAnnotation is when a token was made. The creation timestamp is the
+	// API server's clock; the rotation's arithmetic stays on one clock.
+	issuedAnnotation = "joinery.dev/issued-at"
+	// requestsAnnotation holds the ids of the requests that a token was made
+	// for, so that a leader who takes over makes no second one.
+	requestsAnnotation = "joinery.dev/requests"
+	// purposeLabel is the token's Purpose.
+	purposeLabel = "joinery.dev/purpose"
+)
+
+// Purpose is what tokens are for. A Rotator sees none of another purpose.
+type Purpose string
+
+const (
+	// Join tokens are published in join bundles and used by agents.
+	Join Purpose = ""
+	// Legacy tokens are published bare, for old user data that runs
+	// "kubeadm join --token".
+	Legacy Purpose = "legacy"
+)
+
+func (p Purpose) group() string {
+	if p == Legacy {
+		return v1alpha1.LegacyBootstrapGroup
+	}
+	return v1alpha1.BootstrapGroup
+}
+
+// signs says whether tokens may sign cluster-info, by which kubeadm discovers a
+// cluster with a token. A token that may would let its holder impersonate the
+// API server to nodes that do not pin the CA.
+func (p Purpose) signs() bool { return p == Legacy }
 
 // alphabet of bootstrap tokens.
 const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+// sample has the form of a token and is none.
+const sample v1alpha1.Secret = "aaaaaa.aaaaaaaaaaaaaaaa"
 
 // generate makes a token of 6 and 16 characters, 36^16 (82 bits) to guess.
 func generate() (v1alpha1.Secret, error) {
@@ -50,41 +84,45 @@ func generate() (v1alpha1.Secret, error) {
 	return v1alpha1.Secret(string(out[:6]) + "." + string(out[6:])), nil
 }
 
-func tokenID(text v1alpha1.Secret) string {
-	id, _, _ := strings.Cut(text.Reveal(), ".")
-	return id
-}
-
-// newSecret returns the Secret of a token. Its only usage is authentication: a
-// token that may also sign cluster-info would let its holder impersonate the
-// API server to nodes that do not pin the CA.
-func newSecret(cluster string, text v1alpha1.Secret, issued, expires time.Time) *corev1.Secret {
+// newSecret returns the Secret of a token of the cluster, as decided.
+func newSecret(cluster string, p Purpose, text v1alpha1.Secret, d Decision) *corev1.Secret {
 	id, secret, _ := strings.Cut(text.Reveal(), ".")
-	return &corev1.Secret{
+	s := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: namePrefix + id, Namespace: metav1.NamespaceSystem,
 			Labels:      map[string]string{v1alpha1.ClusterLabel: cluster},
-			Annotations: map[string]string{issuedAnnotation: issued.UTC().Format(time.RFC3339)},
+			Annotations: map[string]string{issuedAnnotation: d.Issued.UTC().Format(time.RFC3339)},
 		},
 		Type: corev1.SecretTypeBootstrapToken,
 		Data: map[string][]byte{
 			keyID: []byte(id), keySecret: []byte(secret),
-			keyExpiration:  []byte(expires.UTC().Format(time.RFC3339)),
+			keyExpiration:  []byte(d.Expires.UTC().Format(time.RFC3339)),
 			keyUsageAuth:   []byte("true"),
-			keyGroups:      []byte(v1alpha1.BootstrapGroup),
+			keyGroups:      []byte(p.group()),
 			keyDescription: []byte("Join token of cluster " + cluster + ", made and deleted by joinery-controller"),
 		},
 	}
+	if p != Join {
+		s.Labels[purposeLabel] = string(p)
+	}
+	if p.signs() {
+		s.Data[keyUsageSign] = []byte("true")
+	}
+	if len(d.Requests) > 0 {
+		s.Annotations[requestsAnnotation] = strings.Join(d.Requests, ",")
+	}
+	return s
 }
 
-// parse reads one of our own token Secrets; false is somebody else's, which is
-// never touched.
-func parse(s *corev1.Secret, cluster string) (Token, bool) {
+// parse reads one of our own token Secrets of that purpose; false is somebody
+// else's, which is never touched.
+func parse(s *corev1.Secret, cluster string, p Purpose) (Token, bool) {
 	id := string(s.Data[keyID])
-	if s.Type != corev1.SecretTypeBootstrapToken || s.Labels[v1alpha1.ClusterLabel] != cluster || s.Name != namePrefix+id {
+	if s.Type != corev1.SecretTypeBootstrapToken || s.Labels[v1alpha1.ClusterLabel] != cluster ||
+		Purpose(s.Labels[purposeLabel]) != p || s.Name != namePrefix+id {
 		return Token{}, false
 	}
-	t := Token{ID: id, UID: string(s.UID), Text: v1alpha1.Secret(id + "." + string(s.Data[keySecret]))}
+	t := Token{ID: id, UID: string(s.UID), Text: v1alpha1.Secret(id + "." + string(s.Data[keySecret])), Created: s.CreationTimestamp.Time}
 	var err error
 	if t.Issued, err = time.Parse(time.RFC3339, s.Annotations[issuedAnnotation]); err != nil {
 		t.Issued, t.Altered = s.CreationTimestamp.Time, true
@@ -93,7 +131,11 @@ func parse(s *corev1.Secret, cluster string) (Token, bool) {
 	if t.Expires, err = time.Parse(time.RFC3339, string(s.Data[keyExpiration])); err != nil {
 		t.Expires, t.Altered = t.Issued, true
 	}
-	if string(s.Data[keyUsageAuth]) != "true" || string(s.Data[keyGroups]) != v1alpha1.BootstrapGroup || len(s.Data[keyUsageSign]) > 0 {
+	if requests := s.Annotations[requestsAnnotation]; requests != "" {
+		t.Requests = slices.Collect(strings.SplitSeq(requests, ","))
+	}
+	signs := string(s.Data[keyUsageSign]) == "true"
+	if string(s.Data[keyUsageAuth]) != "true" || string(s.Data[keyGroups]) != p.group() || signs != p.signs() {
 		t.Altered = true
 	}
 	return t, true

@@ -16,6 +16,8 @@ import (
 type world struct {
 	mu        sync.Mutex
 	published *v1alpha1.JoinBundle
+	modified  time.Time
+	unfit     error // what Check says
 	fail      error
 	lost      bool // Put stores, but its answer is an error
 	rotations []token.Reason
@@ -35,35 +37,37 @@ func (w *world) bundle() *v1alpha1.JoinBundle {
 // id is the id of the published token.
 func (w *world) id() string { return w.bundle().Token.Reveal()[:6] }
 
-func (w *world) Get(context.Context) (*v1alpha1.JoinBundle, error) {
+func (w *world) Get(context.Context) (bundle.Stored, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fail != nil {
-		return nil, w.fail
+		return bundle.Stored{}, w.fail
 	}
 	if w.published == nil {
-		return nil, &bundle.NotFoundError{Parameter: "/joinery/demo/join"}
+		return bundle.Stored{}, &bundle.NotFoundError{Parameter: "/joinery/demo/join"}
 	}
 	b := *w.published
-	return &b, nil
+	return bundle.Stored{Bundle: &b, Version: int64(w.puts), Modified: w.modified}, nil
 }
 
-func (w *world) Put(_ context.Context, b *v1alpha1.JoinBundle) error {
+func (w *world) Put(_ context.Context, b *v1alpha1.JoinBundle) (int64, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.puts++
 	if w.fail != nil {
-		return w.fail
+		return 0, w.fail
 	}
-	w.published = b
+	w.published, w.modified = b, time.Now()
 	if w.lost {
 		w.lost = false
-		return errors.New("connection reset")
+		return 0, errors.New("connection reset")
 	}
-	return nil
+	return int64(w.puts), nil
 }
 
-func (w *world) Cluster() (bundle.Cluster, error) { return facts, nil }
+func (w *world) Check(*v1alpha1.JoinBundle) error { return w.unfit }
+
+func (w *world) Cluster(context.Context) (bundle.Cluster, error) { return facts, nil }
 
 func (w *world) Rotated(r token.Reason) {
 	w.mu.Lock()
@@ -71,7 +75,7 @@ func (w *world) Rotated(r token.Reason) {
 	w.rotations = append(w.rotations, r)
 }
 
-func (w *world) Published(expires time.Time) {
+func (w *world) Published(_, expires time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.expires = expires

@@ -1,0 +1,104 @@
+package bundle
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+)
+
+type parameters interface {
+	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+	PutParameter(context.Context, *ssm.PutParameterInput, ...func(*ssm.Options)) (*ssm.PutParameterOutput, error)
+}
+
+// parameter is one SecureString in SSM.
+type parameter struct {
+	client      parameters
+	name        string
+	keyID       string
+	description string
+}
+
+// value is one version of a parameter.
+type value struct {
+	text     []byte
+	version  int64
+	modified time.Time
+}
+
+func (p parameter) read(ctx context.Context) (value, error) {
+	out, err := p.client.GetParameter(ctx, &ssm.GetParameterInput{Name: &p.name, WithDecryption: aws.Bool(true)})
+	var absent *types.ParameterNotFound
+	if errors.As(err, &absent) {
+		return value{}, &NotFoundError{Parameter: p.name}
+	}
+	if err != nil {
+		return value{}, fmt.Errorf("get parameter %s: %w", p.name, err)
+	}
+	if out.Parameter == nil {
+		return value{}, &NotFoundError{Parameter: p.name}
+	}
+	return value{
+		text: []byte(aws.ToString(out.Parameter.Value)), version: out.Parameter.Version, modified: aws.ToTime(out.Parameter.LastModifiedDate),
+	}, nil
+}
+
+// write puts text, reads it back and returns the version that it made. What may
+// be too late is not sent at all, and nothing is sent twice: whoever calls looks
+// at the world again before another attempt.
+func (p parameter) write(ctx context.Context, text []byte) (int64, error) {
+	in := &ssm.PutParameterInput{
+		Name: &p.name, Value: aws.String(string(text)), Overwrite: aws.Bool(true),
+		Type: types.ParameterTypeSecureString, Tier: types.ParameterTierStandard, Description: &p.description,
+	}
+	if p.keyID != "" {
+		in.KeyId = &p.keyID
+	}
+	out, err := p.client.PutParameter(ctx, in, func(o *ssm.Options) {
+		o.RetryMaxAttempts, o.HTTPClient = 1, punctual{o.HTTPClient}
+	})
+	if err != nil {
+		return 0, fmt.Errorf("put parameter %s: %w", p.name, err)
+	}
+	back, err := p.read(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read back: %w", err)
+	}
+	if !bytes.Equal(back.text, text) {
+		return 0, fmt.Errorf("read back parameter %s: it holds something else than was put", p.name)
+	}
+	return out.Version, nil
+}
+
+// LateError says that a request was not sent because its time was over: the
+// process was stopped in between.
+type LateError struct{ Deadline, Now time.Time }
+
+// Error says by how much.
+func (e *LateError) Error() string {
+	return fmt.Sprintf("not sent: its deadline was %s ago", e.Now.Round(0).Sub(e.Deadline.Round(0)).Round(time.Millisecond))
+}
+
+// punctual sends nothing after the deadline of a request's context. The context
+// alone does not see to that. After SIGCONT a goroutine may run before the timer
+// that ends its context does, and a virtual machine that was frozen wakes with a
+// monotonic clock that stood still, so the wall clock is asked as well.
+type punctual struct{ next ssm.HTTPClient }
+
+// Do sends r, or returns a *LateError.
+func (p punctual) Do(r *http.Request) (*http.Response, error) {
+	if deadline, ok := r.Context().Deadline(); ok {
+		now := time.Now()
+		if !now.Before(deadline) || !now.Round(0).Before(deadline.Round(0)) {
+			return nil, &LateError{Deadline: deadline, Now: now}
+		}
+	}
+	return p.next.Do(r)
+}
