@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/joinery/joinery/internal/redact"
 )
 
 // Class says what kind of trouble kubeadm ran into and so what may cure it.
@@ -106,12 +108,6 @@ func classify(output string) (Class, string) {
 	return Unknown, strings.TrimSpace(lines[len(lines)-1])
 }
 
-// secrets are what must never reach a log: kubeadm prints a whole token in one
-// of its errors, and at high verbosity bodies with keys.
-var secrets = regexp.MustCompile(`\b[a-z0-9]{6}\.[a-z0-9]{16}\b|(?s:-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$))|client-key-data: *\S+|Bearer +\S+`)
-
-func redact(text string) string { return secrets.ReplaceAllString(text, "[redacted]") }
-
 // maxOutput bounds what is kept of kubeadm's output; what fails is at its end.
 const maxOutput = 64 << 10
 
@@ -138,7 +134,9 @@ func runKubeadm(ctx context.Context, log *slog.Logger, program, config string) e
 	log.Info("run kubeadm", "command", cmd.String())
 	began := time.Now()
 	err := cmd.Run()
-	text := redact(string(out.buf))
+	// kubeadm prints a whole token in one of its errors, and at high verbosity
+	// bodies with keys.
+	text := redact.Text(string(out.buf))
 	for line := range strings.Lines(text) {
 		if line = strings.TrimSpace(line); line != "" {
 			log.Info("kubeadm: " + line)

@@ -17,6 +17,7 @@ import (
 	"github.com/joinery/joinery/agent"
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/agent/report"
+	"github.com/joinery/joinery/internal/redact"
 )
 
 func main() {
@@ -24,7 +25,7 @@ func main() {
 	err := root().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "joinery-agent:", err)
+		fmt.Fprintln(os.Stderr, "joinery-agent:", redact.Text(err.Error()))
 		os.Exit(1)
 	}
 }
@@ -51,7 +52,7 @@ func runCommand() *cobra.Command {
 		Short: "Boot the node and report about it until told to stop (the default)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			log := slog.New(redact.NewHandler(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})))
 			// The Kubernetes client logs by itself; its lines belong to ours.
 			klog.SetSlogLogger(log)
 			return agent.Run(cmd.Context(), agent.Options{
