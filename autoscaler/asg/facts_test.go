@@ -16,7 +16,11 @@ func TestTagsSetHowAGroupIsChosen(t *testing.T) {
 	c := newClient(t, &w, nil)
 	putTemplate(&w, "workers", goodConfig)
 	put := func(name string, tags ...awssim.Tag) {
-		putGroup(t, &w, awssim.GroupSpec{Name: name, Max: 3, LaunchTemplate: "workers", Tags: discoverable(tags...), WarmPoolSize: len(tags)})
+		spec := awssim.GroupSpec{Name: name, Max: 3, LaunchTemplate: "workers", Tags: discoverable(tags...)}
+		if len(tags) > 0 {
+			spec.WarmPool = &awssim.WarmPool{MinSize: len(tags), MaxPrepared: len(tags)}
+		}
+		putGroup(t, &w, spec)
 	}
 	put("plain")
 	put("set", awssim.Tag{Key: asg.PriceTag, Value: "0.01"}, awssim.Tag{Key: asg.PriorityTag, Value: "10"}, awssim.Tag{Key: asg.HeadroomTag, Value: "2"})

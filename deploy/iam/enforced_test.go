@@ -276,6 +276,9 @@ func describeCalls(t *testing.T, groups *autoscaling.Client) []func() error {
 	return []func() error{
 		func() error { return just(groups.DescribeAutoScalingInstances(ctx, nil)) },
 		func() error {
+			return just(groups.DescribeWarmPool(ctx, &autoscaling.DescribeWarmPoolInput{AutoScalingGroupName: ours}))
+		},
+		func() error {
 			return just(groups.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: ours}))
 		},
 	}

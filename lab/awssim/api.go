@@ -41,7 +41,6 @@ func (w *World) PutGroup(spec GroupSpec) error {
 		*g = *old
 	}
 	g.min, g.max, g.desired = spec.Min, spec.Max, spec.Desired
-	g.warmPool = spec.WarmPoolSize
 	g.zones, g.protectNew, g.grace = spec.Zones, spec.ProtectNew, int(spec.HealthCheckGrace/time.Second)
 	if len(g.zones) == 0 {
 		g.zones = w.Zones
@@ -65,6 +64,9 @@ func (w *World) PutGroup(spec GroupSpec) error {
 		if err := g.putTag(t); err != nil {
 			return fmt.Errorf("put group %s: %w", spec.Name, err)
 		}
+	}
+	if err := g.setPool(spec.WarmPool); err != nil {
+		return fmt.Errorf("put group %s: %w", spec.Name, err)
 	}
 	if old := w.groups[spec.Name]; old != nil {
 		*old = *g
@@ -149,6 +151,7 @@ func (g *group) view() Group {
 	out := Group{GroupSpec: GroupSpec{
 		Name: g.name, Min: g.min, Max: g.max, Desired: g.desired, LaunchTemplateVersion: g.version, InstanceType: g.instanceType,
 		Zones: slices.Clone(g.zones), Tags: slices.Clone(g.tags), ProtectNew: g.protectNew, HealthCheckGrace: time.Duration(g.grace) * time.Second,
+		WarmPool: g.pool.view(),
 	}, Suspended: slices.Clone(g.suspended)}
 	if g.template != nil {
 		out.LaunchTemplate = g.template.name

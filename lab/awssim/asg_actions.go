@@ -26,6 +26,9 @@ func asgActions() map[string]action {
 		"CompleteLifecycleAction":             {(*World).completeAction, hook + "LifecycleActionResult"},
 		"RecordLifecycleActionHeartbeat":      {(*World).recordHeartbeat, hook},
 		"DescribeScalingActivities":           {(*World).describeActivities, "ActivityIds AutoScalingGroupName MaxRecords NextToken IncludeDeletedGroups"},
+		"PutWarmPool":                         {(*World).putPool, "AutoScalingGroupName MinSize MaxGroupPreparedCapacity PoolState InstanceReusePolicy"},
+		"DescribeWarmPool":                    {(*World).describePool, "AutoScalingGroupName MaxRecords NextToken"},
+		"DeleteWarmPool":                      {(*World).deletePool, "AutoScalingGroupName ForceDelete"},
 		"SuspendProcesses":                    {(*World).suspend, "AutoScalingGroupName ScalingProcesses"},
 		"ResumeProcesses":                     {(*World).resume, "AutoScalingGroupName ScalingProcesses"},
 	}
@@ -111,6 +114,9 @@ func (w *World) terminateMember(req *request) (any, error) {
 	g, m := w.memberByIDLocked(id)
 	if m == nil {
 		return nil, fail("ValidationError", "Instance Id not found - No managed instance found for instance ID: %s", id)
+	}
+	if m.warm() {
+		return nil, fail("ValidationError", "The instance %s is in a warm pool and cannot be terminated by this call.", id)
 	}
 	if m.leaving() {
 		return nil, fail("ScalingActivityInProgress", "Instance %s is already being terminated", id)

@@ -95,14 +95,15 @@ func (w *World) groupNodes(g *group, members bool) []node {
 	} else {
 		n = append(n, el("LaunchConfigurationName", g.name))
 	}
-	if g.warmPool > 0 {
-		n = append(n, el("WarmPoolSize", g.warmPool), el("WarmPoolConfiguration", []node{el("MinSize", g.warmPool), el("PoolState", "Stopped")}))
+	if g.pool != nil {
+		n = append(n, el("WarmPoolSize", g.warmCount()), g.pool.node())
 	}
 	if g.deleting {
 		n = append(n, el("Status", "Delete in progress"))
 	}
 	if members {
-		n = append(n, elList("Instances", "member", g.members, func(m *member) any { return memberNodes(g, m, "Healthy", "Unhealthy") }))
+		own := slices.DeleteFunc(slices.Clone(g.members), (*member).warm)
+		n = append(n, elList("Instances", "member", own, func(m *member) any { return memberNodes(g, m, "Healthy", "Unhealthy") }))
 	}
 	return n
 }

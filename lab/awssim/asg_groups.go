@@ -19,8 +19,8 @@ type group struct {
 	zones             []string
 	tags              []Tag
 	protectNew        bool
-	cooldown, grace   int // seconds; described, not acted on
-	warmPool          int // size of the warm pool; described, not acted on
+	cooldown, grace   int   // seconds; described, not acted on
+	pool              *pool // warm pool; nil: none
 	created           time.Time
 	members           []*member
 	hooks             []*hook
@@ -183,6 +183,9 @@ func (w *World) deleteGroup(req *request) (any, error) {
 	force := req.form.str("ForceDelete") == "true"
 	if len(g.members) > 0 && !force {
 		return nil, fail("ResourceInUse", "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.")
+	}
+	if g.pool != nil && !force {
+		return nil, fail("ResourceInUse", "You cannot delete an AutoScalingGroup while there is a warm pool.")
 	}
 	g.deleting, g.min, g.max, g.desired = true, 0, 0, 0
 	for _, m := range slices.Clone(g.members) {

@@ -24,8 +24,8 @@ type hook struct {
 // globalTimeout is the longest that heartbeats can extend a wait to, in seconds.
 func (h *hook) globalTimeout() int { return min(mostWait, 100*h.heartbeat) }
 
-// wait is one lifecycle action: an instance held by a hook.
-type wait struct {
+// lifecycleAction is an instance held by a hook.
+type lifecycleAction struct {
 	hook  hook // as it was when the action began
 	token string
 	until time.Time // end of the global timeout
@@ -35,12 +35,12 @@ type wait struct {
 // waitLocked begins the lifecycle actions of a transition and reports whether
 // there are any.
 func (w *World) waitLocked(g *group, m *member, transition string) bool {
-	m.waits = map[string]*wait{}
+	m.waits = map[string]*lifecycleAction{}
 	for _, h := range g.hooks {
 		if h.transition != transition {
 			continue
 		}
-		a := &wait{hook: *h, token: w.uuidLocked("action"), until: time.Now().Add(time.Duration(h.globalTimeout()) * time.Second)}
+		a := &lifecycleAction{hook: *h, token: w.uuidLocked("action"), until: time.Now().Add(time.Duration(h.globalTimeout()) * time.Second)}
 		m.waits[h.name] = a
 		w.beatLocked(g, m, a)
 	}
@@ -48,7 +48,7 @@ func (w *World) waitLocked(g *group, m *member, transition string) bool {
 }
 
 // beatLocked starts the heartbeat timeout anew, up to the global one.
-func (w *World) beatLocked(g *group, m *member, a *wait) {
+func (w *World) beatLocked(g *group, m *member, a *lifecycleAction) {
 	if a.stop != nil {
 		a.stop()
 	}
@@ -58,7 +58,7 @@ func (w *World) beatLocked(g *group, m *member, a *wait) {
 
 // completeLocked ends one lifecycle action. The instance goes on when the last
 // one is complete, or the first abandoned.
-func (w *World) completeLocked(g *group, m *member, a *wait, result string) {
+func (w *World) completeLocked(g *group, m *member, a *lifecycleAction, result string) {
 	a.stop()
 	delete(m.waits, a.hook.name)
 	if abandoned := result == "ABANDON"; abandoned || len(m.waits) == 0 {
@@ -75,7 +75,7 @@ func (w *World) endWaitsLocked(m *member) {
 
 // actionLocked finds the lifecycle action that a request names by instance or
 // by token.
-func (w *World) actionLocked(req *request) (*group, *member, *wait, error) {
+func (w *World) actionLocked(req *request) (*group, *member, *lifecycleAction, error) {
 	g, err := w.groupLocked(req)
 	if err != nil {
 		return nil, nil, nil, err

@@ -22,42 +22,58 @@ const (
 	onTerminate = "autoscaling:EC2_INSTANCE_TERMINATING"
 )
 
+// midTermination is the status of an activity that a terminating hook holds.
+const midTermination = "MidTerminatingLifecycleAction"
+
 // member is an instance in a group.
 type member struct {
 	inst      *instance
 	lifecycle string
 	protected bool
 	unhealthy bool
-	waits     map[string]*wait // hook name -> lifecycle action that must be completed
-	activity  *activity        // the one under way
+	resting   bool                        // it is being stopped for its warm pool
+	waits     map[string]*lifecycleAction // hook name -> action that must be completed
+	activity  *activity                   // the one under way
 }
 
-func (m *member) leaving() bool { return strings.HasPrefix(m.lifecycle, terminating) }
+func (m *member) leaving() bool {
+	return strings.HasPrefix(strings.TrimPrefix(m.lifecycle, warmed), terminating)
+}
 
-// joinLocked makes a new instance a member and boots it.
-func (w *World) joinLocked(g *group, i *instance) {
+// joinLocked makes a new instance a member, of the warm pool or of the group
+// itself, and boots it.
+func (w *World) joinLocked(g *group, i *instance, warm bool) {
 	m := &member{inst: i, lifecycle: pending, protected: g.protectNew}
-	cause := g.cause + "At " + activityTime(time.Now()) + " an instance was started in response to a difference between desired and actual capacity, " +
-		"increasing the capacity from " + itoa(g.active()) + " to " + itoa(g.desired) + "."
-	g.members = append(g.members, m)
+	what, cause := "Launching a new EC2 instance: ", g.growCause()
 	i.target = inService
-	m.activity = w.newActivityLocked(g, "Launching a new EC2 instance: "+i.ID, cause, i.Zone)
+	if warm {
+		m.lifecycle, m.protected, i.target = warmed+pending, false, g.pool.rest()
+		what, cause = "Launching a new EC2 instance into warm pool: ", g.warmCause()
+	}
+	g.members = append(g.members, m)
+	m.activity = w.newActivityLocked(g, what+i.ID, cause, i.Zone)
 	w.bootLocked(i)
 }
 
 // memberRunningLocked goes on with a member whose machine runs: its launch
-// hooks, then service.
+// hooks, then service or the warm pool.
 func (w *World) memberRunningLocked(i *instance) {
 	g, m := w.memberByIDLocked(i.ID)
-	if m == nil || m.lifecycle != pending {
+	switch {
+	case m == nil || m.resting:
+		return
+	case m.lifecycle == m.in(pending+proceeding):
+		w.settleLocked(g, m) // given up by the group before it ran, and let go
+		return
+	case m.lifecycle != m.in(pending):
 		return
 	}
 	if w.waitLocked(g, m, onLaunch) {
-		m.lifecycle = pending + waitState
+		m.lifecycle += waitState
 		m.activity.status = "MidLifecycleAction"
 		return
 	}
-	w.serveLocked(m)
+	w.settleLocked(g, m)
 }
 
 func (w *World) serveLocked(m *member) {
@@ -70,21 +86,23 @@ func (w *World) serveLocked(m *member) {
 func (w *World) proceedLocked(g *group, m *member, abandoned bool) {
 	w.endWaitsLocked(m)
 	if m.leaving() {
-		m.lifecycle = terminating + proceeding
+		m.lifecycle = m.in(terminating + proceeding)
 		w.soonLocked(w.Timing.Proceed, func() { w.terminateLocked(m.inst, userShutdown) })
 		return
 	}
 	if abandoned {
+		// One that was returning to the pool has met the hooks of its end already.
+		hooks := m.activity == nil || m.activity.status != midTermination
 		m.activity.finish("Cancelled", "Instance failed to complete user's Lifecycle Action: Lifecycle Action was abandoned")
 		m.activity = nil
-		w.leaveLocked(g, m, "instance "+m.inst.ID+" was taken out of service in response to its launch lifecycle action being abandoned", true)
+		w.leaveLocked(g, m, "instance "+m.inst.ID+" was taken out of service in response to its lifecycle action being abandoned", hooks)
 		w.reconcileLocked(g)
 		return
 	}
-	m.lifecycle = pending + proceeding
+	m.lifecycle = m.in(pending + proceeding)
 	w.soonLocked(w.Timing.Proceed, func() {
-		if m.lifecycle == pending+proceeding {
-			w.serveLocked(m)
+		if m.lifecycle == m.in(pending+proceeding) && m.inst.State == Running && !m.resting {
+			w.settleLocked(g, m)
 		}
 	})
 }
@@ -102,11 +120,11 @@ func (w *World) leaveBecauseLocked(g *group, m *member, cause string, hooks bool
 	}
 	a := w.newActivityLocked(g, "Terminating EC2 instance: "+m.inst.ID, cause, m.inst.Zone)
 	m.activity = a
-	m.lifecycle = terminating
-	m.inst.target = "Terminated"
+	m.lifecycle = m.in(terminating)
+	m.inst.target = m.in("Terminated")
 	if hooks && w.waitLocked(g, m, onTerminate) {
-		m.lifecycle = terminating + waitState
-		a.status = "MidTerminatingLifecycleAction"
+		m.lifecycle += waitState
+		a.status = midTermination
 		return a
 	}
 	w.terminateLocked(m.inst, userShutdown)
@@ -120,7 +138,7 @@ func (w *World) memberLostLocked(i *instance) {
 		return
 	} else if m.leaving() {
 		w.endWaitsLocked(m)
-		m.lifecycle = terminating + proceeding
+		m.lifecycle = m.in(terminating + proceeding)
 		return
 	} else {
 		w.soonLocked(w.Timing.Health, func() { w.replaceLostLocked(g, m) })
@@ -143,10 +161,16 @@ func (w *World) replaceLostLocked(g *group, m *member) {
 }
 
 // memberStoppedLocked replaces a member that was stopped: to its group it is
-// unhealthy.
+// unhealthy, unless it was stopped for the warm pool.
 func (w *World) memberStoppedLocked(i *instance) {
 	g, m := w.memberByIDLocked(i.ID)
 	if m == nil {
+		return
+	}
+	if m.resting {
+		if !m.leaving() {
+			w.restLocked(g, m)
+		}
 		return
 	}
 	w.soonLocked(w.Timing.Health, func() {
@@ -168,6 +192,7 @@ func (w *World) memberGoneLocked(i *instance) {
 	w.endWaitsLocked(m)
 	m.activity.finish("Successful", "")
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == m })
+	w.dropPoolIfEmptyLocked(g)
 	w.dropIfEmptyLocked(g)
 	w.reconcileLocked(g)
 }

@@ -10,10 +10,10 @@ import (
 )
 
 // active counts the members that make up the group's capacity: those that are
-// not on their way out.
+// neither on their way out nor in the warm pool.
 func (g *group) active() (n int) {
 	for _, m := range g.members {
-		if !m.leaving() {
+		if !m.leaving() && !m.warm() {
 			n++
 		}
 	}
@@ -41,13 +41,22 @@ func (w *World) reconcileNowLocked(g *group) {
 	w.reconcileLocked(g)
 }
 
-// reconcileLocked launches or ends members until the group has its desired
-// capacity or cannot get closer to it.
+// reconcileLocked brings the group to its desired capacity, then its warm pool.
 func (w *World) reconcileLocked(g *group) {
+	w.reconcileMembersLocked(g)
+	w.reconcilePoolLocked(g)
+}
+
+// reconcileMembersLocked launches or ends members until the group has its
+// desired capacity or cannot get closer to it. What the warm pool has ready is
+// taken first.
+func (w *World) reconcileMembersLocked(g *group) {
 	for !w.closed && !g.deleting {
 		switch n := g.active(); {
+		case n < g.desired && !g.suspends("Launch") && g.ready() != nil:
+			w.drawLocked(g, g.ready())
 		case n < g.desired && !g.suspends("Launch") && g.stopRetry == nil:
-			if !w.growLocked(g) {
+			if !w.launchMemberLocked(g, false) {
 				w.retryLocked(g)
 				return
 			}
@@ -59,7 +68,11 @@ func (w *World) reconcileLocked(g *group) {
 			}
 			shrink := g.cause + "At " + activityTime(time.Now()) + " an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from " +
 				strconv.Itoa(n) + " to " + strconv.Itoa(g.desired) + ".  At " + activityTime(time.Now()) + " instance " + m.inst.ID + " was selected for termination."
-			w.leaveBecauseLocked(g, m, shrink, true)
+			if g.pool != nil && g.pool.reuse && g.warmCount() < g.warmTarget() {
+				w.returnLocked(g, m, shrink)
+			} else {
+				w.leaveBecauseLocked(g, m, shrink, true)
+			}
 		default:
 			if n == g.desired {
 				g.cause, g.stuckAt = "", -1
@@ -80,15 +93,16 @@ func (w *World) retryLocked(g *group) {
 	})
 }
 
-// growLocked launches one instance in the zone with the fewest members, or in
-// the next one if that zone cannot have it. Each failure is an activity.
-func (w *World) growLocked(g *group) bool {
+// launchMemberLocked launches one instance, for the group or for its warm pool,
+// in the zone with the fewest of these, or in the next one if that zone cannot
+// have it. Each failure is an activity.
+func (w *World) launchMemberLocked(g *group, warm bool) bool {
 	data, version, err := g.launchData()
 	if err != nil {
 		w.launchFailedLocked(g, "", err)
 		return false
 	}
-	for _, zone := range g.zonesByLoad() {
+	for _, zone := range g.zonesByLoad(warm) {
 		l := launch{data: data, template: g.template, version: version, zone: zone, group: g.name, tags: g.propagated()}
 		i, err := w.launchLocked(l)
 		if err != nil {
@@ -98,7 +112,7 @@ func (w *World) growLocked(g *group) bool {
 			}
 			continue
 		}
-		w.joinLocked(g, i)
+		w.joinLocked(g, i, warm)
 		return true
 	}
 	return false
@@ -131,18 +145,20 @@ func (g *group) propagated() map[string]string {
 }
 
 // zoneCount counts the active members in a zone.
-func (g *group) zoneCount(zone string) (n int) {
+func (g *group) zoneCount(zone string) int { return g.zoneLoad(zone, false) }
+
+func (g *group) zoneLoad(zone string, warm bool) (n int) {
 	for _, m := range g.members {
-		if m.inst.Zone == zone && !m.leaving() {
+		if m.inst.Zone == zone && !m.leaving() && m.warm() == warm {
 			n++
 		}
 	}
 	return n
 }
 
-func (g *group) zonesByLoad() []string {
+func (g *group) zonesByLoad(warm bool) []string {
 	zones := slices.Clone(g.zones)
-	slices.SortStableFunc(zones, func(a, b string) int { return cmp.Compare(g.zoneCount(a), g.zoneCount(b)) })
+	slices.SortStableFunc(zones, func(a, b string) int { return cmp.Compare(g.zoneLoad(a, warm), g.zoneLoad(b, warm)) })
 	return zones
 }
 
@@ -153,7 +169,7 @@ func (g *group) zonesByLoad() []string {
 func (g *group) victim() *member {
 	var candidates []*member
 	for _, m := range g.members {
-		if !m.leaving() && !m.protected {
+		if !m.leaving() && !m.warm() && !m.protected {
 			candidates = append(candidates, m)
 		}
 	}

@@ -32,7 +32,7 @@ func (w *World) bootLocked(i *instance) {
 			default:
 				i.State = Running
 				w.memberRunningLocked(i)
-				if i.halted {
+				if i.halted && i.State == Running {
 					w.haltLocked(i)
 				}
 			}
@@ -134,11 +134,16 @@ func (w *World) startInstances(req *request) (any, error) {
 	for _, i := range list {
 		changes = append(changes, change{i, i.State})
 		if i.State == Stopped {
-			i.State, i.StateReason, i.LaunchTime = Pending, "", time.Now()
-			w.bootLocked(i)
+			w.startLocked(i)
 		}
 	}
 	return changeNodes(changes), nil
+}
+
+// startLocked starts a stopped instance again.
+func (w *World) startLocked(i *instance) {
+	i.State, i.StateReason, i.LaunchTime = Pending, "", time.Now()
+	w.bootLocked(i)
 }
 
 // rebootInstances restarts machines; the state stays running throughout.

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // Throttle is the Code of a Fault that stands for each service's own way to
@@ -94,10 +96,10 @@ func (w *World) faultFor(service, action, role string) *fault {
 }
 
 func (f *fault) wait(ctx context.Context) error {
-	if f == nil {
+	if f == nil || f.Delay == 0 {
 		return nil
 	}
-	return sleep(ctx, f.Delay)
+	return wait.For(ctx, f.Delay)
 }
 
 func (f *fault) fails() bool { return f != nil && f.Code != "" }

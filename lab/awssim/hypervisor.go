@@ -3,6 +3,8 @@ package awssim
 import (
 	"context"
 	"time"
+
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // Hypervisor runs instances as machines. Each method blocks until the machine
@@ -102,7 +104,7 @@ func (w *World) workOn(i *instance) {
 
 func (w *World) perform(ctx context.Context, j job) error {
 	if w.Hypervisor == nil {
-		return sleep(ctx, j.quiet)
+		return wait.For(ctx, j.quiet)
 	}
 	return j.do(ctx)
 }

@@ -164,8 +164,8 @@ type GroupSpec struct {
 	Tags                  []Tag
 	ProtectNew            bool // NewInstancesProtectedFromScaleIn
 	HealthCheckGrace      time.Duration
-	// WarmPoolSize is described only: no instances stand behind it. 0: no pool.
-	WarmPoolSize int
+	// WarmPool is the group's warm pool; nil: none.
+	WarmPool *WarmPool
 }
 
 // Member is an instance as its AutoScaling group sees it.
@@ -190,6 +190,8 @@ type Activity struct {
 // Group is what the world knows about an AutoScaling group at one moment.
 type Group struct {
 	GroupSpec
+	// Members are all instances of the group, those of its warm pool too; theirs
+	// are the lifecycle states that begin with Warmed.
 	Members    []Member
 	Suspended  []string
 	Activities []Activity // newest first

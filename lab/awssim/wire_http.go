@@ -1,7 +1,6 @@
 package awssim
 
 import (
-	"context"
 	"errors"
 	"io"
 	"maps"
@@ -235,19 +234,4 @@ func (w *World) recordLocked(req *request, err error, lost bool) {
 		c.Params = req.form.loggable()
 	}
 	w.calls = append(w.calls, c)
-}
-
-// sleep waits for d or the end of ctx.
-func sleep(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -159,7 +159,7 @@ func TestUnknownActionAndParameter(t *testing.T) {
 	wantCode(t, err, "UnknownOperationException")
 	_, err = c.ec2.DescribeVpcs(t.Context(), nil)
 	wantCode(t, err, "InvalidAction")
-	_, err = c.asg.DescribeWarmPool(t.Context(), &autoscaling.DescribeWarmPoolInput{AutoScalingGroupName: aws.String("x")})
+	_, err = c.asg.DescribePolicies(t.Context(), nil)
 	wantCode(t, err, "InvalidAction")
 	// Parameters that are not simulated are refused, not ignored.
 	_, err = c.ssm.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String("/a"), Value: aws.String("v"), Type: "String", AllowedPattern: aws.String("x")})
