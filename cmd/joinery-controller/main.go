@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/redact"
 )
 
 const defaultConfig = "/etc/joinery/controller.yaml"
@@ -35,7 +36,7 @@ func main() {
 func report(w io.Writer, err error) {
 	var invalid *v1alpha1.InvalidError
 	if !errors.As(err, &invalid) {
-		fmt.Fprintln(w, "joinery-controller:", err)
+		fmt.Fprintln(w, "joinery-controller:", redact.Text(err.Error()))
 		return
 	}
 	for _, p := range invalid.Problems {
@@ -62,7 +63,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 				_, err := load(file)
 				return err
 			}
-			return run(cmd.Context(), c, broken, slog.New(slog.NewTextHandler(stderr, nil)))
+			return run(cmd.Context(), c, broken, slog.New(redact.NewHandler(slog.NewTextHandler(stderr, nil))))
 		},
 	}
 	check := &cobra.Command{

@@ -22,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/events"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
 )
@@ -102,7 +103,7 @@ func connect(kubeconfig string) (kubernetes.Interface, error) {
 func recorder(ctx context.Context, client kubernetes.Interface) record.EventRecorder {
 	b := record.NewBroadcaster(record.WithContext(ctx))
 	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events(metav1.NamespaceAll)})
-	return b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "joinery-controller"})
+	return events.NewRecorder(b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "joinery-controller"}))
 }
 
 // rotateOnHangup lets SIGHUP to the leader rotate the join token.
