@@ -134,23 +134,28 @@ func sourceOf(g types.AutoScalingGroup) (source, error) {
 // nodeConfig reads the NodeConfig that the group's instances will read. As on
 // the instance, the tag v1alpha1.ClusterTag stands in for absent user data.
 func (c *Client) nodeConfig(g types.AutoScalingGroup, lt launchTemplate) (*v1alpha1.NodeConfig, error) {
-	raw, err := base64.StdEncoding.DecodeString(lt.UserData)
+	return parseUserData(lt.UserData, instanceTag(g, lt), c.o.Cluster)
+}
+
+// parseUserData reads a NodeConfig of cluster from user data in base64. Absent
+// user data stands for the NodeConfig of the cluster that tag names.
+func parseUserData(text, tag, cluster string) (*v1alpha1.NodeConfig, error) {
+	raw, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		return nil, fmt.Errorf("decode base64: %w", err)
 	}
 	nc, err := userdata.Parse(raw)
 	if errors.Is(err, userdata.ErrAbsent) {
-		name := instanceTag(g, lt)
-		if name == "" {
+		if tag == "" {
 			return nil, fmt.Errorf("%w, and instances get no tag %s", err, v1alpha1.ClusterTag)
 		}
-		nc, err = v1alpha1.NodeConfigFor(name)
+		nc, err = v1alpha1.NodeConfigFor(tag)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if nc.Spec.Cluster != c.o.Cluster {
-		return nil, fmt.Errorf("spec.cluster: names cluster %q, the group belongs to %q", nc.Spec.Cluster, c.o.Cluster)
+	if nc.Spec.Cluster != cluster {
+		return nil, fmt.Errorf("spec.cluster: names cluster %q, the group belongs to %q", nc.Spec.Cluster, cluster)
 	}
 	return nc, nil
 }

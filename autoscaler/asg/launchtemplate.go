@@ -43,10 +43,15 @@ type launchTemplate struct {
 	Cluster string
 }
 
+// templateAPI is the part of the EC2 client that templateCache uses.
+type templateAPI interface {
+	DescribeLaunchTemplateVersions(context.Context, *ec2.DescribeLaunchTemplateVersionsInput, ...func(*ec2.Options)) (*ec2.DescribeLaunchTemplateVersionsOutput, error)
+}
+
 // templateCache keeps launch template versions. A numbered version never
 // changes and is asked for once; $Latest and $Default are asked for again.
 type templateCache struct {
-	api ec2API
+	api templateAPI
 
 	mu       sync.Mutex // guards what follows
 	versions map[versionKey]cachedTemplate
@@ -60,7 +65,7 @@ type cachedTemplate struct {
 	at time.Time
 }
 
-func newTemplateCache(api ec2API) *templateCache {
+func newTemplateCache(api templateAPI) *templateCache {
 	return &templateCache{api: api, versions: map[versionKey]cachedTemplate{}}
 }
 

@@ -59,6 +59,7 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 		{Name: "nodes", Run: janitor.Run},
 		a.posture(),
 	}}
+	p.services = append(p.services, a.labels(finder))
 	p.services = append(p.services, a.hooks(finder)...)
 	p.services = append(p.services, a.tokenServices(tokens)...)
 	if !s.Autoscaler.Disabled {
