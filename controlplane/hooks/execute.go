@@ -84,8 +84,10 @@ func (l *Loop) finish(ctx context.Context, d Decision, s *sight) error {
 	switch {
 	case errors.Is(err, errNoAction):
 		s.done = true
-		l.metrics.count(d, "past")
-		l.deps.Log.Info("lifecycle action was completed already", "group", d.Group, "hook", d.Hook.Name, "instance", d.InstanceID)
+		if !d.Doubtful {
+			l.metrics.count(d, "past")
+			l.deps.Log.Info("lifecycle action was completed already", "group", d.Group, "hook", d.Hook.Name, "instance", d.InstanceID)
+		}
 		return nil
 	case err != nil:
 		l.metrics.count(d, failed)

@@ -33,11 +33,14 @@ const (
 	Draining Phase = "draining"
 )
 
-var phases = map[string]Phase{
-	"Pending:Wait":            Joining,
-	"Warmed:Pending:Wait":     Warming,
-	"Terminating:Wait":        Draining,
-	"Warmed:Terminating:Wait": Draining,
+// phases are what an instance in a state may be held for. At the door of a warm
+// pool a new instance is held by the launch hook and one that comes back by the
+// terminating hook; their state is the same.
+var phases = map[string][]Phase{
+	"Pending:Wait":            {Joining},
+	"Warmed:Pending:Wait":     {Warming, Draining},
+	"Terminating:Wait":        {Draining},
+	"Warmed:Terminating:Wait": {Draining},
 }
 
 // Hook is a lifecycle hook as its group has it.
@@ -58,6 +61,9 @@ type Held struct {
 	// State is the instance's lifecycle state, Phase what it stands for.
 	State string
 	Phase Phase
+	// Doubtful says that the state may be due to the other hook. The answer to a
+	// hook that holds nothing changes nothing, and tells.
+	Doubtful bool
 	// InstanceID of the instance.
 	InstanceID string
 	// Instance is what EC2 says of it; nil when EC2 does not know it.

@@ -78,19 +78,18 @@ func (l *Loop) heldBy(ctx context.Context, g *instances.Group, now time.Time) ([
 	}
 	var held []Held
 	for _, id := range slices.Sorted(maps.Keys(states)) {
-		phase, waits := phases[states[id]]
-		if !waits {
-			continue
-		}
-		hook, err := l.hookOf(ctx, g.Name, phase, now)
-		if err != nil {
-			return held, err
-		}
-		if hook != nil {
-			held = append(held, Held{
-				Group: g.Name, Hook: *hook, State: states[id], Phase: phase, InstanceID: id,
-				RunningPool: g.WarmPool == "Running" || g.WarmPool == "Hibernated",
-			})
+		may := phases[states[id]]
+		for _, phase := range may {
+			hook, err := l.hookOf(ctx, g.Name, phase, now)
+			if err != nil {
+				return held, err
+			}
+			if hook != nil {
+				held = append(held, Held{
+					Group: g.Name, Hook: *hook, State: states[id], Phase: phase, Doubtful: len(may) > 1, InstanceID: id,
+					RunningPool: g.WarmPool == "Running" || g.WarmPool == "Hibernated",
+				})
+			}
 		}
 	}
 	_, err := l.hooksOf(ctx, g.Name, now, hooksAge)
