@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/cluster"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/lab/vpc"
 	"github.com/joinery/joinery/systemd"
+	"github.com/joinery/joinery/userdata"
 )
 
 // serveAWS bakes the machines' image and opens the simulated AWS to them, for as
@@ -25,7 +27,11 @@ func (s *Site) serveAWS(ctx, serving context.Context) error {
 		return err
 	}
 	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: maskAgentOnMaster}
-	if _, err := s.World.CreateKey(KeyAlias(s.o.Cluster)); err != nil {
+	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
+	if err != nil {
+		return err
+	}
+	if err := s.holdRoles(key); err != nil {
 		return err
 	}
 	listener, err := s.Host.VPC().Listen(ctx, awsPort)
@@ -62,6 +68,19 @@ func agentFiles(binary string) (map[string]image.File, error) {
 	maps.Copy(files, image.Enable("multi-user.target", agentUnit))
 	maps.Copy(files, image.DropIn(agentUnit, awsEnvironment()))
 	return files, nil
+}
+
+// NodeUserData is the user data of a cluster's nodes, with labels.
+func NodeUserData(cluster string, labels map[string]string) ([]byte, error) {
+	c, err := v1alpha1.NodeConfigFor(cluster)
+	if err != nil {
+		return nil, err
+	}
+	c.Spec.Labels = labels
+	if machine.CgroupV1() {
+		c.Spec.Kubeadm.IgnorePreflightErrors = []string{"SystemVerification"}
+	}
+	return userdata.Render(c)
 }
 
 // maskAgentOnMaster keeps the agent of the common image from running on the

@@ -25,6 +25,8 @@ const (
 	// ControllerUnit is the systemd unit of joinery-controller.
 	ControllerUnit = "joinery-controller.service"
 
+	// accountID is that of the simulated AWS.
+	accountID  = "123456789012"
 	agentUnit  = "joinery-agent.service"
 	masterType = "t3.medium"
 	awsPort    = 4566
@@ -88,6 +90,7 @@ func Open(ctx context.Context, o Options) (*Site, error) {
 		func(ctx context.Context) error { return s.serveAWS(ctx, serving) },
 		func(ctx context.Context) error { return s.serveBalancer(ctx, serving) },
 		s.makeMasters,
+		s.closeAutoApproval,
 		s.installControllers,
 	} {
 		if err := step(ctx); err != nil {

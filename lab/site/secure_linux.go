@@ -1,0 +1,42 @@
+package site
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/controlplane/posture"
+	"github.com/joinery/joinery/deploy/iam"
+)
+
+// holdRoles makes the simulated AWS hold masters and workers to the policies that
+// operators attach to their roles.
+func (s *Site) holdRoles(keyARN string) error {
+	values := iam.Values{
+		Partition: s.World.Partition(), Region: Region, Account: accountID, Cluster: s.o.Cluster, KMSKeyARN: keyARN,
+	}
+	for role, render := range map[string]func(iam.Values) (string, error){ControllerRole: iam.Controller, NodeRole: iam.Node} {
+		document, err := render(values)
+		if err != nil {
+			return err
+		}
+		if err := s.World.AttachPolicy(role, document); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeAutoApproval is what an installation does once its masters are there:
+// without it, kube-controller-manager approves what the approver is to judge.
+func (s *Site) closeAutoApproval(ctx context.Context) error {
+	for _, binding := range []string{posture.KubeadmBootstrap, posture.KubeadmRotation} {
+		err := s.Cluster.Client().RbacV1().ClusterRoleBindings().Delete(ctx, binding, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("close auto-approval: %w", err)
+		}
+	}
+	return nil
+}
