@@ -141,11 +141,12 @@ func (w *World) drawLocked(g *group, m *member) {
 	cause := g.growCause()
 	m.lifecycle, m.protected, m.inst.target = pending, g.protectNew, inService
 	m.activity = w.newActivityLocked(g, "Launching a new EC2 instance from warm pool: "+m.inst.ID, cause, m.inst.Zone)
-	if m.inst.State == Stopped {
+	switch m.inst.State {
+	case Stopped:
 		w.startLocked(m.inst)
-		return
+	case Running:
+		w.memberRunningLocked(m.inst)
 	}
-	w.memberRunningLocked(m.inst)
 }
 
 // returnLocked puts a member that the group gives up into the pool. The hooks

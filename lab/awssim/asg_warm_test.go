@@ -70,6 +70,8 @@ func TestWarmPoolLifecycle(t *testing.T) {
 		time.Sleep(1100 * time.Millisecond)
 		wantStates(t, w, "Warmed:Pending:Wait")
 		wantCode(t, terminate(t, c, id, true), "ValidationError") // not for instances in a pool
+		_, err := c.asg.SetInstanceProtection(t.Context(), &autoscaling.SetInstanceProtectionInput{AutoScalingGroupName: aws.String("g"), InstanceIds: []string{id}, ProtectedFromScaleIn: aws.Bool(true)})
+		wantCode(t, err, "ValidationError") // neither
 		wantCode(t, complete(t, c, "up", id, "CONTINUE"), "")
 		wantStates(t, w, "Warmed:Pending:Proceed")
 		time.Sleep(1500 * time.Millisecond) // proceeding, then half way to stopped
@@ -122,7 +124,7 @@ func TestWarmPoolLifecycle(t *testing.T) {
 		}
 
 		// Deleting the pool: the terminating hook again, then the machine.
-		_, err := c.asg.DeleteWarmPool(t.Context(), &autoscaling.DeleteWarmPoolInput{AutoScalingGroupName: aws.String("g")})
+		_, err = c.asg.DeleteWarmPool(t.Context(), &autoscaling.DeleteWarmPoolInput{AutoScalingGroupName: aws.String("g")})
 		wantCode(t, err, "")
 		wantStates(t, w, "Warmed:Terminating:Wait")
 		if p := describePool(t, c); p.WarmPoolConfiguration.Status != types.WarmPoolStatusPendingDelete || len(p.Instances) != 1 {

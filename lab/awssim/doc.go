@@ -10,7 +10,8 @@
 //	client := ssm.NewFromConfig(w.Config("joinery-controller"))
 //
 // Requests are checked as AWS checks them: they must be signed with credentials
-// that this world issued, a parameter that the simulation does not know is an
+// that this world issued, the policies of the caller's role must allow them
+// (AttachPolicy; a role without any may do everything), a parameter that the simulation does not know is an
 // error and never ignored, and an unknown action is the service's own error.
 //
 // # Locking

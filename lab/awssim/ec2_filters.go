@@ -26,31 +26,30 @@ func matchFilters(filters []filter, value func(name string) ([]string, bool)) (b
 }
 
 // wildcard matches EC2's filter patterns: * is any run of characters, ? any
-// one, and a backslash takes the next character literally.
+// one, and a backslash takes the next character literally. Its time is bounded
+// by the product of the lengths, whatever the pattern.
 func wildcard(pattern, s string) bool {
-	for pattern != "" {
-		switch c := pattern[0]; {
-		case c == '*':
-			for i := len(s); i >= 0; i-- {
-				if wildcard(pattern[1:], s[i:]) {
-					return true
-				}
-			}
-			return false
-		case s == "":
-			return false
-		case c == '?':
-		case c == '\\' && len(pattern) > 1:
-			pattern = pattern[1:]
-			if pattern[0] != s[0] {
-				return false
-			}
-		case c != s[0]:
+	const none = -1
+	at, star, from := 0, none, 0 // star: after the last *, which has taken s up to from
+	for n := 0; n < len(s); {
+		literal, width := at < len(pattern) && pattern[at] == '\\' && at+1 < len(pattern), 1
+		if literal {
+			width = 2
+		}
+		switch {
+		case !literal && at < len(pattern) && pattern[at] == '*':
+			at++
+			star, from = at, n
+		case at < len(pattern) && (pattern[at+width-1] == s[n] || !literal && pattern[at] == '?'):
+			at, n = at+width, n+1
+		case star != none:
+			from++
+			at, n = star, from
+		default:
 			return false
 		}
-		pattern, s = pattern[1:], s[1:]
 	}
-	return s == ""
+	return strings.Trim(pattern[at:], "*") == ""
 }
 
 // tagFilter answers the tag filters that all EC2 resources share.

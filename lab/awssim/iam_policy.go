@@ -148,6 +148,9 @@ func (s *statement) check() error {
 		if service, name, ok := strings.Cut(a, ":"); a != "*" && (!ok || service == "" || name == "") {
 			return fmt.Errorf("action %q is no <service>:<action>", a)
 		}
+		if strings.ContainsAny(a, `$\`) {
+			return fmt.Errorf("action %q: only letters and wildcards are simulated", a)
+		}
 	}
 	for _, r := range s.Resource {
 		if r != "*" && !strings.HasPrefix(r, "arn:") {

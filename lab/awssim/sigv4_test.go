@@ -74,6 +74,8 @@ func FuzzQuery(f *testing.F) {
 		"Action=CreateAutoScalingGroup&Version=2011-01-01&AutoScalingGroupName=n&MinSize=0&MaxSize=1&LaunchTemplate.LaunchTemplateName=nodes&AvailabilityZones.member.1=us-west-2a",
 		"Action=SetDesiredCapacity&Version=2011-01-01&AutoScalingGroupName=g&DesiredCapacity=-1",
 		"Action=DescribeInstanceTypes&Version=2016-11-15&MaxResults=5&NextToken=awssim-page-99999999999999999999",
+		"Action=PutWarmPool&Version=2011-01-01&AutoScalingGroupName=g&MinSize=1&MaxGroupPreparedCapacity=-1&PoolState=Running&InstanceReusePolicy.ReuseOnScaleIn=true",
+		"Action=DeleteWarmPool&Version=2011-01-01&AutoScalingGroupName=g&ForceDelete=true",
 		"Action=PutLifecycleHook&Version=2011-01-01&AutoScalingGroupName=g&LifecycleHookName=h&LifecycleTransition=autoscaling:EC2_INSTANCE_LAUNCHING",
 	} {
 		f.Add(s)

@@ -106,6 +106,9 @@ func TestPresignedIdentityIsWhatWasSigned(t *testing.T) {
 		}, status: 403, want: "<Code>SignatureDoesNotMatch</Code><Message>&#39;host&#39; must be a &#39;SignedHeader&#39;"},
 		{name: "unsigned x-amz header", send: func(_ url.Values, h http.Header) string { h.Set("X-Amz-Other", "1"); return "" }, status: 403, want: "&#39;x-amz-other&#39; must be a &#39;SignedHeader&#39;"},
 		{name: "other host", send: func(url.Values, http.Header) string { return "sts.eu-west-1.amazonaws.com" }, status: 403, want: mismatch},
+		{name: "signed for a host, sent to its address", sign: func(c *aws.Config) { c.BaseEndpoint = aws.String("https://sts.us-west-2.amazonaws.com") },
+			send: func(url.Values, http.Header) string { return "sts.us-west-2.amazonaws.com" }, status: 200, want: "<Arn>"},
+		{name: "signed for another host", sign: func(c *aws.Config) { c.BaseEndpoint = aws.String("https://sts.example.com") }, status: 403, want: mismatch},
 		{name: "other action", send: func(q url.Values, _ http.Header) string { q.Set("Action", "GetSessionToken"); return "" }, status: 403, want: mismatch},
 		{name: "signature cut", send: func(q url.Values, _ http.Header) string {
 			q.Set("X-Amz-Signature", q.Get("X-Amz-Signature")[:40])
@@ -164,6 +167,7 @@ func TestPresignedIdentityIsWhatWasSigned(t *testing.T) {
 			}
 			address, header := presignIdentity(t, signing, tt.signer)
 			u := must(url.Parse(address))(t)
+			u.Scheme, u.Host = "http", strings.TrimPrefix(*cfg.BaseEndpoint, "http://")
 			host := ""
 			if tt.send != nil {
 				q := u.Query()
