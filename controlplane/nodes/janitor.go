@@ -24,6 +24,7 @@ import (
 // finder is the part of instances.Reader that Janitor uses.
 type finder interface {
 	ByID(context.Context, ...string) ([]instances.Instance, error)
+	Lifecycles(context.Context, ...string) (map[string]string, error)
 }
 
 // Deps are what a Janitor works with.
@@ -60,7 +61,7 @@ const (
 // patience bounds one look, so that no connection that hangs ends all looking.
 const patience = 30 * time.Second
 
-// Janitor deletes Nodes whose instance is gone.
+// Janitor deletes Nodes whose instance is gone or waits in a warm pool.
 type Janitor struct {
 	deps    Deps
 	options Options
@@ -79,7 +80,7 @@ func NewJanitor(d Deps, o Options) *Janitor {
 	}
 	d.Log = d.Log.With("part", "nodes")
 	j := &Janitor{deps: d, options: o, wake: make(chan struct{}, 1), unknown: Unknown{}}
-	j.deleted = prometheus.NewCounter(prometheus.CounterOpts{Name: "joinery_nodes_deleted_total", Help: "Node objects deleted because their instance was gone."})
+	j.deleted = prometheus.NewCounter(prometheus.CounterOpts{Name: "joinery_nodes_deleted_total", Help: "Node objects deleted because their instance was gone or went back into a warm pool."})
 	d.Registry.MustRegister(j.deleted)
 	return j
 }
@@ -148,11 +149,11 @@ func (j *Janitor) sweep(ctx context.Context, nodes corelisters.NodeLister) (pend
 			leaving++
 		}
 	}
-	found, err := j.deps.Finder.ByID(ctx, ids...)
+	facts, err := j.ask(ctx, ids)
 	if err != nil {
 		return leaving > 0, err
 	}
-	planned, unknown := Plan(suspects, found, j.unknown, j.options.Cluster, time.Now(), j.options.Settle)
+	planned, unknown := Plan(suspects, facts, j.unknown, j.options.Cluster, time.Now(), j.options.Settle)
 	j.unknown = unknown
 	for _, d := range planned {
 		if d.Leaving {
@@ -160,6 +161,17 @@ func (j *Janitor) sweep(ctx context.Context, nodes corelisters.NodeLister) (pend
 		}
 	}
 	return leaving > 0, j.execute(ctx, planned)
+}
+
+// ask asks EC2 about instances, and Auto Scaling about those that are stopped.
+func (j *Janitor) ask(ctx context.Context, ids []string) (f Facts, err error) {
+	if f.Found, err = j.deps.Finder.ByID(ctx, ids...); err != nil {
+		return f, err
+	}
+	if stopped := Stopped(f.Found); len(stopped) > 0 {
+		f.Lifecycles, err = j.deps.Finder.Lifecycles(ctx, stopped...)
+	}
+	return f, err
 }
 
 func (j *Janitor) execute(ctx context.Context, planned []Deletion) error {

@@ -61,22 +61,30 @@ func TestPlan(t *testing.T) {
 		name     string
 		reported bool
 		found    []instances.Instance
+		state    string // lifecycle state
 		before   nodes.Unknown
 		want     bool
 	}{
-		{"running", true, is("running", "demo"), nil, false},
-		{"stopped comes back", true, is("stopped", "demo"), nil, false},
-		{"terminated", true, is("terminated", ""), nil, true},
-		{"shutting down", false, is("shutting-down", "demo"), nil, true},
-		{"terminated, another cluster's", false, is("terminated", "prod"), nil, false},
-		{"unknown for the first time", true, nil, nil, false},
-		{"unknown for 14 s", true, nil, nodes.Unknown{id: now.Add(-14 * time.Second)}, false},
-		{"unknown for 15 s", true, nil, nodes.Unknown{id: now.Add(-15 * time.Second)}, true},
-		{"unknown and never reported", false, nil, nodes.Unknown{id: now.Add(-time.Hour)}, false},
+		{"running", true, is("running", "demo"), "InService", nil, false},
+		{"stopped comes back", true, is("stopped", "demo"), "", nil, false},
+		{"stopped in its group", true, is("stopped", "demo"), "InService", nil, false},
+		{"stopped, on its way out of the pool", true, is("stopped", "demo"), "Pending", nil, false},
+		{"stopped in the pool", true, is("stopped", "demo"), "Warmed:Stopped", nil, true},
+		{"hibernated in the pool", false, is("stopped", "demo"), "Warmed:Hibernated", nil, true},
+		{"about to be stopped in the pool", true, is("stopping", "demo"), "Warmed:Pending:Proceed", nil, true},
+		{"running in the pool", true, is("running", "demo"), "Warmed:Running", nil, false},
+		{"in another cluster's pool", false, is("stopped", "prod"), "Warmed:Stopped", nil, false},
+		{"terminated", true, is("terminated", ""), "", nil, true},
+		{"shutting down", false, is("shutting-down", "demo"), "", nil, true},
+		{"terminated, another cluster's", false, is("terminated", "prod"), "", nil, false},
+		{"unknown for the first time", true, nil, "", nil, false},
+		{"unknown for 14 s", true, nil, "", nodes.Unknown{id: now.Add(-14 * time.Second)}, false},
+		{"unknown for 15 s", true, nil, "", nodes.Unknown{id: now.Add(-15 * time.Second)}, true},
+		{"unknown and never reported", false, nil, "", nodes.Unknown{id: now.Add(-time.Hour)}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			s := []nodes.Suspect{{Name: "n", UID: "u", InstanceID: id, Reported: test.reported}}
-			got, unknown := nodes.Plan(s, test.found, test.before, "demo", now, 15*time.Second)
+			got, unknown := nodes.Plan(s, nodes.Facts{Found: test.found, Lifecycles: map[string]string{id: test.state}}, test.before, "demo", now, 15*time.Second)
 			if (len(got) == 1) != test.want {
 				t.Errorf("deletes %v", got)
 			}
@@ -91,7 +99,7 @@ func TestPlanForgetsInstancesThatShowAgain(t *testing.T) {
 	now := time.Now()
 	s := []nodes.Suspect{{Name: "n", InstanceID: id, Reported: true}}
 	found := []instances.Instance{{ID: id, State: "running"}}
-	if _, unknown := nodes.Plan(s, found, nodes.Unknown{id: now.Add(-time.Hour)}, "demo", now, time.Second); len(unknown) != 0 {
+	if _, unknown := nodes.Plan(s, nodes.Facts{Found: found}, nodes.Unknown{id: now.Add(-time.Hour)}, "demo", now, time.Second); len(unknown) != 0 {
 		t.Errorf("remembers %v", unknown)
 	}
 }
@@ -106,7 +114,7 @@ type rig struct {
 
 func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{World: &awssim.World{}, client: fake.NewClientset(), events: record.NewFakeRecorder(10)}
+		r := &rig{World: &awssim.World{}, client: fake.NewClientset(), events: record.NewFakeRecorder(1000)}
 		defer r.Close()
 		cfg := r.Config("controller")
 		r.Janitor = nodes.NewJanitor(nodes.Deps{

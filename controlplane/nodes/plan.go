@@ -1,6 +1,8 @@
-// Package nodes removes Node objects whose EC2 instance is gone, so that names
-// can be used again and nothing waits for a kubelet that will never answer.
-// Plan decides and does no I/O; Janitor executes.
+// Package nodes removes Node objects whose EC2 instance is gone or went back into
+// a warm pool, so that names can be used again and nothing waits for a kubelet
+// that will not answer. Plan decides and does no I/O; Janitor executes. Where a
+// cloud controller manager does the same work, the two do not fight: what is
+// deleted bears the UID that was judged, and that it is gone already is fine.
 package nodes
 
 import (
@@ -96,25 +98,52 @@ type Deletion struct {
 	Why string
 }
 
+// Stopped picks the instances that are stopped or about to be. Whether their
+// Nodes go is for their lifecycle states to say.
+func Stopped(found []instances.Instance) []string {
+	var ids []string
+	for _, i := range found {
+		if resting(i) {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids
+}
+
+func resting(i instances.Instance) bool { return i.State == "stopping" || i.State == "stopped" }
+
+// Facts are what AWS said about the suspects' instances just now.
+type Facts struct {
+	// Found are the instances that EC2 knows.
+	Found []instances.Instance
+	// Lifecycles maps those of Stopped that are in a group to their lifecycle
+	// states.
+	Lifecycles map[string]string
+}
+
 // Unknown maps an instance id to when EC2 first said that it does not know it.
 type Unknown map[string]time.Time
 
-// Plan decides which suspects go. found is what EC2 said about their instances
-// just now. An instance that EC2 does not know must stay unknown for settle: a
-// single answer may come from a replica that is behind. The second result is
-// what to remember until the next time.
-func Plan(suspects []Suspect, found []instances.Instance, before Unknown, cluster string, now time.Time, settle time.Duration) ([]Deletion, Unknown) {
-	known := make(map[string]instances.Instance, len(found))
-	for _, i := range found {
+// Plan decides which suspects go. An instance that EC2 does not know must stay
+// unknown for settle: a single answer may come from a replica that is behind. One
+// that its operator stopped keeps its Node; one that its group put into its warm
+// pool makes the Node anew when it is wanted. The second result is what to
+// remember until the next time.
+func Plan(suspects []Suspect, f Facts, before Unknown, cluster string, now time.Time, settle time.Duration) ([]Deletion, Unknown) {
+	known := make(map[string]instances.Instance, len(f.Found))
+	for _, i := range f.Found {
 		known[i.ID] = i
 	}
 	var out []Deletion
 	unknown := Unknown{}
 	for _, s := range suspects {
 		i, ok := known[s.InstanceID]
+		ours := s.Reported || i.Cluster == cluster
 		switch {
-		case ok && i.Going() && (s.Reported || i.Cluster == cluster):
+		case ok && i.Going() && ours:
 			out = append(out, Deletion{s, "instance " + i.ID + " is " + i.State})
+		case ok && resting(i) && ours && strings.HasPrefix(f.Lifecycles[i.ID], "Warmed:"):
+			out = append(out, Deletion{s, "instance " + i.ID + " is " + i.State + " in the warm pool of its group"})
 		case !ok && s.Reported:
 			since, seen := before[s.InstanceID]
 			if !seen {
