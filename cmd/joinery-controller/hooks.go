@@ -8,15 +8,15 @@ import (
 	"github.com/joinery/joinery/controlplane/leader"
 )
 
-// hooks returns the service that completes lifecycle hooks; none when they are
-// left to others.
-func (a assembly) hooks(finder *instances.Reader) []leader.Service {
+// hooks returns the service that completes lifecycle hooks, none when they are
+// left to others, and what to call when an instance began to end.
+func (a assembly) hooks(finder *instances.Reader) (services []leader.Service, wake func()) {
 	if a.spec.Lifecycle.Disabled {
-		return nil
+		return nil, func() {}
 	}
 	loop := hooks.NewLoop(hooks.Deps{
 		Client: a.client, Finder: finder, AutoScaling: autoscaling.NewFromConfig(a.aws), Events: a.events, Registry: a.reg, Log: a.log,
 		Looked: func() { a.progress.Done("hooks") },
 	}, hooks.Policy{Cluster: a.spec.Cluster, Region: a.spec.Region, Mode: a.spec.Approver.NodeNameMode, Lifecycle: a.spec.Lifecycle})
-	return []leader.Service{{Name: "hooks", Run: loop.Run}}
+	return []leader.Service{{Name: "hooks", Run: loop.Run}}, loop.Wake
 }

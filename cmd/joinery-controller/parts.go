@@ -54,13 +54,18 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 	janitor := nodes.NewJanitor(nodes.Deps{
 		Client: client, Finder: finder, Events: events, Registry: reg, Log: log,
 	}, nodes.Options{Cluster: s.Cluster})
-	p := &parts{rotator: tokens.join, scaler: &scaler{assembly: a, facts: known, removed: janitor.Wake}, services: []leader.Service{
+	hooks, wakeHooks := a.hooks(finder)
+	removed := func() {
+		janitor.Wake()
+		wakeHooks()
+	}
+	p := &parts{rotator: tokens.join, scaler: &scaler{assembly: a, facts: known, removed: removed}, services: []leader.Service{
 		{Name: "csr", Run: a.approver(finder, tokens)},
 		{Name: "nodes", Run: janitor.Run},
 		a.posture(),
 	}}
 	p.services = append(p.services, a.labels(finder))
-	p.services = append(p.services, a.hooks(finder)...)
+	p.services = append(p.services, hooks...)
 	p.services = append(p.services, a.tokenServices(tokens)...)
 	if !s.Autoscaler.Disabled {
 		p.services = append(p.services, leader.Service{Name: "autoscaler", Run: p.scaler.run})

@@ -56,6 +56,8 @@ const (
 	hooked = time.Minute
 	// afterFailure is the pause after a look that failed in part.
 	afterFailure = 5 * time.Second
+	// soon is the pause for soonFor after something happened.
+	soon, soonFor = 5 * time.Second, 30 * time.Second
 )
 
 const (
@@ -107,7 +109,8 @@ func NewLoop(d Deps, p Policy) *Loop {
 	}
 }
 
-// Wake makes the loop look at once. It never blocks.
+// Wake makes the loop look at once, as after a termination, and often for half a
+// minute: a lifecycle state takes some seconds to show. It never blocks.
 func (l *Loop) Wake() {
 	select {
 	case l.wake <- struct{}{}:
@@ -134,6 +137,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	if !cache.WaitForCacheSync(ctx.Done(), watching.HasSynced) {
 		return ctx.Err()
 	}
+	var until time.Time // of looking often
 	for {
 		pause, err := l.look(ctx, nodes.Lister())
 		if ctx.Err() != nil {
@@ -145,19 +149,24 @@ func (l *Loop) Run(ctx context.Context) error {
 		} else if l.deps.Looked != nil {
 			l.deps.Looked()
 		}
-		l.rest(ctx, pause)
+		if pause < Rest && time.Now().Before(until) {
+			pause = min(pause, soon)
+		}
+		if l.rest(ctx, pause) {
+			until = time.Now().Add(soonFor)
+		}
 	}
 }
 
 // rest waits for pause, or until something happened that a hook may wait for:
-// not if no group has a hook of ours.
-func (l *Loop) rest(ctx context.Context, pause time.Duration) {
+// not if no group has a hook of ours. It reports whether something did.
+func (l *Loop) rest(ctx context.Context, pause time.Duration) (woken bool) {
 	least, timer := time.NewTimer(min(leastPause, pause)), time.NewTimer(pause)
 	defer least.Stop()
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
-		return
+		return false
 	case <-least.C:
 	}
 	wake := l.wake
@@ -167,8 +176,10 @@ func (l *Loop) rest(ctx context.Context, pause time.Duration) {
 	select {
 	case <-ctx.Done():
 	case <-wake:
+		return true
 	case <-timer.C:
 	}
+	return false
 }
 
 func (l *Loop) nodeSeen(before, now any) {

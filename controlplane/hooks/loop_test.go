@@ -248,6 +248,24 @@ func TestTerminationOfAnInstanceWithoutNode(t *testing.T) {
 	})
 }
 
+// TestRemovalByTheAutoscalerIsNotHeldUp: it has drained the node already, and
+// says when the instance began to end.
+func TestRemovalByTheAutoscalerIsNotHeldUp(t *testing.T) {
+	withRig(t, one, func(r *rig) {
+		r.start(policy)
+		in, name := r.inService()
+		time.Sleep(5 * time.Minute)
+		r.change(name, func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
+		})
+		r.loop.Wake() // too early: the state does not show yet
+		time.Sleep(2 * time.Second)
+		r.terminate(in.ID)
+		time.Sleep(12 * time.Second)
+		r.want("soon", "")
+	})
+}
+
 // TestAnswerByAnother: what somebody else completed meanwhile is done.
 func TestAnswerByAnother(t *testing.T) {
 	withRig(t, one, func(r *rig) {

@@ -40,6 +40,7 @@ type rig struct {
 	client  *fake.Clientset
 	events  *record.FakeRecorder
 	reg     *prometheus.Registry
+	loop    *hooks.Loop // the one that was started last
 	blocked atomic.Bool // evictions answer 429
 	stops   []func()
 }
@@ -124,6 +125,7 @@ func (r *rig) start(p hooks.Policy) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan struct{})
 	l := r.newLoop(r.Config("controller"), p)
+	r.loop = l
 	go func() {
 		defer close(done)
 		_ = l.Run(ctx)
