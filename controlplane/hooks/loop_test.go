@@ -212,7 +212,7 @@ func TestAgentsWordIsAReasonToLookAndNoProof(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(time.Second)
-		r.ok(r.client.CoreV1().Pods("shop").Delete(t.Context(), "cart", metav1.DeleteOptions{}))
+		r.ok(r.client.CoreV1().Pods("shop").Delete(r.t.Context(), "cart", metav1.DeleteOptions{}))
 		claim(corev1.ConditionTrue)
 		time.Sleep(1500 * time.Millisecond)
 		r.want("a moment after it says so truly", "Terminating:Proceed")
@@ -241,7 +241,7 @@ func TestTerminationOfAnInstanceWithoutNode(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		r.start(policy)
 		in, name := r.inService()
-		r.ok(r.client.CoreV1().Nodes().Delete(t.Context(), name, metav1.DeleteOptions{}))
+		r.ok(r.client.CoreV1().Nodes().Delete(r.t.Context(), name, metav1.DeleteOptions{}))
 		r.terminate(in.ID)
 		time.Sleep(62 * time.Second)
 		r.want("nothing to drain", "")

@@ -116,7 +116,7 @@ func TestStopOfAHeldInstance(t *testing.T) {
 		name := r.join(in, func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse })
 		r.Halted(in.ID)
 		time.Sleep(3 * time.Minute)
-		r.ok(r.client.CoreV1().Nodes().Delete(t.Context(), name, metav1.DeleteOptions{}))
+		r.ok(r.client.CoreV1().Nodes().Delete(r.t.Context(), name, metav1.DeleteOptions{}))
 		if got, err := r.Instance(in.ID); err != nil || got.State != awssim.Terminated {
 			t.Errorf("instance is %s, %v", got.State, err)
 		}

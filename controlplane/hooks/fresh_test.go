@@ -1,0 +1,109 @@
+package hooks_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/joinery/joinery/controlplane/hooks"
+	"github.com/joinery/joinery/controlplane/instances"
+)
+
+// moved is an Auto Scaling whose instances are in another state by the time that
+// they are looked at again.
+type moved struct {
+	*instances.Reader
+	to string
+}
+
+func (m moved) Lifecycles(_ context.Context, ids ...string) (map[string]string, error) {
+	return map[string]string{ids[0]: m.to}, nil
+}
+
+// TestNoAnswerForAnotherPass: the hook that lets an instance into the pool holds
+// it again on its way out. An answer that comes late must not be taken for the
+// second.
+func TestNoAnswerForAnotherPass(t *testing.T) {
+	withRig(t, pool("Stopped"), func(r *rig) {
+		cfg := r.Config("controller")
+		groups := autoscaling.NewFromConfig(cfg)
+		l := hooks.NewLoop(hooks.Deps{
+			Client: r.client, Finder: moved{instances.NewReader(ec2.NewFromConfig(cfg), groups), "Pending:Wait"}, AutoScaling: groups,
+			Events: r.events, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+		}, policy)
+		ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Minute)
+		defer cancel()
+		_ = l.Run(ctx)
+		if n := len(r.CallsTo("autoscaling", "CompleteLifecycleAction")); n != 0 {
+			t.Errorf("%d answers", n)
+		}
+	})
+}
+
+// TestAnswerFollowsFreshState: what the watch says may be behind what is.
+func TestAnswerFollowsFreshState(t *testing.T) {
+	for name, now := range map[string]func(n *corev1.Node) error{
+		"Ready no more":      func(n *corev1.Node) error { n.Status.Conditions[0].Status = corev1.ConditionUnknown; return nil },
+		"another instance's": func(n *corev1.Node) error { n.Spec.ProviderID = "aws:///us-west-2a/" + id; return nil },
+		"gone": func(n *corev1.Node) error {
+			return apierrors.NewNotFound(corev1.SchemeGroupVersion.WithResource("nodes").GroupResource(), n.Name)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withRig(t, one, func(r *rig) {
+				time.Sleep(6 * time.Second)
+				r.join(r.member(0), nil)
+				r.client.PrependReactor("get", "nodes", func(a clienttesting.Action) (bool, runtime.Object, error) {
+					_, o, err := clienttesting.ObjectReaction(r.client.Tracker())(a)
+					n, ok := o.(*corev1.Node)
+					if err != nil || !ok {
+						return true, o, err
+					}
+					n = n.DeepCopy()
+					err = now(n)
+					return true, n, err
+				})
+				r.start(policy)
+				time.Sleep(50 * time.Second)
+				r.want("whatever the watch says", "Pending:Wait")
+				if n := len(r.CallsTo("autoscaling", "CompleteLifecycleAction")); n != 0 {
+					t.Errorf("%d answers", n)
+				}
+			})
+		})
+	}
+}
+
+// TestPodThatCameLastIsWaitedFor: a pod that was bound to the node before the mark
+// shows up after it.
+func TestPodThatCameLastIsWaitedFor(t *testing.T) {
+	withRig(t, one, func(r *rig) {
+		r.start(policy)
+		in, name := r.inService()
+		late := false
+		r.client.PrependReactor("patch", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if !late {
+				late = true
+				time.AfterFunc(500*time.Millisecond, func() { r.addPod("late", name, nil) })
+			}
+			return false, nil, nil
+		})
+		r.blocked.Store(true)
+		r.terminate(in.ID)
+		time.Sleep(2 * time.Minute)
+		r.want("with the late pod", "Terminating:Wait")
+		r.ok(r.client.CoreV1().Pods("shop").Delete(r.t.Context(), "late", metav1.DeleteOptions{}))
+		time.Sleep(20 * time.Second)
+		r.want("without", "")
+	})
+}
