@@ -145,6 +145,9 @@ func mentioned(t *testing.T, dirs ...string) map[string]bool {
 	out := map[string]bool{}
 	for _, dir := range dirs {
 		err := filepath.WalkDir(filepath.Join("..", "..", dir), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() && filepath.ToSlash(path) == "../../controlplane/doctor" {
+				return filepath.SkipDir // runs with the rights of the operator who asks
+			}
 			if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
 				return err
 			}
