@@ -75,7 +75,7 @@ var importRules = []struct {
 		[]string{"github.com/aws/", module + "/autoscaler/scale", module + "/autoscaler/asg", module + "/autoscaler/act", module + "/autoscaler/loop",
 			module + "/autoscaler/explain", module + "/controlplane", module + "/agent", module + "/userdata", module + "/lab"},
 		"it sees what a planner gets wrong only when it knows no more of this module than cluster and fit"},
-	{"the lab is never shipped", []string{"cmd/joinery-agent", "cmd/joinery-controller", "agent", "controlplane", "autoscaler", "userdata", "deploy"},
+	{"the lab is never shipped", []string{"cmd/joinery", "cmd/joinery-agent", "cmd/joinery-controller", "agent", "controlplane", "autoscaler", "userdata", "deploy"},
 		[]string{module + "/lab"}, "production binaries carry no test hook"},
 	{"the simulated AWS stands alone", []string{"lab/awssim"}, []string{module + "/lab/machine", module + "/lab/cluster", module + "/agent", module + "/controlplane", module + "/autoscaler"},
 		"it behaves as AWS documents, not as we would like"},
