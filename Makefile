@@ -37,7 +37,7 @@ lint: ## static analysis, with the tools that go.mod pins
 	$(GO) tool staticcheck ./...
 
 build: ## bin/: what is shipped
-	$(GO) build -buildvcs=auto -ldflags "-s -w" -o bin/ ./cmd/joinery-agent ./cmd/joinery-controller
+	$(GO) build -buildvcs=auto -ldflags "-s -w" -o bin/ ./cmd/joinery ./cmd/joinery-agent ./cmd/joinery-controller
 
 verify: lint ## formatting, pinned modules, generated files
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
