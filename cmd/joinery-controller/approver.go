@@ -17,6 +17,7 @@ func (a assembly) approver(finder *instances.Reader, tokens rotators) func(conte
 	return func(ctx context.Context) error {
 		return csr.NewApprover(csr.Deps{
 			Client: a.client, Finder: finder, Tokens: tokens.join, LegacyTokens: tokens.legacy, Verifier: proofs, Events: a.events, Metrics: metrics, Log: a.log,
+			Alive: func() { a.progress.Done("csr") },
 		}, csr.Policy{
 			Cluster: a.spec.Cluster, Region: a.spec.Region, VPC: a.spec.VPCID, Mode: a.spec.Approver.NodeNameMode,
 			Proof: a.spec.Approver.STSProof, ServingDisabled: a.spec.Approver.ServingDisabled,

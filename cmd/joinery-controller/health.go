@@ -17,10 +17,11 @@ import (
 )
 
 // rounds is how long the service of a name may go without a round that
-// succeeded: three of its own pauses. Any other service waits for events, and is
-// in trouble when it ends again and again for longer than restless.
+// succeeded: several of its own pauses. Any other service waits for events, and
+// is in trouble when it ends again and again for longer than restless.
 var rounds = map[string]time.Duration{
-	"token":   15 * time.Minute,
+	"token":   15 * time.Minute, // of those that fail: it looks every minute
+	"csr":     5 * time.Minute,
 	"posture": 3 * posture.Every,
 	"hooks":   3 * hooks.Rest,
 }

@@ -69,11 +69,12 @@ type Approver struct {
 	log      *slog.Logger
 	policy   Policy
 	queue    workqueue.TypedRateLimitingInterface[item]
+	alive    func() // nil: nobody wants to know
 	memory
 }
 
 // item is a request by its name, or an instance whose Node, called node, became
-// Ready.
+// Ready. The empty one shows that a worker is free.
 type item struct{ request, joined, node string }
 
 // Deps are what an Approver works with.
@@ -96,6 +97,8 @@ type Deps struct {
 	Metrics *Metrics
 	// Log gets one line for each verdict.
 	Log *slog.Logger
+	// Alive, unless nil, is called every minute while a worker is free to judge.
+	Alive func()
 }
 
 // NewApprover returns an approver that judges by p.
@@ -106,6 +109,7 @@ func NewApprover(d Deps, p Policy) *Approver {
 		events: d.Events, metrics: d.Metrics, log: d.Log.With("part", "csr"), policy: p,
 		grants: NewGrants(d.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem), p.LaunchWindow),
 		queue:  workqueue.NewTypedRateLimitingQueue(limiter),
+		alive:  d.Alive,
 		memory: newMemory(),
 	}
 }
@@ -134,6 +138,10 @@ func (a *Approver) process(ctx context.Context) bool {
 }
 
 func (a *Approver) handle(ctx context.Context, it item) (again bool, err error) {
+	if it == (item{}) {
+		a.alive()
+		return false, nil
+	}
 	if it.joined != "" {
 		return false, a.grants.Joined(ctx, it.joined, it.node, time.Now())
 	}

@@ -50,6 +50,7 @@ func (a *Approver) Run(ctx context.Context) error {
 			}
 		})
 	}
+	running.Go(func() { a.showAlive(ctx) })
 	<-ctx.Done()
 	a.queue.ShutDown()
 	running.Wait()
