@@ -22,6 +22,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/awscalls"
 	"github.com/joinery/joinery/controlplane/events"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
@@ -50,7 +51,9 @@ func run(ctx context.Context, c *v1alpha1.ControllerConfig, broken func() error,
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	registerIdentity(reg, election.Leading)
+	awscalls.Count(&awsConfig, reg)
 	board := &progress.Board{}
+	reg.MustRegister(board)
 	p, err := assemble(c.Spec, awsConfig, client, recorder(ctx, client), reg, log, board, election.Confirm)
 	if err != nil {
 		return err

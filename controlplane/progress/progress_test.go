@@ -3,9 +3,12 @@ package progress_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
@@ -107,6 +110,40 @@ func TestASteadyServiceNeedsNoRounds(t *testing.T) {
 		time.Sleep(24 * time.Hour)
 		if got := standing(t, b); got.Late {
 			t.Errorf("%+v", got)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestMetricsSayWhoIsLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, reg := &progress.Board{}, prometheus.NewRegistry()
+		reg.MustRegister(b)
+		s := b.WatchRounds(leader.Service{Name: "work", Run: hang}, patience)
+		gather := func() (out []float64) {
+			all, err := reg.Gather()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range all {
+				out = append(out, f.GetMetric()[0].GetGauge().GetValue())
+			}
+			return out
+		}
+		if got := gather(); len(got) != 0 {
+			t.Errorf("standing by: %v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		time.Sleep(time.Minute)
+		if got := gather(); !slices.Equal(got, []float64{0, 60}) {
+			t.Errorf("in time: %v", got)
+		}
+		time.Sleep(patience)
+		if got := gather(); !slices.Equal(got, []float64{1, 360}) {
+			t.Errorf("late: %v", got)
 		}
 		cancel()
 		<-done
