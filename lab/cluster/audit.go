@@ -116,8 +116,8 @@ func (g Grant) String() string {
 	return out
 }
 
-// allows says whether the grant is what lets the request through.
-func (g Grant) allows(r Request) bool {
+// Allows says whether the grant is what lets the request through.
+func (g Grant) Allows(r Request) bool {
 	return g.Verb == r.Verb && g.APIGroup == r.APIGroup && g.Resource == r.Resource &&
 		(g.Name == "" || g.Name == r.Name) && (g.Namespace == "" || g.Namespace == r.Namespace)
 }
@@ -180,7 +180,7 @@ func Compare(grants []Grant, requests []Request) (unused []Grant, refused []Requ
 		}
 	}
 	for _, g := range grants {
-		if !slices.ContainsFunc(requests, func(r Request) bool { return !r.Refused() && g.allows(r) }) {
+		if !slices.ContainsFunc(requests, func(r Request) bool { return !r.Refused() && g.Allows(r) }) {
 			unused = append(unused, g)
 		}
 	}

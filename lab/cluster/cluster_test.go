@@ -5,6 +5,7 @@ package cluster_test
 import (
 	"context"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -82,6 +83,9 @@ func TestControlPlane(t *testing.T) {
 	secrets, err := c.Client().CoreV1().Secrets("kube-system").List(ctx, metav1.ListOptions{FieldSelector: "type=bootstrap.kubernetes.io/token"})
 	if err != nil || len(secrets.Items) != 0 {
 		t.Errorf("%d bootstrap tokens are left from kubeadm init (%v)", len(secrets.Items), err)
+	}
+	if err := c.JoinMaster(ctx, cluster.Master{}); !errors.Is(err, cluster.ErrNoBalancer) {
+		t.Errorf("a second master without a load balancer: %v", err)
 	}
 	t.Run("node joins", func(t *testing.T) { checkJoin(ctx, t, c, h, ami) })
 	t.Run("pod runs", func(t *testing.T) { checkPod(ctx, t, c) })

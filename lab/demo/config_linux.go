@@ -6,8 +6,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/lab/machine"
-	"github.com/joinery/joinery/userdata"
 )
 
 // watchable gives the controller waiting times that a person can watch, and then
@@ -23,17 +21,4 @@ func watchable(further func(*v1alpha1.ControllerSpec)) func(*v1alpha1.Controller
 			further(s)
 		}
 	}
-}
-
-// workerData is the user data of the workers.
-func workerData() ([]byte, error) {
-	c, err := v1alpha1.NodeConfigFor(Cluster)
-	if err != nil {
-		return nil, err
-	}
-	c.Spec.Labels = map[string]string{"joinery.dev/pool": "workers"}
-	if machine.CgroupV1() {
-		c.Spec.Kubeadm.IgnorePreflightErrors = []string{"SystemVerification"}
-	}
-	return userdata.Render(c)
 }

@@ -34,7 +34,7 @@ func tokenPublished(ctx context.Context, s *story) (map[string]any, error) {
 // firstNodeJoins makes the launch template and the group as an operator would,
 // with one instance desired, and waits for its Node.
 func firstNodeJoins(ctx context.Context, s *story) (map[string]any, error) {
-	data, err := workerData()
+	data, err := site.NodeUserData(Cluster, map[string]string{"joinery.dev/pool": group})
 	if err != nil {
 		return nil, err
 	}

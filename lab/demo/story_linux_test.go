@@ -17,6 +17,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/cluster"
 	"github.com/joinery/joinery/lab/demo"
 	"github.com/joinery/joinery/lab/labtest"
 	"github.com/joinery/joinery/lab/site"
@@ -49,10 +50,15 @@ func play(ctx context.Context, t *testing.T, o demo.Options) (*demo.Facts, error
 }
 
 func TestStory(t *testing.T) {
-	f, err := play(t.Context(), t, demo.Options{})
+	var requests []cluster.Request
+	f, err := play(t.Context(), t, demo.Options{After: func(_ context.Context, s *site.Site) (err error) {
+		requests, err = s.Cluster.ControllerRequests()
+		return err
+	}})
 	if err != nil || !f.OK {
 		t.Fatalf("ok %t: %v", f.OK, err)
 	}
+	checkPermissions(t, requests)
 	if len(f.Steps) != 11 || slices.ContainsFunc(f.Steps, func(s demo.Step) bool { return !s.OK }) {
 		t.Errorf("steps %+v", f.Steps)
 	}

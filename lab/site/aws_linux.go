@@ -26,7 +26,7 @@ func (s *Site) serveAWS(ctx, serving context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: maskAgentOnMaster}
+	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
 	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
 	if err != nil {
 		return err
@@ -83,10 +83,18 @@ func NodeUserData(cluster string, labels map[string]string) ([]byte, error) {
 	return userdata.Render(c)
 }
 
-// maskAgentOnMaster keeps the agent of the common image from running on the
-// masters, which have no NodeConfig and would wait for one for ever.
-func maskAgentOnMaster(i awssim.Instance, spec *machine.Spec) {
+// stopTimeout is systemd's setting of how long a process may take to end.
+const stopTimeout = "[Manager]\nDefaultTimeoutStopSec=10s\n"
+
+// customizeMaster keeps the agent of the common image from running on the
+// masters, which have no NodeConfig and would wait for one for ever. And it cuts
+// short how long a master takes to reboot: an API server whose etcd has ended
+// before it does not end by itself, and systemd would wait for it for 90 s.
+func customizeMaster(i awssim.Instance, spec *machine.Spec) {
 	if i.Role == ControllerRole {
-		spec.Files = map[string]image.File{"/etc/systemd/system/" + agentUnit: {Link: "/dev/null"}}
+		spec.Files = map[string]image.File{
+			"/etc/systemd/system/" + agentUnit:       {Link: "/dev/null"},
+			"/etc/systemd/system.conf.d/50-lab.conf": {Data: []byte(stopTimeout)},
+		}
 	}
 }
