@@ -274,6 +274,17 @@ func (r *rig) kubelet(t *testing.T, name, signer, credential string, dns ...stri
 	return r.send(t, name, c, 2*time.Second)
 }
 
+// A certificate that was stolen during a join is worth nothing once its instance
+// is gone, although no Node and no address leads to that instance any more.
+func TestStolenCertificateOfAnInstanceThatIsGone(t *testing.T) {
+	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
+		joined := r.askProven(t, "join", r.instance.PrivateDNSName, time.Second)
+		r.Terminate(r.instance.ID)
+		r.kubelet(t, "late", certificatesv1.KubeAPIServerClientKubeletSignerName, r.issue(t, joined))
+		r.want(t, "late", "Denied JoineryNotRunning")
+	})
+}
+
 func TestKubeletsOwnCertificates(t *testing.T) {
 	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
 		const client, serving = certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -94,6 +95,9 @@ func (a *Approver) resolve(ctx context.Context, r Request, look Lookup, f *Facts
 	case look.PrivateIP.IsValid():
 		f.Candidates, err = a.finder.ByPrivateIP(ctx, look.PrivateIP)
 	}
+	if err == nil && r.Kind == Renewal {
+		err = a.findLetIn(ctx, r.Node, f)
+	}
 	if err != nil {
 		return hold(EC2Unreachable, "%v", err)
 	}
@@ -107,6 +111,23 @@ func (a *Approver) resolve(ctx context.Context, r Request, look Lookup, f *Facts
 		}
 	}
 	return nil
+}
+
+// findLetIn adds the instances that were granted a certificate under that name.
+func (a *Approver) findLetIn(ctx context.Context, name string, f *Facts) error {
+	var ids []string
+	for id, g := range f.Grants {
+		known := slices.ContainsFunc(f.Candidates, func(i instances.Instance) bool { return i.ID == id })
+		if g.Node == name && !known {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	found, err := a.finder.ByID(ctx, ids...)
+	f.Candidates = append(f.Candidates, found...)
+	return err
 }
 
 // node describes the Node of that name, but for what EC2 knows.

@@ -81,7 +81,9 @@ var renewals = []struct {
 	{"joined again from the start", letIn(csr.Grant{Keys: []string{"k0", "k2"}, Own: "k9", OwnOf: 1}), csr.Approve, csr.Approve, csr.FirstOwn},
 	{"never let in", func(*csr.Request, *csr.Facts) {}, csr.Hold, csr.Hold, csr.NotGranted},
 	{"let in, in an earlier launch", grant(csr.Grant{Launch: launch.Add(-time.Hour), Keys: []string{"k0"}}), csr.Hold, csr.Hold, csr.NotGranted},
-	{"its instance is gone", both(letIn(csr.Grant{Keys: []string{"k0"}}), instance(func(i *instances.Instance) { i.State, i.PrivateIP = "terminated", "" })), csr.Hold, csr.Deny, csr.NoInstance},
+	{"its instance is gone", both(letIn(csr.Grant{Keys: []string{"k0"}}), instance(func(i *instances.Instance) { i.State, i.PrivateIP = "terminated", "" })), csr.Deny, csr.Deny, csr.NotRunning},
+	{"its instance is forgotten", both(letIn(csr.Grant{Keys: []string{"k0"}}), func(_ *csr.Request, f *csr.Facts) { f.Candidates = nil }), csr.Hold, csr.Deny, csr.NoInstance},
+	{"another instance of its name is gone", both(grant(csr.Grant{Launch: launch, Node: "other", Keys: []string{"k0"}}), instance(func(i *instances.Instance) { i.State, i.PrivateIP = "terminated", "" })), csr.Hold, csr.Deny, csr.NoInstance},
 	{"its group lets it go", both(letIn(csr.Grant{Keys: []string{"k0"}}), lifecycle("Terminating")), csr.Deny, csr.Deny, csr.Leaving},
 	{"joined, node deleted", letIn(csr.Grant{Keys: []string{"k0"}, Own: "k9", OwnOf: 1, Joined: true}), csr.Deny, csr.Deny, csr.AlreadyJoined},
 

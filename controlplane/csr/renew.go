@@ -31,6 +31,10 @@ func decideRenewal(r Request, f Facts, now time.Time, p Policy) *Verdict {
 func firstOwn(r Request, f Facts, now time.Time, p Policy) *Verdict {
 	i, v := choose(r, f, now, p)
 	if v != nil {
+		if gone := f.letInAndGone(r.Node); gone != nil {
+			v = deny(NotRunning, "instance %s, which was let in as %s, is %s", gone.ID, r.Node, gone.State)
+			v.Instance = *gone
+		}
 		return v
 	}
 	for _, c := range []check{checkOwner, checkGroup} {
@@ -40,6 +44,18 @@ func firstOwn(r Request, f Facts, now time.Time, p Policy) *Verdict {
 		}
 	}
 	return grantOwn(r, f, i)
+}
+
+// letInAndGone is the instance that got its certificate under that name and is
+// terminated, or about to be; nil for none. EC2 no longer shows its address, so
+// that it is not found by its name.
+func (f Facts) letInAndGone(name string) *instances.Instance {
+	for _, i := range f.Candidates {
+		if g, ok := f.Grants[i.ID]; ok && g.Node == name && i.Going() {
+			return &i
+		}
+	}
+	return nil
 }
 
 // grantOwn gives a launch one kubelet's certificate. A kubelet that crashes asks
