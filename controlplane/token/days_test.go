@@ -63,6 +63,7 @@ func liveThrough(t *testing.T, n uint64) {
 		}
 	}()
 	s.check = func(*sim) { d.wrote() }
+	s.run()
 	end := time.Now().Add(month)
 	trouble := time.Now().Add(time.Hour)
 	time.Sleep(recovery)
@@ -210,11 +211,11 @@ func (d *days) minute() {
 	}
 }
 
-// lasting has a trouble last for up to an hour.
-func (d *days) lasting(what string, begin, end func()) {
+// lasting has a trouble last for a while.
+func (d *days) lasting(what string, longest time.Duration, begin, end func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	length := time.Second + d.upToLocked(time.Hour)
+	length := time.Second + d.upToLocked(longest)
 	d.noteLocked("%s for %s", what, length)
 	d.calm, d.upset = time.Time{}, time.Now()
 	d.hangs = d.rand.IntN(3) == 0
@@ -232,7 +233,7 @@ func (d *days) lasting(what string, begin, end func()) {
 // trouble makes one thing go wrong.
 func (d *days) trouble() {
 	d.mu.Lock()
-	kind, m := d.rand.IntN(13), d.masters[d.rand.IntN(len(d.masters))]
+	kind, m := d.rand.IntN(14), d.masters[d.rand.IntN(len(d.masters))]
 	leads := d.holder
 	if leads != nil && d.rand.IntN(3) > 0 {
 		m = leads.m
@@ -243,13 +244,13 @@ func (d *days) trouble() {
 	case 0:
 		d.inject("SSM throttles", awssim.Fault{Service: "ssm", Principal: "controller", Code: awssim.Throttle, Probability: 0.2 + 0.8*chance})
 	case 1:
-		d.lasting("SSM is down", func() { d.ssmDown++ }, func() { d.ssmDown-- })
+		d.lasting("SSM is down", time.Hour, func() { d.ssmDown++ }, func() { d.ssmDown-- })
 	case 2:
-		d.lasting("the API server is down", func() { d.apiDown++ }, func() { d.apiDown-- })
+		d.lasting("the API server is down", time.Hour, func() { d.apiDown++ }, func() { d.apiDown-- })
 	case 3:
-		d.lasting(m.name+" is cut off from the API server", func() { m.noAPI++ }, func() { m.noAPI-- })
+		d.lasting(m.name+" is cut off from the API server", time.Hour, func() { m.noAPI++ }, func() { m.noAPI-- })
 	case 4:
-		d.lasting(m.name+" is cut off from SSM", func() { m.noSSM++ }, func() { m.noSSM-- })
+		d.lasting(m.name+" is cut off from SSM", time.Hour, func() { m.noSSM++ }, func() { m.noSSM-- })
 	case 5:
 		d.revoke(chance < 0.5)
 	case 6, 7:
@@ -264,13 +265,15 @@ func (d *days) trouble() {
 	case 11:
 		d.ensnare(func(p *process) { d.pauseLocked(p.m, time.Second+d.upToLocked(3*time.Hour)) })
 	case 12:
+		d.ensnare(d.overtake)
+	case 13:
 		d.ask()
 	}
 }
 
 func (d *days) inject(what string, f awssim.Fault) {
 	remove := d.aws.Inject(f)
-	d.lasting(what, func() { d.throttled++; d.onWire++ }, func() { d.throttled--; d.onWire--; remove() })
+	d.lasting(what, 20*time.Minute, func() { d.throttled++; d.onWire++ }, func() { d.throttled--; d.onWire--; remove() })
 }
 
 // revoke deletes the published token's Secret, as an operator may.
@@ -348,6 +351,23 @@ func (d *days) ensnare(spring func(*process)) {
 		d.upset = time.Now()
 		spring(p)
 	}}
+}
+
+// overtake stops a leader for so short that the deadline of its round does not
+// save it, and has its successor publish a newer token meanwhile. Half of the
+// time it is told even then that it leads, as by an API server that was restored
+// from a backup, so that only what it finds in SSM can stop it.
+func (d *days) overtake(p *process) {
+	length := 25*time.Second + d.upToLocked(30*time.Second)
+	p.deluded = d.rand.IntN(2) == 0
+	d.pauseLocked(p.m, length)
+	d.after(length-5*time.Second, func() {
+		if h := d.holder; h != nil && h != p {
+			d.noteLocked("a rotation is asked of %s", h.name)
+			d.forced = append(d.forced, time.Now(), time.Now()) // and one of the deluded
+			h.rotator.Rotate()
+		}
+	})
 }
 
 // ask has an operator ask the leader for a rotation.

@@ -22,9 +22,9 @@ func TestLeaderKilledInRotation(t *testing.T) {
 		at    time.Duration // since the start, which is on the hour
 		calls int           // at least
 	}{
-		// Facts, Secrets, SSM, create, read back, two of the Lease, SSM, the write
-		// and reading it back, and the look at the end.
-		{"rotate", time.Hour, 13},
+		// Facts, Secrets, SSM, two of the Lease, create, read back, the Lease, SSM, write
+		// and read back, and the look at the end.
+		{"rotate", time.Hour, 15},
 		// Facts, Secrets, SSM, two of the Lease, delete.
 		{"sweep", 90 * time.Minute, 6},
 	} {
@@ -56,6 +56,7 @@ func rotateKilledAt(t *testing.T, at time.Duration, n int) (boundaries int) {
 				published = append(published, got.Bundle)
 			}
 		}
+		s.run()
 		began := time.Now()
 		time.Sleep(at - time.Second)
 		s.mu.Lock()

@@ -66,6 +66,11 @@ func (r *Rotator) rotate(ctx context.Context, s State, d Decision) error {
 }
 
 func (r *Rotator) create(ctx context.Context, d Decision) (Token, error) {
+	// Not for safety, which is publish's, but so that a process that woke up with
+	// an old picture leaves no token behind.
+	if err := r.confirm(ctx); err != nil {
+		return Token{}, err
+	}
 	text, err := generate()
 	if err != nil {
 		return Token{}, err

@@ -119,6 +119,7 @@ type process struct {
 	api     *bundle.Store
 	trap    *trap
 	passes  int
+	deluded bool // it takes itself for the leader whatever it asks
 }
 
 // trap does something to a process between two of its calls.
@@ -141,13 +142,18 @@ func newSim(seed uint64, masters int) *sim {
 	s.admin = ssm.NewFromConfig(s.aws.Config("admin"))
 	s.store = bundle.NewStore(s.admin, "demo", simParameter, "")
 	for i := range masters {
-		m := &master{s: s, name: string(rune('A' + i))}
-		s.masters = append(s.masters, m)
-		s.mu.Lock()
-		s.startLocked(m)
-		s.mu.Unlock()
+		s.masters = append(s.masters, &master{s: s, name: string(rune('A' + i))})
 	}
 	return s
+}
+
+// run starts a process on each master.
+func (s *sim) run() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.masters {
+		s.startLocked(m)
+	}
 }
 
 // close ends everything, so that the bubble can end.
@@ -316,7 +322,11 @@ func (s *sim) pauseLocked(m *master, d time.Duration) {
 		s.healthLocked()
 		// Its elector sees at its next attempt that the Lease is gone.
 		if p := m.process; p != nil && p.rotator != nil && s.holder != p {
-			s.after(s.upToLocked(electorTry), func() { s.endLocked(p, "lost the Lease while it was stopped") })
+			notices := s.upToLocked(electorTry)
+			if p.deluded {
+				notices = s.upToLocked(5 * time.Minute)
+			}
+			s.after(notices, func() { s.endLocked(p, "lost the Lease while it was stopped") })
 		}
 	})
 }
@@ -393,7 +403,7 @@ func (p *process) confirm(ctx context.Context) error {
 		err := p.call(ctx, false, "lease", func() error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if s.holder != p {
+			if s.holder != p && !p.deluded {
 				return leader.ErrLost
 			}
 			return nil
