@@ -68,6 +68,7 @@ type check struct {
 // checks is everything, in the order in which findings are shown.
 var checks = []check{
 	{"auto-approval", autoApproval},
+	{"token-rights", tokenRights},
 	{"api-server-flags", apiServerFlags},
 	{"controller-manager-flags", controllerManagerFlags},
 	{"permissions", permissions},

@@ -31,7 +31,7 @@ func TestAHealthyClusterIsWell(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	if len(found) != 10 {
+	if len(found) != 11 {
 		t.Errorf("%d findings: expected one of each check", len(found))
 	}
 }
@@ -74,6 +74,16 @@ func TestFaultsAreFound(t *testing.T) {
 			[]want{{doctor.Unsafe, "cluster-admin", "", "kubectl patch clusterrolebinding cluster-admin "}}},
 		{"a right that is of no use", "auto-approval", []runtime.Object{bind("own", selfNodeClient, "system:bootstrappers:joinery:node")},
 			[]want{{doctor.Warning, "own", "no use", "kubectl delete clusterrolebinding own"}}},
+
+		{"tokens that may do more", "token-rights", []runtime.Object{
+			bind("readers", &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "view"}}, "example:all", "system:bootstrappers"),
+			bind("approved", nodeClient, "system:bootstrappers:joinery:node"), // auto-approval says it
+			&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "config"}, RoleRef: rbacv1.RoleRef{Kind: "Role", Name: "kubeadm:kubelet-config"},
+				Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, Name: "system:bootstrappers:joinery:node"}}},
+		}, []want{
+			{doctor.Warning, "clusterrolebinding readers gives ClusterRole view to system:bootstrappers", "who holds a token", "kubectl edit clusterrolebinding readers"},
+			{doctor.Warning, "rolebinding -n kube-system config gives Role kubeadm:kubelet-config", "", "kubectl edit rolebinding -n kube-system config"},
+		}},
 
 		{"flags that are off", "api-server-flags", []runtime.Object{pod("kube-apiserver-1", "kube-apiserver", "--authorization-mode=RBAC")}, []want{
 			{doctor.Unsafe, "kube-apiserver-1: admission plugin NodeRestriction is off", "other nodes", "on master-1: sudoedit /etc/kubernetes/manifests/kube-apiserver.yaml"},
@@ -190,7 +200,7 @@ func TestApprovalByAnotherAuthorizer(t *testing.T) {
 func TestWhatMayNotBeReadIsNotKnown(t *testing.T) {
 	for resource, checks := range map[string][]string{
 		"subjectaccessreviews": {"auto-approval"}, "pods": {"api-server-flags", "controller-manager-flags"}, "clusterroles": {"permissions"},
-		"leases": {"leader"}, "configmaps": {"grants"}, "secrets": {"foreign-tokens", "uploaded-certs"}, "certificatesigningrequests": {"pending-requests"},
+		"rolebindings": {"token-rights", "permissions"}, "leases": {"leader"}, "configmaps": {"grants"}, "secrets": {"foreign-tokens", "uploaded-certs"}, "certificatesigningrequests": {"pending-requests"},
 	} {
 		client := server(t, healthy(t)...)
 		client.PrependReactor("*", resource, func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, errors.New("forbidden") })

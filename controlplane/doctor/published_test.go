@@ -75,7 +75,9 @@ func TestJoinBundle(t *testing.T) {
 			want: []want{{doctor.Broken, "another cluster's", "", ""}, trusted}},
 		{name: "expired", value: bundleWith(func(b *v1alpha1.JoinBundle) { b.IssuedAt, b.ExpiresAt = now.Add(-time.Hour), now }),
 			want: []want{{doctor.Broken, "of no use: expiresAt", "", "joinery token rotate"}, trusted}},
-		{name: "rotation is late", value: bundleWith(func(b *v1alpha1.JoinBundle) { b.IssuedAt, b.ExpiresAt = now.Add(-150*time.Minute), now.Add(30*time.Minute) }),
+		{name: "rotation is late", value: bundleWith(func(b *v1alpha1.JoinBundle) {
+			b.IssuedAt, b.ExpiresAt = now.Add(-150*time.Minute), now.Add(30*time.Minute)
+		}),
 			want: []want{{doctor.Warning, "only 30m0s left", "rotation is late", ""}, trusted}},
 		{name: "a token that is gone", value: bundleWith(func(b *v1alpha1.JoinBundle) { b.Token = "zzzzzz." + canary }),
 			want: []want{{doctor.OK, "token zzzzzz", "", ""}, {doctor.Broken, "does not know the published token zzzzzz", "", "joinery token rotate"}, trusted}},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -36,7 +37,7 @@ var (
 
 // authorizer answers as the RBAC authorizer does, and only what
 // kube-controller-manager would ask.
-func authorizer(t *testing.T, client *fake.Clientset, grants *[]grant) {
+func authorizer(t *testing.T, client *fake.Clientset, grants func() []grant) {
 	client.PrependReactor("create", "subjectaccessreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		sar := a.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
 		r := sar.Spec.ResourceAttributes
@@ -44,7 +45,7 @@ func authorizer(t *testing.T, client *fake.Clientset, grants *[]grant) {
 			t.Errorf("asked something else than kube-controller-manager: %+v", r)
 			return true, sar, nil
 		}
-		for _, g := range *grants {
+		for _, g := range grants() {
 			if g.right == r.Subresource && slices.Contains(sar.Spec.Groups, g.group) {
 				sar.Status.Allowed = true
 				sar.Status.Reason = fmt.Sprintf("RBAC: allowed by ClusterRoleBinding %q of ClusterRole %q to Group %q", g.binding, "system:certificates.k8s.io:…:"+g.right, g.group)
@@ -81,7 +82,7 @@ func TestAskFindsWhatIsApprovedUnseen(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client := fake.NewClientset()
-			authorizer(t, client, &tt.grants)
+			authorizer(t, client, func() []grant { return tt.grants })
 			found, err := posture.Ask(t.Context(), client.AuthorizationV1().SubjectAccessReviews())
 			if err != nil {
 				t.Fatal(err)
@@ -115,18 +116,45 @@ func TestMendNamesTheCommand(t *testing.T) {
 // watching runs a Watch in a bubble and returns what came out of it.
 type watching struct {
 	client *fake.Clientset
-	grants []grant
 	away   atomic.Bool
 	events *record.FakeRecorder
 	reg    *prometheus.Registry
-	log    bytes.Buffer
 	asked  atomic.Int32
+
+	mu     sync.Mutex
+	grants []grant
+	log    bytes.Buffer
+}
+
+// Write is for the log.
+func (w *watching) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+func (w *watching) logged() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.String()
+}
+
+func (w *watching) granted() []grant {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.grants
+}
+
+func (w *watching) mend() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.grants = nil
 }
 
 func (w *watching) start(t *testing.T) (stop func()) {
 	w.client, w.events, w.reg = fake.NewClientset(), record.NewFakeRecorder(100), prometheus.NewRegistry()
 	w.events.IncludeObject = true
-	authorizer(t, w.client, &w.grants)
+	authorizer(t, w.client, w.granted)
 	w.client.PrependReactor("create", "subjectaccessreviews", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return w.away.Load(), nil, errors.New("connection refused")
 	})
@@ -135,7 +163,7 @@ func (w *watching) start(t *testing.T) (stop func()) {
 	watch := &posture.Watch{
 		Reviews: w.client.AuthorizationV1().SubjectAccessReviews(), Events: w.events,
 		About:   &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "joinery-controller"}},
-		Metrics: posture.NewMetrics(w.reg), Log: slog.New(slog.NewTextHandler(&w.log, nil)), Asked: func() { w.asked.Add(1) },
+		Metrics: posture.NewMetrics(w.reg), Log: slog.New(slog.NewTextHandler(w, nil)), Asked: func() { w.asked.Add(1) },
 	}
 	go func() { done <- watch.Run(ctx) }()
 	return func() {
@@ -177,18 +205,20 @@ func TestWatchSaysItLoudlyUntilItIsMended(t *testing.T) {
 		if e := <-w.events.Events; !strings.HasPrefix(e, "Warning UnsafeAutoApproval ") || !strings.Contains(e, command) || !strings.Contains(e, "any node, masters included") {
 			t.Errorf("event %q", e)
 		}
-		if text := w.log.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, command) {
+		if text := w.logged(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, command) {
 			t.Errorf("log %q", text)
 		}
 		if got, want := w.shown(t), "kubeadm:node-autoapprove-bootstrap;a token of kubeadm's default group;nodeclient;"; got != want {
 			t.Errorf("metric %q, want %q", got, want)
 		}
 		time.Sleep(posture.Every + time.Second)
+		synctest.Wait()
 		if len(w.events.Events) != 1 {
 			t.Error("it is not said again")
 		}
-		w.grants = nil
+		w.mend()
 		time.Sleep(posture.Every)
+		synctest.Wait()
 		if got := w.shown(t); got != "" {
 			t.Errorf("metric after it was mended: %q", got)
 		}
@@ -205,11 +235,12 @@ func TestWatchAsksAgainSoonAfterNoAnswer(t *testing.T) {
 		w.away.Store(true)
 		stop := w.start(t)
 		synctest.Wait()
-		if w.asked.Load() != 0 || !strings.Contains(w.log.String(), "connection refused") {
-			t.Errorf("no answer counts as one, or is not logged: %s", &w.log)
+		if w.asked.Load() != 0 || !strings.Contains(w.logged(), "connection refused") {
+			t.Errorf("no answer counts as one, or is not logged: %s", w.logged())
 		}
 		w.away.Store(false)
 		time.Sleep(time.Minute + time.Second)
+		synctest.Wait()
 		if w.shown(t) == "" || w.asked.Load() != 1 {
 			t.Error("not asked again within a minute")
 		}
