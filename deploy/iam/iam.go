@@ -15,6 +15,9 @@ var node string
 //go:embed controller.json
 var controller string
 
+//go:embed optional-legacy.json
+var legacy string
+
 // Values stand for the placeholders ${…} of a policy.
 type Values struct {
 	// Partition is aws, aws-cn or aws-us-gov.
@@ -32,15 +35,21 @@ func Node(v Values) (string, error) { return render(node, v) }
 // joinery-controller needs it.
 func Controller(v Values) (string, error) { return render(controller, v) }
 
+// Legacy returns what the masters' role needs besides while
+// spec.bundle.legacyTokenParameter names that parameter.
+func Legacy(v Values, parameter string) (string, error) {
+	return render(legacy, v, "${PARAMETER}", strings.TrimPrefix(parameter, "/"))
+}
+
 var unsafeValue = regexp.MustCompile(`[^A-Za-z0-9:/._-]`)
 
 // render refuses values that could change the meaning of the policy, such as
 // quotes and wildcards.
-func render(policy string, v Values) (string, error) {
-	pairs := []string{
+func render(policy string, v Values, more ...string) (string, error) {
+	pairs := append([]string{
 		"${PARTITION}", v.Partition, "${REGION}", v.Region, "${ACCOUNT}", v.Account,
 		"${CLUSTER}", v.Cluster, "${KMS_KEY_ARN}", v.KMSKeyARN,
-	}
+	}, more...)
 	for i := 0; i < len(pairs); i += 2 {
 		if bad := unsafeValue.FindString(pairs[i+1]); bad != "" || pairs[i+1] == "" {
 			return "", fmt.Errorf("render policy: %s: %q: expected letters, digits, ':', '/', '.', '_' or '-'", pairs[i], pairs[i+1])
