@@ -1,5 +1,5 @@
 # The verbs of this repository. Everything else is a flag of one of these.
-.PHONY: help demo test bench machines lint build verify
+.PHONY: help demo test nightly bench machines lint build verify
 
 SHELL := bash
 GO ?= go
@@ -24,6 +24,9 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
+
+nightly: ## the long forms of what test does briefly: a thousand months of rotation
+	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
 
 bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 min)
 	cd bench && $(GO) run . -out ../_out/bench.json
