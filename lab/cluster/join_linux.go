@@ -79,11 +79,18 @@ func (c *Cluster) kubeadmJoin(ctx context.Context, m Master) (err error) {
 		return err
 	}
 	c.register(m)
+	approving, joined := context.WithCancel(ctx)
+	approved := make(chan error, 1)
+	go func() { approved <- c.approveMaster(approving, token, m.NodeName) }()
 	err = execAll(ctx, m.Machine, [][]string{
 		{"hostnamectl", "set-hostname", m.NodeName},
 		{"kubeadm", "join", "--config", joinConf},
 		{"systemctl", "enable", "--quiet", "kubelet.service"},
 	})
+	joined()
+	if not := <-approved; err != nil {
+		err = errors.Join(err, not) // it may be why
+	}
 	return errors.Join(err, os.Remove(m.Machine.Path(joinConf)), os.Remove(m.Machine.Path(discoveryConf)))
 }
 

@@ -61,6 +61,9 @@ func (s *Site) makeMasters(ctx context.Context) error {
 	if s.Cluster, err = cluster.Init(ctx, o); err != nil {
 		return err
 	}
+	if err := s.closeAutoApproval(ctx); err != nil {
+		return err
+	}
 	for _, m := range masters[1:] {
 		if err := s.Cluster.JoinMaster(ctx, m); err != nil {
 			return err
@@ -86,12 +89,12 @@ func (s *Site) launchMaster(ctx context.Context, n int) (cluster.Master, error) 
 	return cluster.Master{Machine: m, NodeName: instance.PrivateDNSName, ProviderID: fmt.Sprintf("aws:///%s/%s", instance.Zone, instance.ID)}, nil
 }
 
-// machine waits until the instance has a machine.
+// machine waits until the instance has a machine, and this was started.
 func (s *Site) machine(ctx context.Context, id string) (*machine.Machine, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if m, ok := s.Host.Machine(id); ok {
+		if m, ok := s.Host.Machine(id); ok && m.State() == machine.Running {
 			return m, nil
 		}
 		select {

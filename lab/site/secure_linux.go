@@ -29,8 +29,9 @@ func (s *Site) holdRoles(keyARN string) error {
 	return nil
 }
 
-// closeAutoApproval is what an installation does once its masters are there:
+// closeAutoApproval is what an installation does once its first master is there:
 // without it, kube-controller-manager approves what the approver is to judge.
+// Further masters' requests are then approved by hand (cluster.JoinMaster).
 func (s *Site) closeAutoApproval(ctx context.Context) error {
 	for _, binding := range []string{posture.KubeadmBootstrap, posture.KubeadmRotation} {
 		err := s.Cluster.Client().RbacV1().ClusterRoleBindings().Delete(ctx, binding, metav1.DeleteOptions{})

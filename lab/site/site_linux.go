@@ -90,7 +90,6 @@ func Open(ctx context.Context, o Options) (*Site, error) {
 		func(ctx context.Context) error { return s.serveAWS(ctx, serving) },
 		func(ctx context.Context) error { return s.serveBalancer(ctx, serving) },
 		s.makeMasters,
-		s.closeAutoApproval,
 		s.installControllers,
 	} {
 		if err := step(ctx); err != nil {
