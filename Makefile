@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # Packages that boot real machines run one after another and without the race
 # detector: two clusters at once on two cores measure each other.
-MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/...
+MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/...
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -19,14 +19,15 @@ demo: ## run the whole story on this machine; KEEP=1 leaves the cluster up
 	@$(GO) run ./cmd/joinery-lab demo $(if $(KEEP),--keep)
 
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters)(/|$$)')
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack)(/|$$)')
 	$(GO) test -run Alloc ./autoscaler/...
 	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
 
-nightly: ## the long forms of what test does briefly: a thousand months of rotation
+nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end
 	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
+	$(GO) test -count=1 -timeout 20m ./lab/attack -patient
 
 bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 min)
 	cd bench && $(GO) run . -out ../_out/bench.json
