@@ -43,6 +43,7 @@ func (w *World) waitLocked(g *group, m *member, transition string) bool {
 		a := &lifecycleAction{hook: *h, token: w.uuidLocked("action"), until: time.Now().Add(time.Duration(h.globalTimeout()) * time.Second)}
 		m.waits[h.name] = a
 		w.beatLocked(g, m, a)
+		w.announceLocked(g, m, a)
 	}
 	return len(m.waits) > 0
 }

@@ -32,6 +32,7 @@ type member struct {
 	protected bool
 	unhealthy bool
 	resting   bool                        // it is being stopped for its warm pool
+	drawn     bool                        // it came out of its warm pool
 	waits     map[string]*lifecycleAction // hook name -> action that must be completed
 	activity  *activity                   // the one under way
 }

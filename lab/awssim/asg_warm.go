@@ -139,7 +139,7 @@ func (w *World) dropPoolIfEmptyLocked(g *group) {
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/warm-pool-instance-lifecycle.html
 func (w *World) drawLocked(g *group, m *member) {
 	cause := g.growCause()
-	m.lifecycle, m.protected, m.inst.target = pending, g.protectNew, inService
+	m.lifecycle, m.protected, m.drawn, m.inst.target = pending, g.protectNew, true, inService
 	m.activity = w.newActivityLocked(g, "Launching a new EC2 instance from warm pool: "+m.inst.ID, cause, m.inst.Zone)
 	switch m.inst.State {
 	case Stopped:
@@ -156,7 +156,7 @@ func (w *World) returnLocked(g *group, m *member, cause string) {
 	w.endWaitsLocked(m)
 	m.activity.finish("Cancelled", "")
 	m.activity = w.newActivityLocked(g, "Returning EC2 instance to warm pool: "+m.inst.ID, cause, m.inst.Zone)
-	m.lifecycle, m.protected, m.inst.target = warmed+pending, false, g.pool.rest()
+	m.lifecycle, m.protected, m.drawn, m.inst.target = warmed+pending, false, false, g.pool.rest()
 	if w.waitLocked(g, m, onTerminate) {
 		m.lifecycle += waitState
 		m.activity.status = midTermination

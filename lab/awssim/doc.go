@@ -1,5 +1,5 @@
 // Package awssim is one simulated AWS account and region: SSM parameters, KMS,
-// STS, EC2, AutoScaling and the instance metadata service, all answered from
+// STS, EC2, AutoScaling, SQS and the instance metadata service, all answered from
 // one instance table and spoken in the real wire protocols, so that production
 // code runs against it through the unmodified aws-sdk-go-v2.
 //
@@ -18,7 +18,8 @@
 //
 // World.mu guards everything that a World holds. Each API call runs under it
 // from start to end, so calls are atomic and their effects ordered as in
-// World.Calls. The lock is never held while a Hypervisor runs, while an injected
+// World.Calls; one that waits for a message lets go of the lock while it does.
+// The lock is never held while a Hypervisor runs, while an injected
 // latency passes, or while an answer is written. Functions whose name ends in
 // Locked need the lock. All waiting is done by timers made with
 // time.AfterFunc, so a World that is used in process (World.Transport,

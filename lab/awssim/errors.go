@@ -40,6 +40,8 @@ func throttled(service string) *apiError {
 		return &apiError{code: "RequestLimitExceeded", message: "Request limit exceeded.", status: http.StatusServiceUnavailable}
 	case "ssm", "kms":
 		return fail("ThrottlingException", "Rate exceeded")
+	case "sqs":
+		return sqsError("RequestThrottled", "The request was denied due to request throttling.")
 	default:
 		return fail("Throttling", "Rate exceeded")
 	}

@@ -16,7 +16,7 @@ const Throttle = "Throttle"
 // Fault is something that goes wrong. Service, Action, Principal, InstanceID,
 // Count and Probability say when; exactly what happens is the sum of the rest.
 type Fault struct {
-	Service     string  // ssm, kms, sts, ec2, autoscaling, imds; empty: any
+	Service     string  // ssm, kms, sts, ec2, autoscaling, sqs, imds; empty: any
 	Action      string  // such as GetParameter; for imds a path prefix such as /latest/meta-data/iam; empty: any
 	Principal   string  // role of the caller; empty: any
 	InstanceID  string  // for the Late fields and imds; empty: any

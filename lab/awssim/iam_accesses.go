@@ -17,6 +17,8 @@ func (w *World) accessesLocked(req *request) ([]access, error) {
 		return w.keyAccessesLocked(req)
 	case "autoscaling":
 		return w.groupAccessesLocked(req), nil
+	case "sqs":
+		return w.queueAccessesLocked(req)
 	default:
 		return w.ec2AccessesLocked(req), nil
 	}

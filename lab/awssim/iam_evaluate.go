@@ -149,6 +149,8 @@ func denied(service, caller string, a access, result decision) *apiError {
 	switch service {
 	case "ssm", "kms":
 		return fail("AccessDeniedException", "%s", message)
+	case "sqs":
+		return sqsError("AccessDeniedException", "%s", message)
 	case "ec2":
 		return &apiError{code: "UnauthorizedOperation", message: "You are not authorized to perform this operation. " + message, status: http.StatusForbidden}
 	default:

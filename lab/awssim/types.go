@@ -201,7 +201,7 @@ type Group struct {
 // which they took effect. It holds no secret.
 type Call struct {
 	Time      time.Time
-	Service   string // ssm, kms, sts, ec2, autoscaling or imds
+	Service   string // ssm, kms, sts, ec2, autoscaling, sqs or imds
 	Action    string // or the method and path of a metadata request
 	Principal string // role of the caller, or the instance id for imds; empty: not identified
 	Session   string // session name: the instance id when a node's role called

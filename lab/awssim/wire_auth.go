@@ -209,7 +209,7 @@ func hexSum(b []byte) string {
 func authError(service, kind, message string) *apiError {
 	family := service
 	switch service {
-	case "ssm", "kms":
+	case "ssm", "kms", "sqs":
 		family = "json"
 	case "sts", "autoscaling":
 		family = "query"

@@ -16,9 +16,10 @@ const maxBody = 1 << 20
 type request struct {
 	service, action string
 	caller          principal
-	form            form   // parameters of the query services
-	body            []byte // of the JSON services
-	id              string // request id
+	form            form            // parameters of the query services
+	body            []byte          // of the JSON services
+	id              string          // request id
+	left            <-chan struct{} // closed when the client has left
 	log             map[string]string
 }
 
@@ -37,6 +38,7 @@ var services = map[string]func() map[string]action{
 	"sts":         stsActions,
 	"ec2":         ec2Actions,
 	"autoscaling": asgActions,
+	"sqs":         sqsActions,
 }
 
 // answer is a complete HTTP answer, or its loss.
@@ -93,6 +95,7 @@ func (w *World) handle(r *http.Request) *answer {
 		return &answer{status: http.StatusRequestEntityTooLarge, contentType: "text/plain"}
 	}
 	req, err := route(r, body)
+	req.left = r.Context().Done()
 	w.mu.Lock()
 	req.id = w.uuidLocked("request")
 	w.mu.Unlock()
@@ -166,7 +169,7 @@ func hasWord(list, word string) bool {
 
 func unknownAction(req *request) error {
 	switch req.service {
-	case "ssm", "kms":
+	case "ssm", "kms", "sqs":
 		return fail("UnknownOperationException", "")
 	default:
 		return fail("InvalidAction", "The action %s is not valid for this web service.", req.action)
@@ -178,7 +181,7 @@ func unknownAction(req *request) error {
 func route(r *http.Request, body []byte) (*request, error) {
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		prefix, name, _ := strings.Cut(target, ".")
-		service := map[string]string{"AmazonSSM": "ssm", "TrentService": "kms"}[prefix]
+		service := map[string]string{"AmazonSSM": "ssm", "TrentService": "kms", "AmazonSQS": "sqs"}[prefix]
 		if service == "" {
 			return &request{service: "ssm", action: name}, fail("UnknownOperationException", "")
 		}
@@ -216,6 +219,8 @@ func encode(req *request, result any, err error) *answer {
 	switch req.service {
 	case "ssm", "kms":
 		return encodeJSON(req, result, e)
+	case "sqs":
+		return encodeSQS(req, result, e)
 	default:
 		nodes, _ := result.([]node)
 		return encodeXML(req, nodes, e)

@@ -78,6 +78,9 @@ type World struct {
 	past      []*activity                  // activities of deleted groups
 	tags      map[string]map[string]string // resource id -> tags, for resources other than instances and templates
 	signer    *identitySigner              // made when first needed
+	queues    map[string]*queue            // name -> SQS queue
+
+	eventQueue string // queue to which EventBridge sends lifecycle events; empty: none
 }
 
 // start gives unset fields their defaults and makes the empty tables.
@@ -115,6 +118,7 @@ func (w *World) setUp() {
 	w.templates = map[string]*launchTemplate{}
 	w.groups = map[string]*group{}
 	w.tags = map[string]map[string]string{}
+	w.queues = map[string]*queue{}
 	w.makeSubnets()
 }
 
