@@ -22,6 +22,9 @@ const (
 	month = 30 * 24 * time.Hour
 	// recovery is how long after the end of a trouble all must be well again.
 	recovery = 2 * time.Minute
+	// outage is how long nothing may be publishable before what was published
+	// last stops to be good for a boot.
+	outage = time.Hour
 	// boot is how long an instance may take from reading the bundle to joining.
 	boot = 25 * time.Minute
 	// mostTokens is how many tokens may be alive at once however long nobody could
@@ -35,8 +38,8 @@ const (
 
 // TestRotationDays lives through months of hourly rotation with everything going
 // wrong that may, at random. At every instant an instance that reads SSM and
-// boots for up to 25 minutes can join, few tokens live, and SSM does not go
-// backwards.
+// boots for up to 25 minutes can join, after an hour without SSM or API server
+// too, few tokens live, and SSM does not go backwards.
 func TestRotationDays(t *testing.T) {
 	first, last := uint64(1), uint64(*seeds)
 	if *seed != 0 {
@@ -89,6 +92,7 @@ type days struct {
 	calm     time.Time            // since when a leader can reach everything; zero: it cannot
 	spoiled  time.Time            // when the parameter or the published Secret was last tampered with
 	upset    time.Time            // when a leader was last disturbed
+	well     time.Time            // when it was last calm and the published token good
 	mended   bool                 // the last tampering was made good
 	reads    map[string]time.Time // token id -> when an instance last read it
 	revoked  map[string]bool      // token ids whose Secrets were deleted by a fault
@@ -190,6 +194,9 @@ func (d *days) minute() {
 	if err == nil && d.high != nil && newerThan(d.high, b) && d.secrets["bootstrap-token-"+d.high.TokenID()] != nil {
 		err = fmt.Errorf("a bundle of %s, after one of %s", b.IssuedAt, d.high.IssuedAt)
 	}
+	if err == nil && b.IssuedAt.After(now.Add(boot)) {
+		err = fmt.Errorf("token %s is from the future: %s", b.TokenID(), b.IssuedAt)
+	}
 	if err == nil && b.ExpiresAt.Before(now.Add(boot)) {
 		err = fmt.Errorf("token %s ends at %s", b.TokenID(), b.ExpiresAt)
 	}
@@ -198,12 +205,17 @@ func (d *days) minute() {
 		if d.ssmDown == 0 {
 			d.reads[b.TokenID()] = now
 		}
+		if !d.calm.IsZero() && past(d.calm) {
+			d.well = now
+		}
 	} else if !d.calm.IsZero() && past(d.calm) && past(d.spoiled) && (d.mended || past(d.upset)) {
 		d.failLocked("an instance that reads SSM now: %v", err)
+	} else if d.mended && now.Sub(d.well) <= outage {
+		d.failLocked("an instance that reads SSM as soon as it can, %s after all was well: %v", now.Sub(d.well), err)
 	}
 	for id, at := range d.reads {
 		switch {
-		case now.Sub(at) > boot || d.revoked[id]:
+		case now.Sub(at) >= boot || d.revoked[id]:
 			delete(d.reads, id)
 		case !d.worksLocked(id, ""):
 			d.failLocked("an instance that read token %s at %s cannot join", id, at)

@@ -222,6 +222,24 @@ func TestPlanJitterIsSpreadAndRepeatable(t *testing.T) {
 	}
 }
 
+// Between two rotations that are far apart a token is replaced, not published
+// again, once a third of its life is left.
+func TestPlanReplacesWhatIsNearItsEnd(t *testing.T) {
+	o := options(t)
+	var err error
+	if o.Schedule, err = cron.ParseStandard("0 0 * * *"); err != nil {
+		t.Fatal(err)
+	}
+	current := made("aaaaaa", start)
+	s := token.State{Tokens: []token.Token{current}, Published: publish(current), Cluster: facts}
+	if d := token.Plan(s, start.Add(2*time.Hour-time.Second), o); d.Rotate || !d.Next.Equal(start.Add(2*time.Hour)) {
+		t.Errorf("rotates: %t (%s), next look at %s", d.Rotate, d.Reason, d.Next)
+	}
+	if d := token.Plan(s, start.Add(2*time.Hour), o); d.Reason != token.NearEnd || d.Reuse != nil {
+		t.Errorf("%q, reuses %v", d.Reason, d.Reuse)
+	}
+}
+
 // However short the TTL, a fresh token satisfies its own plan.
 func TestPlanDoesNotSpin(t *testing.T) {
 	o := options(t)

@@ -16,7 +16,7 @@ import (
 
 // tail bounds what is done once this process knows that it leads: from before
 // it asked until the request is sent that nobody but the leader may make. It is
-// well under the 15 s for which the Lease is then certain.
+// well under the 10 s for which the Lease is then certain.
 const tail = 5 * time.Second
 
 // NewerError says that a newer bundle was found where one was to be written.
