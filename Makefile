@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # Packages that boot real machines run one after another and without the race
 # detector: two clusters at once on two cores measure each other.
-MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/...
+MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/...
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -19,7 +19,7 @@ demo: ## run the whole story on this machine; KEEP=1 leaves the cluster up
 	@$(GO) run ./cmd/joinery-lab demo $(if $(KEEP),--keep)
 
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack)(/|$$)')
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle)(/|$$)')
 	$(GO) test -run Alloc ./autoscaler/...
 	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \

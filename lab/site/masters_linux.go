@@ -130,14 +130,7 @@ func (s *Site) installControllers(ctx context.Context) error {
 func controllerConfig(o Options) ([]byte, error) {
 	c := v1alpha1.ControllerConfig{
 		TypeMeta: v1alpha1.TypeMeta{APIVersion: v1alpha1.GroupVersion, Kind: v1alpha1.KindControllerConfig},
-		Spec: v1alpha1.ControllerSpec{
-			Cluster: o.Cluster, Endpoint: cluster.Endpoint(o.endpoint()),
-			Bundle:   v1alpha1.BundleSettings{KMSKeyID: KeyAlias(o.Cluster)},
-			Approver: v1alpha1.ApproverSettings{NodeRoles: []string{NodeRole}},
-		},
-	}
-	if o.Configure != nil {
-		o.Configure(&c.Spec)
+		Spec:     controllerSpec(o),
 	}
 	data, err := yaml.Marshal(c)
 	if err != nil {
@@ -147,4 +140,16 @@ func controllerConfig(o Options) ([]byte, error) {
 		return nil, fmt.Errorf("check controller configuration: %w", err)
 	}
 	return data, nil
+}
+
+func controllerSpec(o Options) v1alpha1.ControllerSpec {
+	spec := v1alpha1.ControllerSpec{
+		Cluster: o.Cluster, Endpoint: cluster.Endpoint(o.endpoint()),
+		Bundle:   v1alpha1.BundleSettings{KMSKeyID: KeyAlias(o.Cluster)},
+		Approver: v1alpha1.ApproverSettings{NodeRoles: []string{NodeRole}},
+	}
+	if o.Configure != nil {
+		o.Configure(&spec)
+	}
+	return spec
 }

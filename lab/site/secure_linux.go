@@ -11,18 +11,29 @@ import (
 	"github.com/joinery/joinery/deploy/iam"
 )
 
+// policy is one that operators attach to a role.
+type policy struct {
+	role   string
+	render func(iam.Values) (string, error)
+}
+
 // holdRoles makes the simulated AWS hold masters and workers to the policies that
 // operators attach to their roles.
 func (s *Site) holdRoles(keyARN string) error {
 	values := iam.Values{
 		Partition: s.World.Partition(), Region: Region, Account: accountID, Cluster: s.o.Cluster, KMSKeyARN: keyARN,
 	}
-	for role, render := range map[string]func(iam.Values) (string, error){ControllerRole: iam.Controller, NodeRole: iam.Node} {
-		document, err := render(values)
+	policies := []policy{{ControllerRole, iam.Controller}, {NodeRole, iam.Node}}
+	if parameter := controllerSpec(s.o).Bundle.LegacyTokenParameter; parameter != "" {
+		legacy := func(v iam.Values) (string, error) { return iam.Legacy(v, parameter) }
+		policies = append(policies, policy{ControllerRole, legacy})
+	}
+	for _, p := range policies {
+		document, err := p.render(values)
 		if err != nil {
 			return err
 		}
-		if err := s.World.AttachPolicy(role, document); err != nil {
+		if err := s.World.AttachPolicy(p.role, document); err != nil {
 			return err
 		}
 	}
