@@ -46,7 +46,7 @@ func TestLabelsOfTheGroup(t *testing.T) {
 func owners(n *corev1.Node, label string) []string {
 	var out []string
 	for _, f := range n.ManagedFields {
-		if f.FieldsV1 != nil && strings.Contains(string(f.FieldsV1.Raw), `"f:`+label+`"`) {
+		if f.FieldsV1 != nil && strings.Contains(f.FieldsV1.GetRawString(), `"f:`+label+`"`) {
 			out = append(out, f.Manager)
 		}
 	}
