@@ -20,12 +20,15 @@ import (
 // LeaseName is the Lease in kube-system.
 const LeaseName = "joinery-controller"
 
-// Timings of the election, those of kube-controller-manager: the Lease is lost
-// 15 s after the last renewal, and its holder stops 5 s before that.
+// Timings of the election. A candidate looks every 1 to 2.2 s (client-go's
+// JitterFactor), so that it sees a renewal up to 2.2 s late, counts leaseDuration
+// from there, and takes over up to 2.2 s after that: within 15 s of a crash. The
+// holder begins to renew a retryPeriod after the last renewal and gives up after
+// renewDeadline: 3 s before another may lead.
 const (
-	leaseDuration = 15 * time.Second
-	renewDeadline = 10 * time.Second
-	retryPeriod   = 2 * time.Second
+	leaseDuration = 10 * time.Second
+	renewDeadline = 6 * time.Second
+	retryPeriod   = time.Second
 )
 
 // ErrLost says that the Lease was lost to somebody else, or could not be

@@ -24,8 +24,8 @@ import (
 const (
 	// The election's timings (controlplane/leader). A candidate looks again after
 	// up to 2.2 retry periods (client-go's JitterFactor).
-	leaseDuration = 15 * time.Second
-	lookAgain     = 2200 * time.Millisecond * 2
+	leaseDuration = 10 * time.Second
+	lookAgain     = 2200 * time.Millisecond
 	// slack is for two cores that run three control planes.
 	slack = 3 * time.Second
 	// takeover is how long after a leader's death another leads at the latest: a
