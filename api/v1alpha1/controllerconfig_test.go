@@ -54,6 +54,7 @@ func TestControllerConfigProblems(t *testing.T) {
 		"schedule rests over the weekend":  {`, token: {schedule: "0 * * * 1-5", ttl: 2h}}`, "the schedule's longest pause is 49h0m0s"},
 		"jitter of a whole pause":          {`, token: {jitter: 45m}}`, "spec.token.jitter: \"45m0s\": expected 0s to 30m0s"},
 		"hook with a blank":                {`, lifecycle: {launchHook: "a b"}}`, "spec.lifecycle.launchHook: \"a b\": expected 1 to 255 letters"},
+		"queue by its ARN":                 {`, lifecycle: {queueURL: "arn:aws:sqs:us-west-2:123456789012:q"}}`, "spec.lifecycle.queueURL: \"arn:aws:sqs:us-west-2:123456789012:q\": expected the URL of an SQS queue"},
 		"one name for two hooks":           {`, lifecycle: {terminateHook: joinery-launch}}`, "spec.lifecycle.terminateHook: \"joinery-launch\": expected another name"},
 		"legacy parameter is the bundle's": {`, bundle: {legacyTokenParameter: /joinery/demo/join}}`, "spec.bundle.legacyTokenParameter: \"/joinery/demo/join\": expected another parameter"},
 		"window too long":                  {`, autoscaler: {batchIdle: 2s}}`, "spec.autoscaler.batchIdle: \"2s\": expected 1ms to 1s"},
@@ -71,6 +72,32 @@ func TestControllerConfigProblems(t *testing.T) {
 				t.Errorf("error %v\nwant one that says %s", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestQueueURL(t *testing.T) {
+	for queue, good := range map[string]bool{
+		"https://sqs.us-west-2.amazonaws.com/123456789012/joinery-demo":     true,
+		"https://sqs.cn-north-1.amazonaws.com.cn/123456789012/joinery_demo": true,
+		"http://10.99.0.1:4566/123456789012/joinery-demo":                   true,
+		"ftp://sqs.us-west-2.amazonaws.com/123456789012/joinery-demo":       false,
+		"https:///123456789012/joinery-demo":                                false,
+		"https://:443/123456789012/joinery-demo":                            false,
+		"https://user:word@sqs.us-west-2.amazonaws.com/123456789012/q":      false,
+		"https://sqs.us-west-2.amazonaws.com/12345/joinery-demo":            false,
+		"https://sqs.us-west-2.amazonaws.com/123456789012/":                 false,
+		"https://sqs.us-west-2.amazonaws.com/123456789012/joinery.fifo":     false,
+		"https://sqs.us-west-2.amazonaws.com/123456789012/a/b":              false,
+		"https://sqs.us-west-2.amazonaws.com/123456789012/%71":              false,
+		"https://sqs.us-west-2.amazonaws.com/123456789012/q?":               false,
+		"https://sqs.us-west-2.amazonaws.com/123456789012/q#x":              false,
+		"sqs.us-west-2.amazonaws.com/123456789012/joinery-demo":             false,
+		"joinery-demo": false,
+	} {
+		_, err := v1alpha1.DecodeControllerConfig([]byte(minimalController + `, lifecycle: {queueURL: "` + queue + `"}}`))
+		if good && err != nil || !good && (err == nil || !strings.Contains(err.Error(), "spec.lifecycle.queueURL")) {
+			t.Errorf("%s: %v", queue, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"net/url"
 	"regexp"
 	"time"
 
@@ -27,6 +28,11 @@ type LifecycleSettings struct {
 	// DrainTimeout is how long a terminating instance is held for its pods to
 	// move; 15m by default. The hook's own limits hold too.
 	DrainTimeout metav1.Duration `json:"drainTimeout,omitzero"`
+	// QueueURL is that of an SQS queue, in the cluster's region and for this
+	// controller alone, to which EventBridge sends the events of lifecycle
+	// actions: they are looked at when they begin and not at the next poll.
+	// Empty, the default, leaves it at polling.
+	QueueURL string `json:"queueURL,omitempty"`
 }
 
 func (l *LifecycleSettings) setDefaults() {
@@ -40,6 +46,20 @@ func (l *LifecycleSettings) setDefaults() {
 // hookName is what Auto Scaling takes for one (API_PutLifecycleHook).
 var hookName = regexp.MustCompile(`^[A-Za-z0-9\-_/]{1,255}$`)
 
+// queuePath is where SQS keeps a standard queue: its account and its name
+// (API_CreateQueue).
+var queuePath = regexp.MustCompile(`^/[0-9]{12}/[A-Za-z0-9_-]{1,80}$`)
+
+// queue takes http as well, as the lab has it: the URL only names the queue.
+// Requests go to the region's endpoint, whatever host is in it.
+func (p *problems) queue(field, v string) {
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
+		u.EscapedPath() != u.Path || !queuePath.MatchString(u.Path) || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		p.add(field, v, "expected the URL of an SQS queue such as https://sqs.us-west-2.amazonaws.com/123456789012/joinery-demo")
+	}
+}
+
 func (p *problems) lifecycle(field string, l LifecycleSettings) {
 	for name, v := range map[string]string{"launchHook": l.LaunchHook, "terminateHook": l.TerminateHook} {
 		if !hookName.MatchString(v) {
@@ -52,4 +72,7 @@ func (p *problems) lifecycle(field string, l LifecycleSettings) {
 	p.between(field+".joinTimeout", l.JoinTimeout, time.Minute, 48*time.Hour)
 	p.between(field+".warmUp", l.WarmUp, time.Second, 2*time.Hour)
 	p.between(field+".drainTimeout", l.DrainTimeout, time.Second, 48*time.Hour)
+	if l.QueueURL != "" {
+		p.queue(field+".queueURL", l.QueueURL)
+	}
 }

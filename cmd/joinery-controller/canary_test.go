@@ -222,7 +222,8 @@ func canarySpec(t *testing.T, dir string) v1alpha1.ControllerSpec {
 	c, err := v1alpha1.DecodeControllerConfig([]byte(fmt.Sprintf(`
 apiVersion: joinery.dev/v1alpha1
 kind: ControllerConfig
-spec: {cluster: demo, region: us-west-2, vpcID: vpc-1, endpoint: "10.0.0.1:6443", caFile: %s/ca.crt, approver: {nodeRoles: [node]}}
+spec: {cluster: demo, region: us-west-2, vpcID: vpc-1, endpoint: "10.0.0.1:6443", caFile: %s/ca.crt, approver: {nodeRoles: [node]},
+  lifecycle: {queueURL: "https://sqs.us-west-2.amazonaws.com/123456789012/joinery-demo"}}
 `, dir)))
 	if err != nil {
 		t.Fatal(err)

@@ -18,5 +18,5 @@ func (a assembly) hooks(finder *instances.Reader) (services []leader.Service, wa
 		Client: a.client, Finder: finder, AutoScaling: autoscaling.NewFromConfig(a.aws), Events: a.events, Registry: a.reg, Log: a.log,
 		Looked: func() { a.progress.Done("hooks") },
 	}, hooks.Policy{Cluster: a.spec.Cluster, Region: a.spec.Region, Mode: a.spec.Approver.NodeNameMode, Lifecycle: a.spec.Lifecycle})
-	return []leader.Service{{Name: "hooks", Run: loop.Run}}, loop.Wake
+	return append(a.queue(loop.Told), leader.Service{Name: "hooks", Run: loop.Run}), loop.Wake
 }

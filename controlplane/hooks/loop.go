@@ -79,6 +79,7 @@ type Loop struct {
 	drainer drainer
 	metrics *metrics
 	wake    chan struct{}
+	told    chan struct{}
 
 	hooks map[string]cachedHooks // group name -> its hooks
 	seen  map[key]*sight         // what is held now
@@ -104,16 +105,22 @@ func NewLoop(d Deps, p Policy) *Loop {
 	d.Log = d.Log.With("part", "hooks")
 	return &Loop{
 		deps: d, policy: p, actions: actions{d.AutoScaling, p}, drainer: drainer{d.Client, d.Events},
-		metrics: newMetrics(d.Registry, p), wake: make(chan struct{}, 1),
+		metrics: newMetrics(d.Registry, p), wake: make(chan struct{}, 1), told: make(chan struct{}, 1),
 		hooks: map[string]cachedHooks{}, seen: map[key]*sight{},
 	}
 }
 
 // Wake makes the loop look at once, as after a termination, and often for half a
 // minute: a lifecycle state takes some seconds to show. It never blocks.
-func (l *Loop) Wake() {
+func (l *Loop) Wake() { signal(l.wake) }
+
+// Told does what Wake does when somebody says that a hook of ours began to hold
+// an instance: so even while no group is known to have one. It never blocks.
+func (l *Loop) Told() { signal(l.told) }
+
+func signal(to chan<- struct{}) {
 	select {
-	case l.wake <- struct{}{}:
+	case to <- struct{}{}:
 	default:
 	}
 }
@@ -159,7 +166,8 @@ func (l *Loop) Run(ctx context.Context) error {
 }
 
 // rest waits for pause, or until something happened that a hook may wait for:
-// not if no group has a hook of ours. It reports whether something did.
+// not if no group has a hook of ours, unless we are told that one has. It reports
+// whether something did.
 func (l *Loop) rest(ctx context.Context, pause time.Duration) (woken bool) {
 	least, timer := time.NewTimer(min(leastPause, pause)), time.NewTimer(pause)
 	defer least.Stop()
@@ -176,6 +184,8 @@ func (l *Loop) rest(ctx context.Context, pause time.Duration) (woken bool) {
 	select {
 	case <-ctx.Done():
 	case <-wake:
+		return true
+	case <-l.told:
 		return true
 	case <-timer.C:
 	}

@@ -61,6 +61,9 @@ func withRig(t *testing.T, spec awssim.GroupSpec, test func(r *rig)) {
 		role, err := iam.Controller(iam.Values{Partition: r.Partition(), Region: r.Region, Account: r.AccountID, Cluster: "demo", KMSKeyARN: "arn:aws:kms:us-west-2:123456789012:key/k"})
 		r.ok(err)
 		r.ok(r.AttachPolicy("controller", role))
+		extra, err := iam.Queue(iam.Values{Partition: r.Partition(), Region: r.Region, Account: r.AccountID, Cluster: "demo", KMSKeyARN: "arn:aws:kms:us-west-2:123456789012:key/k"}, "events")
+		r.ok(err)
+		r.ok(r.AttachPolicy("controller", extra))
 		r.client.PrependReactor("create", "pods", r.evict)
 		r.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium"})
 		spec.Name, spec.LaunchTemplate, spec.Max = "g", "nodes", 5

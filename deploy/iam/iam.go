@@ -18,6 +18,9 @@ var controller string
 //go:embed optional-legacy.json
 var legacy string
 
+//go:embed optional-queue.json
+var queue string
+
 // Values stand for the placeholders ${…} of a policy.
 type Values struct {
 	// Partition is aws, aws-cn or aws-us-gov.
@@ -39,6 +42,12 @@ func Controller(v Values) (string, error) { return render(controller, v) }
 // spec.bundle.legacyTokenParameter names that parameter.
 func Legacy(v Values, parameter string) (string, error) {
 	return render(legacy, v, "${PARAMETER}", strings.TrimPrefix(parameter, "/"))
+}
+
+// Queue returns what the masters' role needs besides while
+// spec.lifecycle.queueURL names the queue of that name.
+func Queue(v Values, name string) (string, error) {
+	return render(queue, v, "${QUEUE}", name)
 }
 
 var unsafeValue = regexp.MustCompile(`[^A-Za-z0-9:/._-]`)

@@ -38,6 +38,8 @@ func (o *oneOrMany) UnmarshalJSON(data []byte) error {
 
 var values = iam.Values{Partition: "aws", Region: "us-west-2", Account: "123456789012", Cluster: "demo", KMSKeyARN: "arn:aws:kms:us-west-2:123456789012:key/k"}
 
+func queuePolicy(v iam.Values) (string, error) { return iam.Queue(v, "joinery-demo") }
+
 func load(t *testing.T, render func(iam.Values) (string, error)) policy {
 	t.Helper()
 	text, err := render(values)
@@ -127,12 +129,21 @@ func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
 		dirs   []string
 		// through are actions that AWS takes on the caller's behalf.
 		through []string
+		// optional are those of a policy of its own, for a setting that is off by
+		// default.
+		optional policy
 	}{
-		{"node", iam.Node, []string{"agent"}, []string{"kms:Decrypt"}},
-		{"controller", iam.Controller, []string{"controlplane", "autoscaler", "cmd/joinery-controller"}, []string{"kms:Decrypt", "kms:Encrypt"}},
+		{"node", iam.Node, []string{"agent"}, []string{"kms:Decrypt"}, policy{}},
+		{"controller", iam.Controller, []string{"controlplane", "autoscaler", "cmd/joinery-controller"}, []string{"kms:Decrypt", "kms:Encrypt"}, load(t, queuePolicy)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			want := called(t, test.dirs...)
+			for a := range allowed(test.optional) {
+				if !want[a] {
+					t.Errorf("the optional policy allows %s, which nothing calls", a)
+				}
+				delete(want, a)
+			}
 			for _, a := range test.through {
 				want[a] = true
 			}

@@ -1,0 +1,197 @@
+// Package queue hears of lifecycle actions from an SQS queue, to which
+// EventBridge sends Auto Scaling's events. A message is a hint and nothing more:
+// it makes the hooks loop look, and the loop goes by what it sees itself. So a
+// message that is forged, late, lost or there twice changes no decision, and
+// without the queue everything happens just as well, only later.
+package queue
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/joinery/joinery/internal/wait"
+)
+
+// api is the part of the SQS client that Listener uses.
+type api interface {
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessage(context.Context, *sqs.DeleteMessageInput, ...func(*sqs.Options)) (*sqs.DeleteMessageOutput, error)
+}
+
+// Deps are what a Listener works with.
+type Deps struct {
+	// SQS reads the queue. Its HTTP client must wait for longer than LongPoll.
+	SQS api
+	// URL of the queue.
+	URL string
+	// LaunchHook and TerminateHook are the names of the hooks that are ours.
+	LaunchHook, TerminateHook string
+	// Wake is called when one of them began to hold an instance. It must not block.
+	Wake func()
+	// Warn tells operators that the queue has not been read, or not been emptied,
+	// for a while.
+	Warn func(reason string, err error)
+	// Registry gets the metrics.
+	Registry prometheus.Registerer
+	// Log gets what is dropped and what fails.
+	Log *slog.Logger
+}
+
+// LongPoll is how long SQS waits for a message before it answers that there is
+// none: the most that it does.
+const LongPoll = 20 * time.Second
+
+const (
+	// batch is the most that SQS hands out at a time.
+	batch = 10
+	// oneAnswer bounds a call beyond the time that SQS may wait.
+	oneAnswer = 10 * time.Second
+	// leastPause is the shortest pause between two polls that got nothing done,
+	// should SQS not wait for a message, and the first after a failure.
+	leastPause = time.Second
+	// mostPause is the longest pause after failures.
+	mostPause = time.Minute
+	// mostFailures is how many deletions may fail in a row before operators are
+	// warned: what is not deleted comes back again and again.
+	mostFailures = 5
+)
+
+// Listener reads the queue.
+type Listener struct {
+	deps     Deps
+	messages *prometheus.CounterVec
+	failures int // deletions that failed since one last succeeded
+}
+
+// NewListener returns a listener; it registers its metrics.
+func NewListener(d Deps) *Listener {
+	d.Log = d.Log.With("part", "queue")
+	l := &Listener{deps: d, messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "joinery_queue_messages_total",
+		Help: "Messages received from the queue of lifecycle events by kind: launch, terminate, foreign (another's hook), test, unknown.",
+	}, []string{"kind"})}
+	d.Registry.MustRegister(l.messages)
+	for _, k := range []Kind{Launch, Terminate, Foreign, Test, Unknown} {
+		l.messages.WithLabelValues(string(k))
+	}
+	return l
+}
+
+// Run reads the queue until ctx ends. After failures it tries again, with
+// growing pauses; operators are warned once they are at their longest.
+func (l *Listener) Run(ctx context.Context) error {
+	for pause := leastPause; ; {
+		began := time.Now()
+		done, err := l.hear(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		rest := time.Duration(0)
+		switch {
+		case err != nil:
+			l.deps.Log.Warn("the queue of lifecycle events is not read; polling goes on", "error", err, "again", pause)
+			rest, pause = pause, l.grow(pause, err)
+		case done == 0 && time.Since(began) < leastPause:
+			rest, pause = leastPause, leastPause
+		default:
+			pause = leastPause
+		}
+		if err := wait.For(ctx, rest); err != nil {
+			return err
+		}
+	}
+}
+
+// grow returns the pause after the next failure, and warns when it is the
+// longest for the first time.
+func (l *Listener) grow(pause time.Duration, err error) time.Duration {
+	next := min(2*pause, mostPause)
+	if next == mostPause && pause < mostPause {
+		l.deps.Warn("LifecycleQueueNotRead", err)
+	}
+	return next
+}
+
+// hear waits for messages and hands on what they say. It returns how many are
+// done with.
+func (l *Listener) hear(ctx context.Context) (int, error) {
+	received, err := l.receive(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("receive lifecycle events: %w", err)
+	}
+	wake, dropped := false, []any(nil)
+	for _, m := range received {
+		e, reason := Parse(aws.ToString(m.Body))
+		e = l.ours(e)
+		l.messages.WithLabelValues(string(e.Kind)).Inc()
+		switch e.Kind {
+		case Launch, Terminate:
+			wake = true
+			l.deps.Log.Debug("lifecycle event", "kind", e.Kind, "group", e.Group, "hook", e.Hook, "instance", e.Instance)
+		case Unknown:
+			dropped = []any{"id", aws.ToString(m.MessageId), "reason", reason}
+		}
+	}
+	if wake {
+		l.deps.Wake()
+	}
+	if dropped != nil {
+		l.deps.Log.Warn("the queue of lifecycle events holds something else, which is dropped", dropped...)
+	}
+	return l.remove(ctx, received), nil
+}
+
+func (l *Listener) receive(ctx context.Context) ([]types.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, LongPoll+oneAnswer)
+	defer cancel()
+	out, err := l.deps.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &l.deps.URL, MaxNumberOfMessages: batch, WaitTimeSeconds: int32(LongPoll / time.Second),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Messages, nil
+}
+
+// ours tells events of our hooks from those of others.
+func (l *Listener) ours(e Event) Event {
+	if e.Kind == Launch && e.Hook != l.deps.LaunchHook || e.Kind == Terminate && e.Hook != l.deps.TerminateHook {
+		e.Kind = Foreign
+	}
+	return e
+}
+
+// remove deletes messages that were handed on, and those that nobody can read:
+// they would come back for ever. One that could not be deleted comes back, too,
+// and does no more harm than the first time. It returns how many are gone.
+func (l *Listener) remove(ctx context.Context, all []types.Message) (gone int) {
+	inTime, cancel := context.WithTimeout(ctx, oneAnswer)
+	defer cancel()
+	var failed error
+	for _, m := range all {
+		_, err := l.deps.SQS.DeleteMessage(inTime, &sqs.DeleteMessageInput{QueueUrl: &l.deps.URL, ReceiptHandle: m.ReceiptHandle})
+		if err == nil {
+			gone++
+			l.failures = 0
+			continue
+		}
+		if ctx.Err() != nil {
+			return gone // another leader gets them
+		}
+		failed = fmt.Errorf("delete message %s: %w", aws.ToString(m.MessageId), err)
+		if l.failures++; l.failures == mostFailures {
+			l.deps.Warn("LifecycleQueueNotEmptied", failed)
+		}
+	}
+	if failed != nil {
+		l.deps.Log.Warn("the queue of lifecycle events is not emptied", "left", len(all)-gone, "error", failed)
+	}
+	return gone
+}
