@@ -29,13 +29,13 @@ import (
 )
 
 // authority makes a CA certificate that is valid from since to until from now.
-func authority(t *testing.T, since, until time.Duration) string {
+func authority(t testing.TB, since, until time.Duration) string {
 	t.Helper()
 	return certificate(t, &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kubernetes"}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(since), NotAfter: time.Now().Add(until)})
 }
 
-func certificate(t *testing.T, template *x509.Certificate) string {
+func certificate(t testing.TB, template *x509.Certificate) string {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
