@@ -12,6 +12,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
+	"github.com/joinery/joinery/internal/redact"
 )
 
 // tail bounds what is done once this process knows that it leads: from before
@@ -77,7 +78,8 @@ func (r *Rotator) create(ctx context.Context, d Decision) (Token, error) {
 	}
 	made := newSecret(r.cluster, r.deps.Purpose, text, d)
 	if _, err := r.deps.Secrets.Create(ctx, made, metav1.CreateOptions{}); err != nil {
-		return Token{}, fmt.Errorf("create secret %s: %w", made.Name, err)
+		// What refuses an object may repeat what is in it.
+		return Token{}, redact.Error(fmt.Errorf("create secret %s: %w", made.Name, err), text.Reveal(), string(made.Data[keySecret]))
 	}
 	back, err := r.deps.Secrets.Get(ctx, made.Name, metav1.GetOptions{})
 	if err != nil {

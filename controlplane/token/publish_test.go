@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,8 +13,11 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
@@ -137,6 +141,20 @@ func TestWhatCannotBePublishedMakesNoToken(t *testing.T) {
 	var got *v1alpha1.BundleSizeError
 	if !errors.As(err, &got) || w.puts != 0 || len(secretNames(t, client)) != 0 {
 		t.Errorf("%v: %d writes, secrets %v", err, w.puts, secretNames(t, client))
+	}
+}
+
+// An API server may repeat in its error what it refuses, in whatever form.
+func TestARefusedSecretIsNotRepeated(t *testing.T) {
+	client := fake.NewClientset()
+	var half []byte
+	client.PrependReactor("create", "secrets", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		half = a.(clienttesting.CreateAction).GetObject().(*corev1.Secret).Data["token-secret"]
+		return true, nil, fmt.Errorf("invalid value %s, or %s", half, base64.StdEncoding.EncodeToString(half))
+	})
+	_, err := rotator(t, &world{}, client).Reconcile(t.Context())
+	if err == nil || len(half) == 0 || strings.Contains(err.Error(), string(half)) || strings.Count(err.Error(), "[redacted]") != 2 {
+		t.Errorf("got %v", err)
 	}
 }
 
