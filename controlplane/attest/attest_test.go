@@ -237,13 +237,19 @@ func TestUnknownIsNotFalse(t *testing.T) {
 			rw.WriteHeader(403)
 			fmt.Fprint(rw, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>")
 		},
-		"outage":         func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(503) },
-		"no XML":         func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "hello") },
-		"endless":        func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, big) },
-		"empty":          func(http.ResponseWriter, *http.Request) {},
-		"two accounts":   func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, answer(role, "AROA:"+i.ID, "999999999999")) },
-		"two sessions":   func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, answer(role, "AROA:i-1", "123456789012")) },
-		"no ARN":         func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, answer("x", "AROA:"+i.ID, "123456789012")) },
+		"outage":  func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(503) },
+		"no XML":  func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "hello") },
+		"endless": func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, big) },
+		"empty":   func(http.ResponseWriter, *http.Request) {},
+		"two accounts": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer(role, "AROA:"+i.ID, "999999999999"))
+		},
+		"two sessions": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer(role, "AROA:i-1", "123456789012"))
+		},
+		"no ARN": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer("x", "AROA:"+i.ID, "123456789012"))
+		},
 		"error as a 200": func(rw http.ResponseWriter, _ *http.Request) { fmt.Fprint(rw, "<ErrorResponse/>") },
 	} {
 		t.Run(name, func(t *testing.T) {
