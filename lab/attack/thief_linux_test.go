@@ -1,7 +1,6 @@
 package attack_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -255,14 +254,4 @@ func (s *scene) refused(err error) {
 	if !apierrors.IsForbidden(err) {
 		s.t.Errorf("got %v: expected that the API server forbids it", err)
 	}
-}
-
-// logs is what the controller has written so far.
-func (s *scene) logs(ctx context.Context) string {
-	s.t.Helper()
-	out, err := s.Cluster.Master().Exec(ctx, "journalctl", "--unit=joinery-controller", "--output=cat", "--no-pager")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return string(out)
 }
