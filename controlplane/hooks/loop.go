@@ -47,8 +47,9 @@ type Deps struct {
 }
 
 // Rest is the pause between two looks while no managed group has one of our
-// hooks; it is never longer.
-const Rest = 5 * time.Minute
+// hooks; it is never longer. A cluster's first hook is found within it, and the
+// instance that it holds within half of the timeout that the guide recommends.
+const Rest = 2 * time.Minute
 
 const (
 	// hooked is the pause while a group has one and it holds nothing, or a third
