@@ -21,6 +21,7 @@ demo: ## run the whole story on this machine; KEEP=1 leaves the cluster up
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle)(/|$$)')
 	$(GO) test -run Alloc ./autoscaler/...
+	$(GO) test -run TestRotationDays ./controlplane/token
 	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 50, "how many months TestRotationDays lives through")
+	seeds = flag.Int("seeds", months, "how many months TestRotationDays lives through")
 	seed  = flag.Uint64("seed", 0, "the one month that TestRotationDays lives through, with all that happens in it")
 )
 

@@ -44,9 +44,9 @@ const (
 
 // Timings of leader.Election.
 const (
-	leaseLasts = 15 * time.Second
-	leaderEnds = 10 * time.Second // without a renewal
-	electorTry = 2 * time.Second
+	leaseLasts = 10 * time.Second
+	leaderEnds = 6 * time.Second // without a renewal
+	electorTry = 2200 * time.Millisecond
 )
 
 var simCA = sync.OnceValue(func() string {
