@@ -27,6 +27,8 @@ type finder interface {
 	ByPrivateIP(context.Context, netip.Addr) ([]instances.Instance, error)
 	ByID(context.Context, ...string) ([]instances.Instance, error)
 	Group(context.Context, string) (*instances.Group, error)
+	// Pooled maps the instances in a group's warm pool to their lifecycle states.
+	Pooled(context.Context, string) (map[string]string, error)
 }
 
 // tokens is the part of token.Rotator that Approver uses.

@@ -274,6 +274,34 @@ func (r *rig) kubelet(t *testing.T, name, signer, credential string, dns ...stri
 	return r.send(t, name, c, 2*time.Second)
 }
 
+// An instance on its way into the warm pool is not to join yet.
+func TestHoldsInTheWarmPool(t *testing.T) {
+	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
+		g, err := r.Group("workers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.WarmPool = &awssim.WarmPool{MinSize: 1, State: "Running"}
+		if err := r.PutGroup(g.GroupSpec); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		all := r.Instances()
+		r.instance = all[len(all)-1]
+		r.askProven(t, "early", r.instance.PrivateDNSName, 5*time.Minute)
+		r.want(t, "early", "")
+		if e := <-r.events.Events; !strings.Contains(e, "HoldWarmPool") {
+			t.Errorf("event %q", e)
+		}
+		g.Desired = 2
+		if err := r.PutGroup(g.GroupSpec); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		r.want(t, "early", "Approved JoineryProven")
+	})
+}
+
 // A certificate that was stolen during a join is worth nothing once its instance
 // is gone, although no Node and no address leads to that instance any more.
 func TestStolenCertificateOfAnInstanceThatIsGone(t *testing.T) {

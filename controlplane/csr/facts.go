@@ -106,11 +106,28 @@ func (a *Approver) resolve(ctx context.Context, r Request, look Lookup, f *Facts
 		if i.Group == "" || !i.Alive() || i.VPC != a.policy.VPC {
 			continue
 		}
-		if f.Groups[i.Group], err = a.finder.Group(ctx, i.Group); err != nil {
+		if f.Groups[i.Group], err = a.group(ctx, i); err != nil {
 			return hold(EC2Unreachable, "%v", err)
 		}
 	}
 	return nil
+}
+
+// group describes an instance's group. Auto Scaling lists an instance in the warm
+// pool apart from the group's own.
+func (a *Approver) group(ctx context.Context, i instances.Instance) (*instances.Group, error) {
+	g, err := a.finder.Group(ctx, i.Group)
+	if err != nil || g == nil || g.WarmPool == "" || g.Lifecycles[i.ID] != "" {
+		return g, err
+	}
+	pooled, err := a.finder.Pooled(ctx, i.Group)
+	if err != nil {
+		return nil, err
+	}
+	if state := pooled[i.ID]; state != "" {
+		g.Lifecycles[i.ID] = state
+	}
+	return g, nil
 }
 
 // findLetIn adds the instances that were granted a certificate under that name.
