@@ -101,6 +101,7 @@ func TestBrokenPartsAreSeen(t *testing.T) {
 		"autoscaler": {configure: func(s *v1alpha1.ControllerSpec) { s.Autoscaler.Disabled = true }, step: "pods-make-the-group-grow"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // most of each run is waiting for what must not come
 			f, err := play(t.Context(), t, demo.Options{Patience: 40 * time.Second, Configure: tc.configure,
 				Before: func(ctx context.Context, step string, l *site.Site) error {
 					if step != tc.before {
