@@ -9,7 +9,9 @@ import (
 	"testing"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 
 	"github.com/joinery/joinery/controlplane/doctor"
 	"github.com/joinery/joinery/controlplane/posture"
@@ -40,6 +42,27 @@ func TestAttackerFindsTheDoorThatKubeadmLeaves(t *testing.T) {
 	if err := bindings.Delete(t.Context(), door.Name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// An operator who suspects a leak has another token published with one command, and
+// what was published before lives out its overlap and no more.
+func TestAttackersTokenIsRotatedAway(t *testing.T) {
+	s := open(t)
+	s.installDoctor()
+	before := s.stolen()
+	out := s.mustExec("sh", "-c", "KUBECONFIG=/etc/kubernetes/admin.conf joinery token rotate")
+	after := s.stolen()
+	if after.TokenID() == before.TokenID() || !strings.Contains(out, after.TokenID()) || strings.Contains(out, after.Token.Reveal()) {
+		t.Errorf("token %s after %s; it says %q", after.TokenID(), before.TokenID(), out)
+	}
+	if !*patient { // its overlap is a minute
+		return
+	}
+	s.until("the end of the old token", func() bool {
+		_, err := s.with(func(c *rest.Config) { c.BearerToken = before.Token.Reveal() }).CertificatesV1().
+			CertificateSigningRequests().List(t.Context(), metav1.ListOptions{})
+		return apierrors.IsUnauthorized(err)
+	})
 }
 
 // installDoctor puts the operator's program onto the master.
