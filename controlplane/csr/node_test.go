@@ -72,6 +72,8 @@ var renewals = []struct {
 	{"a master", ownNode(func(n *csr.Node) { n.ControlPlane, n.Instance.PrivateIP, n.Instance.Group = true, "10.99.0.99", "" }), csr.Approve, csr.Approve, csr.Renewed},
 	{"a master that is gone", ownNode(func(n *csr.Node) { n.ControlPlane, n.Instance.State = true, "terminated" }), csr.Deny, csr.Deny, csr.NotRunning},
 	{"a node without provider id", ownNode(func(n *csr.Node) { n.InstanceID, n.Instance = "", nil }), csr.Approve, csr.Approve, csr.Renewed},
+	{"a node without provider id, of another cluster", both(ownNode(func(n *csr.Node) { n.InstanceID, n.Instance = "", nil }),
+		instance(func(i *instances.Instance) { i.Cluster = "prod" })), csr.Deny, csr.Deny, csr.OtherCluster},
 	{"a node without provider id or instance", both(ownNode(func(n *csr.Node) { n.InstanceID, n.Instance = "", nil }),
 		func(_ *csr.Request, f *csr.Facts) { f.Candidates = nil }), csr.Hold, csr.Deny, csr.NoInstance},
 

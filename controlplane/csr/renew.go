@@ -85,25 +85,30 @@ func grantOwn(r Request, f Facts, i instances.Instance) *Verdict {
 // be. Nodes that somebody else has named and joined are no business of the
 // naming rule: their names are held to be right since they have a Node.
 func behind(r Request, f Facts, now time.Time, p Policy) (instances.Instance, *Verdict) {
-	n := f.Node
-	if n.InstanceID == "" {
-		return choose(r, f, now, p)
-	}
-	if n.Instance == nil {
-		return instances.Instance{}, late(r, now, p, NoInstance, "EC2 does not know instance %s of the node", n.InstanceID)
-	}
-	i := *n.Instance
-	v := placed(r, i, now, p)
+	i, v := identify(r, f, now, p)
 	if v == nil && i.Cluster != "" {
 		v = checkOwner(r, f, i, now, p)
 	}
-	if v == nil && i.Cluster != "" && !n.ControlPlane && !named(i, r.Node, p) {
+	if v == nil && i.Cluster != "" && !f.Node.ControlPlane && !named(i, r.Node, p) {
 		v = deny(WrongName, "instance %s of the node is not named %s", i.ID, r.Node)
 	}
 	if v != nil {
 		v.Instance = i
 	}
 	return i, v
+}
+
+// identify finds the instance by the Node's provider id, or by its name when it
+// has none.
+func identify(r Request, f Facts, now time.Time, p Policy) (instances.Instance, *Verdict) {
+	switch n := f.Node; {
+	case n.InstanceID == "":
+		return choose(r, f, now, p)
+	case n.Instance == nil:
+		return instances.Instance{}, late(r, now, p, NoInstance, "EC2 does not know instance %s of the node", n.InstanceID)
+	default:
+		return *n.Instance, placed(r, *n.Instance, now, p)
+	}
 }
 
 // placed says what is wrong with an instance that is known by its id.
