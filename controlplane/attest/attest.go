@@ -74,7 +74,7 @@ type Options struct {
 	Cluster string
 	// Roles are the names of the nodes' roles.
 	Roles []string
-	// Transport carries the requests to STS; one of its own when nil.
+	// Transport carries the requests to STS; http.DefaultTransport when nil.
 	Transport http.RoundTripper
 }
 
@@ -106,9 +106,6 @@ const (
 
 // NewVerifier returns a verifier that asks the STS of c's region.
 func NewVerifier(c aws.Config, o Options) *Verifier {
-	if o.Transport == nil {
-		o.Transport = http.DefaultTransport.(*http.Transport).Clone()
-	}
 	return &Verifier{
 		options: o, sts: sts.NewFromConfig(c), region: c.Region, limit: rate.NewLimiter(callsPerSecond, callsAtOnce),
 		client: &http.Client{

@@ -135,7 +135,7 @@ func TestFalseProofs(t *testing.T) {
 		}), attest.Malformed, 0},
 		{"empty query", "http://awssim.invalid/", attest.Malformed, 0},
 		{"no URL", "AWS4-HMAC-SHA256 Credential=x", attest.Malformed, 0},
-		{"too long", honest + "&X-Amz-Expires=" + strings.Repeat("0", v1alpha1.MaxProofBytes), attest.Malformed, 0},
+		{"too long", edit(t, honest, set("X-Amz-Expires", strings.Repeat("0", v1alpha1.MaxProofBytes))), attest.Malformed, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := verifier(w, nil)
@@ -264,6 +264,29 @@ func TestUnknownIsNotFalse(t *testing.T) {
 				t.Errorf("the error repeats the proof: %v", err)
 			}
 		})
+	}
+}
+
+// Users, federated ones and roots sign requests too, and are no instances.
+func TestSignersThatAreNoInstances(t *testing.T) {
+	w, i := world(t, "us-west-2")
+	p := prove(t, instanceConfig(w, i.ID), "demo", request)
+	for _, arn := range []string{
+		"arn:aws:iam::123456789012:user/joinery-node", "arn:aws:iam::123456789012:root",
+		"arn:aws:sts::123456789012:federated-user/" + i.ID, "arn:aws:iam::123456789012:user/joinery-node/" + i.ID,
+		"arn:aws:sts::123456789012:assumed-role/joinery-node/" + i.ID + "/" + i.ID,
+	} {
+		v := verifier(w, func(o *attest.Options) {
+			o.Transport = awssim.Transport(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				fmt.Fprintf(rw, "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>%s</Arn><UserId>AIDA:%s</UserId><Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>", arn, i.ID)
+			}))
+		})
+		now := time.Now()
+		id, err := v.Verify(t.Context(), p, []byte(request), now, now)
+		var f *attest.FalseError
+		if !errors.As(err, &f) || f.Why != attest.OtherIdentity {
+			t.Errorf("%s: got %+v, %v", arn, id, err)
+		}
 	}
 }
 

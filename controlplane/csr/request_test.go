@@ -133,7 +133,7 @@ func TestParseProblems(t *testing.T) {
 		{"a certificate", []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), csr.Malformed},
 		{"two", append(append([]byte{}, good...), good...), csr.Malformed},
 		{"trailing bytes", broken, csr.Malformed},
-		{"huge", append(append([]byte{}, good...), make([]byte, 17<<10)...), csr.Malformed},
+		{"huge", []byte(strings.Replace(string(good), "REQUEST-----\n", "REQUEST-----\nPadding: "+strings.Repeat("x", 5<<10)+"\n\n", 1)), csr.Malformed},
 		{"RSA 1024", encode(t, template(), small), csr.WeakKey},
 		{"P-224", encode(t, template(), p224), csr.WeakKey},
 		{"masters", subject(pkix.Name{Organization: []string{"system:masters"}, CommonName: cn}), csr.WrongSubject},
@@ -155,6 +155,23 @@ func TestParseProblems(t *testing.T) {
 				t.Errorf("got %+v: expected a denial for %s", r.Problem, test.want)
 			}
 		})
+	}
+}
+
+// What kubelets may use, and everything better.
+func TestKeysThatAreStrongEnough(t *testing.T) {
+	plain, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string]any{"RSA 2048": plain, "P-256": newKey(t), "P-384": p384} {
+		if r := csr.Parse(agentRequest(t, encode(t, template(), key))); r.Problem != nil {
+			t.Errorf("%s: %+v", name, r.Problem)
+		}
 	}
 }
 
