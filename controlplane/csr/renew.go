@@ -3,7 +3,6 @@ package csr
 import (
 	"time"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/controlplane/instances"
 )
 
@@ -126,6 +125,6 @@ func placed(r Request, i instances.Instance, now time.Time, p Policy) *Verdict {
 
 // named says whether the instance has that node name by the cluster's rule.
 func named(i instances.Instance, name string, p Policy) bool {
-	is, err := identity.NodeName(identity.Facts{InstanceID: i.ID, Region: p.Region, Zone: i.Zone, PrivateIP: i.PrivateIP}, p.Mode)
+	is, err := i.NodeName(p.Region, p.Mode)
 	return err == nil && is == name
 }

@@ -13,7 +13,6 @@ package hooks
 import (
 	"time"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/instances"
 )
@@ -99,9 +98,7 @@ func (h Held) nodeName(p Policy) string {
 	if h.Instance == nil {
 		return ""
 	}
-	name, err := identity.NodeName(identity.Facts{
-		InstanceID: h.InstanceID, Region: p.Region, Zone: h.Instance.Zone, PrivateIP: h.Instance.PrivateIP,
-	}, p.Mode)
+	name, err := h.Instance.NodeName(p.Region, p.Mode)
 	if err != nil {
 		return ""
 	}

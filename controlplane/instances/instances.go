@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/api/v1alpha1"
 )
 
@@ -60,6 +61,13 @@ func (i Instance) Alive() bool { return i.State == "pending" || i.State == "runn
 // Going says that the instance is terminated or about to be; there is no way
 // back from that (EC2 User Guide, "instance state changes").
 func (i Instance) Going() bool { return i.State == "terminated" || i.State == "shutting-down" }
+
+// NodeName is what the instance's Node is called in a cluster of that region and
+// naming mode, by the function that the agent uses. An error says that EC2 does not
+// tell enough for that, as of an instance without an address.
+func (i Instance) NodeName(region string, mode v1alpha1.NodeNameMode) (string, error) {
+	return identity.NodeName(identity.Facts{InstanceID: i.ID, Region: region, Zone: i.Zone, PrivateIP: i.PrivateIP}, mode)
+}
 
 // Group is what Auto Scaling says about a group and one of its instances.
 type Group struct {

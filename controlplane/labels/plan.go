@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/instances"
 )
@@ -141,7 +140,7 @@ func prove(n Node, f Facts, p Policy) (Reason, string) {
 	if _, member := f.Group.Lifecycles[i.ID]; !member {
 		return NotMember, fmt.Sprintf("group %s does not list instance %s", i.Group, i.ID)
 	}
-	name, err := identity.NodeName(identity.Facts{InstanceID: i.ID, Region: p.Region, Zone: i.Zone, PrivateIP: i.PrivateIP}, p.Mode)
+	name, err := i.NodeName(p.Region, p.Mode)
 	switch {
 	case err != nil:
 		return NoInstance, fmt.Sprintf("instance %s has no name: %v", i.ID, err)
