@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -15,7 +14,6 @@ import (
 
 	"github.com/joinery/joinery/controlplane/doctor"
 	"github.com/joinery/joinery/controlplane/posture"
-	"github.com/joinery/joinery/lab/labtest"
 )
 
 // The doctor finds nothing unsafe on a master that was installed by the guide, and
@@ -68,11 +66,7 @@ func TestAttackersTokenIsRotatedAway(t *testing.T) {
 // installDoctor puts the operator's program onto the master.
 func (s *scene) installDoctor() {
 	s.t.Helper()
-	k := labtest.Kit(s.t)
-	programs, err := k.Own(s.t.Context(), filepath.Join(installation.dir, "cli"), "./cmd/joinery")
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	programs := installation.Own(s.t, "./cmd/joinery")
 	from, err := os.Open(programs["joinery"])
 	if err != nil {
 		s.t.Fatal(err)

@@ -3,11 +3,7 @@ package attack_test
 import (
 	"context"
 	"encoding/base64"
-	"errors"
-	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -15,42 +11,25 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
-	"github.com/joinery/joinery/lab/labtest"
 	"github.com/joinery/joinery/lab/site"
+	"github.com/joinery/joinery/lab/site/sitetest"
 )
 
 const clusterName = "attacked"
 
-// installation is the cluster of all attacks: opened by the first, one master with
-// the controller's defaults, so with proofs required, and one node that has joined.
-var installation struct {
-	site *site.Site
-	err  error
-	dir  string // of Joinery's programs
+// installation is the cluster of all attacks: one master with the controller's
+// defaults, so with proofs required, and one node that has joined.
+var installation = sitetest.Shared{
+	Within: 3 * time.Minute,
+	Options: site.Options{Cluster: clusterName, Configure: func(s *v1alpha1.ControllerSpec) {
+		s.Token.Schedule = "@every 1h"
+		s.Token.Overlap = metav1.Duration{Duration: time.Minute}
+		s.Autoscaler.ScaleDown.Disabled = true
+	}},
+	Populate: func(t *testing.T, s *site.Site) error { return (&scene{s, t}).populate() },
 }
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if err := tearDown(); err != nil {
-		fmt.Fprintln(os.Stderr, "teardown:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func tearDown() error {
-	errs := []error{os.RemoveAll(installation.dir)}
-	if installation.site != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		left, err := installation.site.Close(ctx)
-		errs = append(errs, err)
-		if len(left) > 0 {
-			errs = append(errs, fmt.Errorf("left behind: %s", strings.Join(left, ", ")))
-		}
-	}
-	return errors.Join(errs...)
-}
+func TestMain(m *testing.M) { os.Exit(installation.Main(m)) }
 
 // scene is the cluster as one attack sees it.
 type scene struct {
@@ -61,38 +40,7 @@ type scene struct {
 // open returns the cluster with a node that has joined by itself.
 func open(t *testing.T) *scene {
 	t.Helper()
-	if installation.site == nil && installation.err == nil {
-		installation.site, installation.err = build(t)
-		if installation.err == nil {
-			installation.err = (&scene{installation.site, t}).populate()
-		}
-	}
-	if installation.err != nil {
-		t.Fatal(installation.err)
-	}
-	return &scene{installation.site, t}
-}
-
-func build(t *testing.T) (*site.Site, error) {
-	k := labtest.Kit(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	var err error
-	if installation.dir, err = os.MkdirTemp("", "joinery-attack-"); err != nil {
-		return nil, err
-	}
-	programs, err := k.Own(ctx, filepath.Join(installation.dir, "bin"), "./cmd/joinery-agent", "./cmd/joinery-controller")
-	if err != nil {
-		return nil, err
-	}
-	return site.Open(ctx, site.Options{
-		Kit: k, Programs: programs, Cluster: clusterName, LogDir: os.Getenv("JOINERY_TEST_LOGS"), Report: labtest.Report(t),
-		Configure: func(s *v1alpha1.ControllerSpec) {
-			s.Token.Schedule = "@every 1h"
-			s.Token.Overlap = metav1.Duration{Duration: time.Minute}
-			s.Autoscaler.ScaleDown.Disabled = true
-		},
-	})
+	return &scene{installation.Open(t), t}
 }
 
 // The groups: of workers that join by themselves, and of victims, which are
