@@ -1,5 +1,5 @@
 # The verbs of this repository. Everything else is a flag of one of these.
-.PHONY: help demo test nightly bench machines lint build verify
+.PHONY: help demo test nightly bench machines lint build verify release sign
 
 SHELL := bash
 GO ?= go
@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # Packages that boot real machines run one after another and without the race
 # detector: two clusters at once on two cores measure each other.
-MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/...
+MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/...
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -19,16 +19,23 @@ demo: ## run the whole story on this machine; KEEP=1 leaves the cluster up
 	@$(GO) run ./cmd/joinery-lab demo $(if $(KEEP),--keep)
 
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle)(/|$$)')
+	@# OpenTofu compiles for minutes where it is not cached: not in a test's time.
+	cd deploy/terraform/check && $(GO) tool -n tofu >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery)(/|$$)')
 	$(GO) test -run Alloc ./autoscaler/...
 	$(GO) test -run TestRotationDays ./controlplane/token
+	@# -count=1: Go's cache of test results does not see files outside of a module.
+	cd deploy/render && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...
 	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
+	cd release && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 $$($(GO) list ./... | grep -v /install)
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
 
-nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end
+nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, a release from nothing
 	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
 	$(GO) test -count=1 -timeout 20m ./lab/attack -patient
+	$(GO) test -count=1 -timeout 40m ./lab/bakery -releases
+	cd release && $(GO) test -count=1 -timeout 60m . -cold
 
 bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 min)
 	cd bench && $(GO) run . -out ../_out/bench.json
@@ -36,6 +43,7 @@ bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 mi
 machines: # the part of test that boots machines
 	$(GO) run ./cmd/joinery-lab prepare
 	$(GO) test -count=1 -p 1 -timeout 40m $(MACHINES)
+	cd release && $(GO) test -count=1 -timeout 10m ./install
 
 lint: ## static analysis, with the tools that go.mod pins
 	$(GO) vet ./...
@@ -43,6 +51,13 @@ lint: ## static analysis, with the tools that go.mod pins
 
 build: ## bin/: what is shipped
 	$(GO) build -buildvcs=auto -ldflags "-s -w" -o bin/ ./cmd/joinery ./cmd/joinery-agent ./cmd/joinery-controller
+
+release: ## dist/: packages, archives, bills of materials, checksums; the same bytes for everyone
+	cd release && $(GO) run . build
+
+sign: ## sign dist/ with KEY, a file with an armored OpenPGP private key
+	@test -n "$(KEY)" || { echo "make sign KEY=file"; exit 1; }
+	cd release && $(GO) run . sign --key $(abspath $(KEY))
 
 verify: lint ## formatting, pinned modules, generated files
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }

@@ -59,12 +59,32 @@ var importRules = []struct {
 		"everybody imports the contracts"},
 	{"waiting is a leaf", []string{"internal/wait"}, []string{module + "/", "k8s.io/", "github.com/aws/"},
 		"agent and autoscaler both wait with it"},
+	{"quoting and redacting are leaves", []string{"internal/quote", "internal/redact", "internal/version"}, []string{module + "/", "k8s.io/", "github.com/aws/"},
+		"everything that speaks to people quotes with them"},
+	{"output is next to the leaves", []string{"internal/output"},
+		[]string{module + "/agent", module + "/autoscaler", module + "/controlplane", module + "/cmd", module + "/lab", module + "/internal/binding", "k8s.io/", "github.com/aws/"},
+		"every program and every package that speaks to people goes through it"},
+	{"the vocabulary is a leaf", []string{"internal/kube"},
+		[]string{module + "/agent", module + "/autoscaler", module + "/controlplane", module + "/lab", module + "/internal/binding", "k8s.io/client-go", "k8s.io/kubernetes", "github.com/aws/"},
+		"agent, planner and controller share its predicates"},
 	{"systemd is a leaf", []string{"systemd"}, []string{module + "/", "k8s.io/", "github.com/aws/"},
 		"the units are data"},
+	{"baking knows the units only", []string{"packer"}, []string{module + "/agent", module + "/controlplane", module + "/autoscaler", module + "/api", "k8s.io/", "github.com/aws/"},
+		"an image is made by whoever has the files and a machine, with no cluster and no account"},
+	{"the image's checks do not know how it is made", []string{"packer/check"}, []string{module + "/packer/bake"},
+		"a step that does the wrong thing must not take its check along"},
 	{"userdata knows the contracts only", []string{"userdata"}, []string{module + "/agent", module + "/controlplane", module + "/autoscaler", "k8s.io/client-go", "github.com/aws/"},
 		"the planner and the agent read the same user data with it"},
-	{"identity is pure", []string{"agent/identity"}, []string{module + "/agent/", module + "/controlplane", "k8s.io/client-go", "github.com/aws/"},
+	{"identity is pure", []string{"internal/identity"}, []string{module + "/agent/", module + "/controlplane", "k8s.io/client-go", "github.com/aws/"},
 		"agent and approver must compute the same name"},
+	{"the fleet's model is pure", []string{"internal/fleet"}, []string{module + "/agent", module + "/controlplane", module + "/autoscaler", module + "/lab", "k8s.io/client-go"},
+		"control plane and autoscaler both build on it"},
+	{"the binding is pure", []string{"internal/binding"}, []string{module + "/agent", module + "/controlplane", module + "/autoscaler", module + "/lab"},
+		"control plane and autoscaler both ask it"},
+	{"the control plane knows no autoscaler", []string{"controlplane"}, []string{module + "/autoscaler"},
+		"what both need is below both"},
+	{"the autoscaler knows no control plane", []string{"autoscaler"}, []string{module + "/controlplane"},
+		"what both need is below both"},
 	{"a node never acts on AWS", []string{"agent", "cmd/joinery-agent"}, []string{module + "/controlplane", module + "/autoscaler", module + "/lab",
 		"github.com/aws/aws-sdk-go-v2/service/autoscaling", "github.com/aws/aws-sdk-go-v2/service/ec2"},
 		"no AWS write of any kind comes from a node"},
@@ -75,9 +95,11 @@ var importRules = []struct {
 		[]string{"github.com/aws/", module + "/autoscaler/scale", module + "/autoscaler/asg", module + "/autoscaler/act", module + "/autoscaler/loop",
 			module + "/autoscaler/explain", module + "/controlplane", module + "/agent", module + "/userdata", module + "/lab"},
 		"it sees what a planner gets wrong only when it knows no more of this module than cluster and fit"},
-	{"the lab is never shipped", []string{"cmd/joinery", "cmd/joinery-agent", "cmd/joinery-controller", "agent", "controlplane", "autoscaler", "userdata", "deploy"},
+	{"the lab is never shipped", []string{"cmd/joinery", "cmd/joinery-agent", "cmd/joinery-controller", "agent", "controlplane", "autoscaler", "userdata", "deploy", "packer"},
 		[]string{module + "/lab"}, "production binaries carry no test hook"},
-	{"the simulated AWS stands alone", []string{"lab/awssim"}, []string{module + "/lab/machine", module + "/lab/cluster", module + "/agent", module + "/controlplane", module + "/autoscaler"},
+	{"the cluster in memory knows no service", []string{"lab/simcluster"}, []string{module + "/lab/machine", module + "/lab/cluster", module + "/agent", module + "/controlplane", module + "/autoscaler"},
+		"tests of every service build on it"},
+	{"the simulated AWS stands alone", []string{"lab/awssim"}, []string{module + "/lab/simcluster", module + "/lab/machine", module + "/lab/cluster", module + "/agent", module + "/controlplane", module + "/autoscaler"},
 		"it behaves as AWS documents, not as we would like"},
 }
 
@@ -119,7 +141,7 @@ func forbidden(dep string, prefixes []string) bool {
 
 // plannersDirect is what the planners may import of this module.
 func TestPlannersImportClusterAndFitOnly(t *testing.T) {
-	allowed := []string{module + "/autoscaler/cluster", module + "/autoscaler/fit", module + "/api/v1alpha1"}
+	allowed := []string{module + "/internal/fleet", module + "/autoscaler/cluster", module + "/autoscaler/fit", module + "/api/v1alpha1", module + "/internal/kube"}
 	const drainRules = module + "/autoscaler/scaledown/rules"
 	for _, p := range listPackages(t) {
 		if p.path() != "autoscaler/scaleup" && p.path() != "autoscaler/scaledown" {

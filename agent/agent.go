@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
 	"github.com/joinery/joinery/agent/boot"
 	"github.com/joinery/joinery/agent/host"
 	"github.com/joinery/joinery/agent/imds"
@@ -82,9 +84,13 @@ type agent struct {
 	bus      *host.Bus
 	notifier *host.Notifier
 
-	aws       account
-	publisher *report.Publisher
-	state     boot.State
+	aws   account
+	guard *join.Guard
+	// client acts with the credentials of clientIdentity; nil before the first.
+	client         *corev1client.CoreV1Client
+	clientIdentity string
+	publisher      *report.Publisher
+	state          boot.State
 }
 
 // live boots the node and reports about it until ctx ends.
@@ -94,38 +100,50 @@ func (a *agent) live(ctx context.Context) error {
 		a.log.Warn("starting without the memory of earlier runs", "error", err)
 	}
 	sequence := &boot.Sequence{Supervisor: a.notifier, Random: rand.Float64, Log: a.log}
-	known := a.state.BootID == a.bootID
-	done := known && a.state.Complete
-	if known {
-		sequence.Timeline = a.state.Boot
-	} else {
+	// The timeline of a boot that is complete is told already: a restart of the
+	// agent hours later is no part of it.
+	if known := a.state.BootID == a.bootID; !known {
 		sequence.Timeline = a.beforeAgent(ctx)
+	} else if !a.state.Complete {
+		sequence.Timeline = a.state.Boot
 	}
 	work := a.work(func(s boot.State) error {
-		if !done {
+		if !s.Complete {
 			s.Boot = sequence.Timeline
 		}
 		a.state = s
 		return s.Save(a.options.State)
 	})
-	if done {
-		// This boot's timeline is told already: a restart of the agent hours
-		// later is no part of it.
-		sequence.Timeline = nil
-	}
 	sequence.Stages = work.Stages()
-	if err := sequence.Run(ctx); err != nil {
+	return cycle(ctx, work, sequence, func(ctx context.Context, n join.Node) error {
+		a.log.Info("node is up", "node", n.Name, "seconds", time.Since(a.began).Seconds())
+		err := a.publisher.Run(ctx, a.nodeReport(n))
+		a.began = time.Now()
 		return err
-	}
-	node := work.Node()
-	if !done {
-		a.state.Complete, a.state.Boot = true, sequence.Timeline
-		if err := a.state.Save(a.options.State); err != nil {
+	})
+}
+
+// cycle runs the stages and then publish, which ends with a *join.LostError when
+// the Node is lost; the stages then make a new join. Any other end of either is
+// the end of cycle.
+func cycle(ctx context.Context, work *boot.Work, sequence *boot.Sequence, publish func(context.Context, join.Node) error) error {
+	for {
+		if err := sequence.Run(ctx); err != nil {
+			return err
+		}
+		if err := work.Finish(sequence.Timeline); err != nil {
+			return err
+		}
+		var lost *join.LostError
+		if err := publish(ctx, work.Node()); !errors.As(err, &lost) {
+			return err
+		}
+		// What follows has a timeline of its own.
+		sequence.Timeline, sequence.Purpose = nil, "rejoin after "+string(lost.Reason)
+		if err := work.Lose(lost); err != nil {
 			return err
 		}
 	}
-	a.log.Info("node is up", "node", node.Name, "seconds", time.Since(a.began).Seconds())
-	return a.publisher.Run(ctx, a.nodeReport(node))
 }
 
 // beforeAgent is the part of the boot that went by before the agent was
@@ -143,6 +161,6 @@ func (a *agent) beforeAgent(ctx context.Context) []v1alpha1.BootPhase {
 func (a *agent) nodeReport(n join.Node) v1alpha1.NodeReport {
 	return v1alpha1.NodeReport{
 		InstanceID: n.Facts.InstanceID, ImageID: n.Facts.ImageID, AgentVersion: a.options.Version,
-		BootID: a.bootID, TokenID: a.state.TokenID, Boot: a.state.Boot,
+		BootID: a.bootID, TokenID: a.state.TokenID, Boot: a.state.Boot, Rejoin: a.state.Rejoin,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -18,9 +19,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/identity"
 	"github.com/joinery/joinery/lab/awssim"
 )
 
@@ -39,8 +40,8 @@ func authority(t *testing.T) string {
 }
 
 // TestAccountIsTheInstancesRole uses nothing but the SDK's own
-// environment variables and the role that the metadata service hands out, as
-// an instance does.
+// environment variables and the credentials that the metadata service hands out,
+// as an instance does.
 func TestAccountIsTheInstancesRole(t *testing.T) {
 	w := &awssim.World{}
 	t.Cleanup(w.Close)
@@ -76,7 +77,7 @@ func TestAccountIsTheInstancesRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var role account
+	role := account{log: slog.New(slog.DiscardHandler)}
 	got, err := role.fetch(t.Context(), join.Node{Facts: identity.Facts{Region: "us-west-2"}, Spec: config.Spec})
 	if err != nil || got.TokenID() != "abcdef" {
 		t.Fatalf("got %+v, %v", got, err)
@@ -85,11 +86,13 @@ func TestAccountIsTheInstancesRole(t *testing.T) {
 	if len(calls) != 1 || calls[0].Principal != "node" {
 		t.Errorf("SSM saw %+v, want one call by the role node", calls)
 	}
-	checkProof(t, &role, i.ID)
+	checkProof(t, &role, "aws:ec2-instance/"+i.ID)
+	w.SetInstanceIdentity(i.ID, false)
+	checkProof(t, &role, "node/"+i.ID)
 }
 
 // checkProof sends a proof as the controller does.
-func checkProof(t *testing.T, signer join.Prover, instanceID string) {
+func checkProof(t *testing.T, signer join.Prover, session string) {
 	t.Helper()
 	const request = "the request"
 	url, err := signer.Prove(t.Context(), "demo", []byte(request))
@@ -108,7 +111,7 @@ func checkProof(t *testing.T, signer join.Prover, instanceID string) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if body, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(body), "assumed-role/node/"+instanceID+"<") {
+	if body, err := io.ReadAll(res.Body); err != nil || !strings.Contains(string(body), "assumed-role/"+session+"<") {
 		t.Errorf("STS says %s %s, %v", res.Status, body, err)
 	}
 }

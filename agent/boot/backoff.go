@@ -45,6 +45,19 @@ type WaitError struct {
 // Error says what is waited for.
 func (e *WaitError) Error() string { return "waiting for " + e.For }
 
+// Waits returns Every.
+func (e *WaitError) Waits() time.Duration { return e.Every }
+
+// waits reports whether err is about something that is expected to come, and how
+// often to look: a *WaitError, or an error of another package with its method.
+func waits(err error) (time.Duration, bool) {
+	var wait interface{ Waits() time.Duration }
+	if !errors.As(err, &wait) {
+		return 0, false
+	}
+	return wait.Waits(), true
+}
+
 // ConfigError says that the operator has to change something.
 type ConfigError struct{ Err error }
 
@@ -59,9 +72,8 @@ func (e *ConfigError) Slow() bool { return true }
 
 // delay returns how long to wait after err.
 func delay(err error, failures int, random float64) time.Duration {
-	var wait *WaitError
-	if errors.As(err, &wait) {
-		return wait.Every
+	if every, ok := waits(err); ok {
+		return every
 	}
 	var hint interface{ Slow() bool }
 	if errors.As(err, &hint) && hint.Slow() {

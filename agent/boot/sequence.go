@@ -5,8 +5,8 @@
 package boot
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -39,8 +39,12 @@ type supervisor interface {
 // for hung.
 const grace = time.Minute
 
-// Sequence runs stages in order. Its fields must be set, but for Timeline.
+// Sequence runs stages in order. Its fields must be set, but for Purpose and
+// Timeline.
 type Sequence struct {
+	// Purpose is what the supervisor is told that the stages are for; "boot" when
+	// empty.
+	Purpose    string
 	Stages     []Stage
 	Supervisor supervisor
 	// Random gives numbers from 0 up to 1 for the jitter.
@@ -56,7 +60,7 @@ func (s *Sequence) Run(ctx context.Context) error {
 	for i := 0; i < len(s.Stages); {
 		stage := s.Stages[i]
 		began := time.Now()
-		s.Supervisor.Status("boot: " + stage.Name)
+		s.status(stage.Name)
 		err := s.attempt(ctx, stage)
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -88,12 +92,15 @@ func (s *Sequence) attempt(ctx context.Context, stage Stage) error {
 	return stage.Run(ctx)
 }
 
+func (s *Sequence) status(text string) {
+	s.Supervisor.Status(cmp.Or(s.Purpose, "boot") + ": " + text)
+}
+
 func (s *Sequence) tell(stage string, err error, failures int, pause time.Duration) {
-	s.Supervisor.Status("boot: " + stage + ": " + err.Error())
-	var wait *WaitError
-	if errors.As(err, &wait) {
+	s.status(stage + ": " + err.Error())
+	if _, ok := waits(err); ok {
 		if failures == 1 {
-			s.Log.Info("stage waits", "stage", stage, "for", wait.For)
+			s.Log.Info("stage waits", "stage", stage, "reason", err.Error())
 		}
 		return
 	}

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/agent/imds"
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/identity"
 	"github.com/joinery/joinery/userdata"
 )
 
@@ -26,6 +26,10 @@ type metadata interface {
 type membership interface {
 	Joined(nodeName string) error
 	Reset(ctx context.Context) error
+	// Identity names the credentials that the machine has as a node.
+	Identity() string
+	// Leave stops the kubelet and keeps the credentials.
+	Leave(ctx context.Context) error
 }
 
 // joiner makes the machine a node.
@@ -48,8 +52,15 @@ type Work struct {
 	Quiet func(ctx context.Context) ([]string, error)
 	// Fetch reads the join bundle.
 	Fetch func(ctx context.Context, n join.Node) (*v1alpha1.JoinBundle, error)
-	// Verify waits until the Node is Ready.
-	Verify func(ctx context.Context, n join.Node) error
+	// Verify waits until the Node is Ready and returns its UID. It must be the Node
+	// of uid unless that is empty, or the error is a *join.LostError.
+	Verify func(ctx context.Context, n join.Node, uid string) (string, error)
+	// Kept reports whether the API server accepts the machine's credentials and has
+	// the Node of uid.
+	Kept func(ctx context.Context, n join.Node, uid string) bool
+	// Look returns how the Node of uid was lost; nil when it is there, or when the API
+	// server does not say. It must return within the stage identity's limit.
+	Look func(ctx context.Context, name, uid string) *join.LostError
 	// Report publishes the first node report.
 	Report func(ctx context.Context, n join.Node) error
 	// Ready is called once the machine is known and no other's identity is on it.
@@ -75,7 +86,7 @@ var errNoBundle = errors.New("no longer joined: a bundle is needed")
 // Node returns the node, once the stage identity has ended.
 func (w *Work) Node() join.Node { return w.node }
 
-// Stages returns the stages of a boot in their order. From fetch to join they
+// Stages returns the stages of a boot in their order. From leave to join they
 // do nothing on a machine that is joined, so that a reboot needs neither SSM
 // nor a token; a failure in between starts again with a fresh bundle.
 func (w *Work) Stages() []Stage {
@@ -84,11 +95,12 @@ func (w *Work) Stages() []Stage {
 		{Name: "gate", Limit: 15 * time.Second, Run: w.gate},
 		{Name: "hostname", Limit: 30 * time.Second, Run: w.hostname},
 		{Name: "quiet", Limit: time.Minute, Run: w.quiet},
+		{Name: "leave", Limit: time.Minute, Run: w.leave},
 		{Name: "fetch", Limit: 30 * time.Second, Run: w.fetch},
 		{Name: "configure", Limit: 15 * time.Second, Run: w.configure},
 		{Name: "certificate", Limit: 5 * time.Minute, Again: "fetch", Run: w.certificate},
 		{Name: "join", Limit: 15 * time.Minute, Again: "fetch", Run: w.join},
-		{Name: "verify", Limit: 2 * time.Minute, Again: "fetch", Run: w.verify},
+		{Name: "verify", Limit: 2 * time.Minute, Again: "leave", Run: w.verify},
 		{Name: "report", Limit: 30 * time.Second, Run: w.report},
 	}
 }
@@ -106,6 +118,9 @@ func (w *Work) identify(ctx context.Context) error {
 			return err
 		}
 		w.State = State{}
+	}
+	if err := w.stay(ctx); err != nil {
+		return err
 	}
 	w.Ready()
 	config, err := w.nodeConfig(ctx)
@@ -181,8 +196,6 @@ func (w *Work) quiet(ctx context.Context) error {
 	return err
 }
 
-func (w *Work) joined() bool { return w.Membership.Joined(w.node.Name) == nil }
-
 func (w *Work) fetch(ctx context.Context) (err error) {
 	if w.joined() {
 		return nil
@@ -214,10 +227,19 @@ func (w *Work) certificate(ctx context.Context) (err error) {
 
 func (w *Work) join(ctx context.Context) error {
 	if w.joined() {
+		if err := w.rejoined(); err != nil {
+			return err
+		}
 		return w.Joiner.EnsureKubelet(ctx, w.unregistered)
 	}
 	if w.bundle == nil {
 		return errNoBundle
+	}
+	// Whatever Node there will be, it is another one. A crash from here on finds
+	// that saved.
+	w.State.NodeUID = ""
+	if err := w.Save(w.State); err != nil {
+		return err
 	}
 	err := w.Joiner.Join(ctx, w.bundle, w.cert)
 	w.cert = join.Certificate{}
@@ -229,6 +251,8 @@ func (w *Work) join(ctx context.Context) error {
 	}
 	w.State.TokenID = w.bundle.TokenID()
 	w.bundle = nil
+	w.unregistered = false
+	w.settle()
 	if err := w.Save(w.State); err != nil {
 		return err
 	}
@@ -236,12 +260,22 @@ func (w *Work) join(ctx context.Context) error {
 }
 
 // verify remembers that the Node was missing: a kubelet registers only when it
-// starts, so that one whose Node was deleted has to be started again.
+// starts, so that one that never registered has to be started again. A Node that
+// was there before is lost, and then the machine joins again.
 func (w *Work) verify(ctx context.Context) error {
-	err := w.Verify(ctx, w.node)
+	uid, err := w.Verify(ctx, w.node, w.State.NodeUID)
+	var lost *join.LostError
+	if errors.As(err, &lost) {
+		w.unregistered = false
+		return errors.Join(err, w.Lose(lost))
+	}
 	var lacking *join.NotReadyError
 	w.unregistered = errors.As(err, &lacking) && lacking.Missing
-	return err
+	if err != nil || uid == w.State.NodeUID {
+		return err
+	}
+	w.State.NodeUID = uid
+	return w.Save(w.State)
 }
 
 func (w *Work) report(ctx context.Context) error { return w.Report(ctx, w.node) }

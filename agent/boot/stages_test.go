@@ -3,6 +3,7 @@ package boot_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http/httptest"
 	"slices"
@@ -14,10 +15,10 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
 	"github.com/joinery/joinery/agent/boot"
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/agent/imds"
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/identity"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/userdata"
 )
@@ -31,9 +32,23 @@ type machine struct {
 	saved boot.State
 	ready bool
 	made  int
+	// identity names the kubelet's credentials; each join makes another.
+	identity string
+	joins    int
+	// uid is that of the Node; seen are those that were asked for.
+	uid  string
+	seen []string
+	kept bool
+	// gone is the UID of a Node that was deleted; nothing when empty.
+	gone string
+	// before and after are called around each step, when set.
+	before, after func()
 }
 
 func (m *machine) step(name string) error {
+	if m.before != nil {
+		m.before()
+	}
 	m.trace = append(m.trace, name)
 	if errs := m.fail[name]; len(errs) > 0 {
 		m.fail[name] = errs[1:]
@@ -51,6 +66,17 @@ func (m *machine) Joined(string) error {
 
 func (m *machine) Reset(context.Context) error { m.joined = false; return m.step("reset") }
 
+func (m *machine) Identity() string { return m.identity }
+
+func (m *machine) Leave(context.Context) error { return m.step("leave") }
+
+func (m *machine) verify(_ context.Context, _ join.Node, uid string) (string, error) {
+	if m.seen = append(m.seen, uid); m.uid == "" {
+		m.uid = "uid 1"
+	}
+	return m.uid, m.step("verify")
+}
+
 func (m *machine) Configure(join.Node) error { return m.step("configure") }
 
 func (m *machine) Request(_ context.Context, _ join.Node, b *v1alpha1.JoinBundle) (join.Certificate, error) {
@@ -62,7 +88,13 @@ func (m *machine) Join(_ context.Context, b *v1alpha1.JoinBundle, c join.Certifi
 		return errors.New("the certificate is of another attempt")
 	}
 	err := m.step("join")
-	m.joined = err == nil
+	if m.after != nil {
+		defer m.after()
+	}
+	if m.joined = err == nil; m.joined {
+		m.joins++
+		m.identity = fmt.Sprint("key ", m.joins)
+	}
 	return err
 }
 
@@ -118,10 +150,17 @@ func work(m *machine, i *instance, s boot.State) *boot.Work {
 		Metadata: i, Membership: m, Joiner: m, Fetch: m.fetch, State: s, BootID: "this boot", Log: slog.New(slog.DiscardHandler),
 		SetHostname: func(_ context.Context, name string) error { return m.step("hostname " + name) },
 		Quiet:       func(context.Context) ([]string, error) { return nil, m.step("quiet") },
-		Verify:      func(context.Context, join.Node) error { return m.step("verify") },
-		Report:      func(context.Context, join.Node) error { return m.step("report") },
-		Ready:       func() { m.ready = true },
-		Save:        func(s boot.State) error { m.saved = s; return nil },
+		Verify:      m.verify,
+		Kept:        func(context.Context, join.Node, string) bool { return m.kept },
+		Look: func(_ context.Context, _, uid string) *join.LostError {
+			if m.gone == uid {
+				return &join.LostError{Reason: v1alpha1.NodeDeleted}
+			}
+			return nil
+		},
+		Report: func(context.Context, join.Node) error { return m.step("report") },
+		Ready:  func() { m.ready = true },
+		Save:   func(s boot.State) error { m.saved = s; return nil },
 	}
 }
 

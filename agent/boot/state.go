@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/joinery/joinery/agent/atomicfile"
 	"github.com/joinery/joinery/api/v1alpha1"
@@ -23,10 +24,31 @@ type State struct {
 	NodeName string `json:"nodeName,omitempty"`
 	// TokenID is the public half of the token that it joined with.
 	TokenID string `json:"tokenID,omitempty"`
+	// NodeUID is the UID of the Node that the join made; empty until it was seen. A
+	// Node of another UID was made by something else.
+	NodeUID string `json:"nodeUID,omitempty"`
+	// Lost says that the Node was lost and that the machine has not joined again
+	// yet; nil otherwise.
+	Lost *Loss `json:"lost,omitempty"`
+	// Rejoin is the last loss that was healed; nil for none.
+	Rejoin *v1alpha1.Rejoin `json:"rejoin,omitempty"`
 	// Complete says that the boot came to its end.
 	Complete bool `json:"complete,omitempty"`
 	// Boot is the timeline so far.
 	Boot []v1alpha1.BootPhase `json:"boot,omitempty"`
+}
+
+// Loss is how a machine that joined stopped being that node.
+type Loss struct {
+	// Reason is how.
+	Reason v1alpha1.LossReason `json:"reason"`
+	// At is when it was certain.
+	At time.Time `json:"at"`
+	// Marked reports whether the Node was marked for removal.
+	Marked bool `json:"marked,omitempty"`
+	// Identity is that of the credentials which no longer count: a machine with
+	// others has joined since.
+	Identity string `json:"identity,omitempty"`
 }
 
 // Load reads the state; the zero State when there is none. An error leaves the

@@ -100,7 +100,7 @@ func TestNotifierSpeaksToTheSupervisor(t *testing.T) {
 	n.Stopping()
 	buf := make([]byte, 256)
 	for _, want := range []string{"STATUS=waits for a bundle", "READY=1", "STOPPING=1"} {
-		if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 		k, err := conn.Read(buf)

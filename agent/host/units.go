@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+
+	"github.com/joinery/joinery/systemd"
 )
 
 // Units drives systemd. The zero value is ready to use; it connects when it is
@@ -153,13 +155,6 @@ func (u *Units) job(ctx context.Context, verb, unit string, run jobFunc) error {
 	}
 }
 
-// maintenance is what Debian and its like run soon after a boot. It holds the
-// package lock, fills disk and CPU, and may restart containerd in the middle of
-// a join.
-var maintenance = []string{
-	"apt-daily.timer", "apt-daily.service", "apt-daily-upgrade.timer", "apt-daily-upgrade.service", "unattended-upgrades.service",
-}
-
 // Quiet keeps the distribution's own maintenance from running until the next
 // boot: its timers are stopped, and they and their services masked. A service
 // that runs already is let finish: to stop dpkg half-way breaks packages, and
@@ -170,7 +165,7 @@ func (u *Units) Quiet(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	files, err := conn.ListUnitFilesByPatternsContext(ctx, nil, maintenance)
+	files, err := conn.ListUnitFilesByPatternsContext(ctx, nil, systemd.Maintenance())
 	if err != nil {
 		return nil, fmt.Errorf("list maintenance units: %w", err)
 	}

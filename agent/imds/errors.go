@@ -3,7 +3,6 @@ package imds
 import (
 	"errors"
 	"fmt"
-	"strconv"
 )
 
 // ErrAbsent says that IMDS answered that there is no such thing (404). For a
@@ -45,6 +44,3 @@ type InvalidError struct {
 
 // Error names the path and what is wrong there.
 func (e *InvalidError) Error() string { return "instance metadata " + e.Path + ": " + e.Detail }
-
-// quoted bounds what an answer can put into a log.
-func quoted(s string) string { return strconv.Quote(s[:min(len(s), 64)]) }

@@ -9,15 +9,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	sdk "github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/joinery/joinery/agent/identity"
+	"github.com/joinery/joinery/internal/identity"
 )
 
 // Paths below latest/, under which errors name what was asked for.
@@ -44,12 +47,35 @@ type Client struct {
 // another address to give.
 func New(options ...func(*sdk.Options)) *Client { return &Client{sdk: NewSDK(options...)} }
 
+// Bounds on one attempt, and how many there are. The SDK's own are a quarter of a
+// second to connect, half a second for an answer and five for all attempts: made
+// for programs that may not be on EC2 at all, and crossed by a small instance
+// that is busy with its boot.
+const (
+	connectTimeout = 5 * time.Second
+	attemptTimeout = 15 * time.Second
+	attempts       = 5
+	longestPause   = 2 * time.Second
+)
+
 // NewSDK returns the SDK's client as New uses it, for the SDK's own credential
 // provider. It never falls back to version 1 and never uses the machine's HTTP
-// proxy, which would answer for its own instance.
+// proxy, which would answer for its own instance. The caller's context bounds a
+// call as a whole.
 func NewSDK(options ...func(*sdk.Options)) *sdk.Client {
-	direct := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.Proxy = nil })
-	return sdk.New(sdk.Options{EnableFallback: aws.FalseTernary, HTTPClient: direct}, options...)
+	return sdk.New(sdk.Options{
+		EnableFallback: aws.FalseTernary, DisableDefaultTimeout: true,
+		// A BuildableClient would be given the SDK's bounds again.
+		HTTPClient: &http.Client{
+			Timeout:   attemptTimeout,
+			Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: connectTimeout}).DialContext, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute},
+		},
+		Retryer: retry.NewStandard(func(o *retry.StandardOptions) {
+			o.MaxAttempts, o.MaxBackoff = attempts, longestPause
+			// The service is this instance's alone: there is no crowd to spare.
+			o.RateLimiter = ratelimit.None
+		}),
+	}, options...)
 }
 
 // Facts returns the instance's identity but for the VPC.

@@ -6,14 +6,20 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/agent/imds"
+	"github.com/joinery/joinery/internal/identity"
 	"github.com/joinery/joinery/lab/awssim"
 )
+
+// unhurried is an HTTP client that the SDK does not know as its own, so that its
+// time-outs of half a second and five seconds do not apply: a busy machine takes
+// longer to answer itself.
+type unhurried struct{ sdk.HTTPClient }
 
 // client returns a client of the instance's metadata service, over HTTP.
 func client(t *testing.T, h http.Handler) *imds.Client {
@@ -22,7 +28,10 @@ func client(t *testing.T, h http.Handler) *imds.Client {
 	t.Cleanup(server.Close)
 	// A proxy must not be used, whatever the machine's environment says.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	return imds.New(func(o *sdk.Options) { o.Endpoint, o.Retryer = server.URL, aws.NopRetryer{} })
+	return imds.New(func(o *sdk.Options) {
+		o.Endpoint, o.Retryer = server.URL, aws.NopRetryer{}
+		o.HTTPClient, o.DisableDefaultTimeout = unhurried{o.HTTPClient}, true
+	})
 }
 
 func world(t *testing.T, spec awssim.InstanceSpec) (*awssim.World, awssim.Instance, *imds.Client) {
@@ -148,5 +157,24 @@ func TestEndlessAnswerIsRefused(t *testing.T) {
 	var wrong *imds.InvalidError
 	if _, err := c.UserData(t.Context()); !errors.As(err, &wrong) {
 		t.Errorf("got %v, want an InvalidError", err)
+	}
+}
+
+// A busy instance may take seconds for an answer: the SDK's own client gives up
+// after half of one.
+func TestSlowAnswerIsAnAnswer(t *testing.T) {
+	w := &awssim.World{}
+	t.Cleanup(w.Close)
+	i, err := w.AddInstance(awssim.InstanceSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := w.IMDS(i.ID)
+	c := client(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(1200 * time.Millisecond)
+		slow.ServeHTTP(w, r)
+	}))
+	if facts, err := c.Facts(t.Context()); err != nil || facts.InstanceID != i.ID {
+		t.Errorf("got %+v, %v", facts, err)
 	}
 }

@@ -6,7 +6,8 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/joinery/joinery/agent/identity"
+	"github.com/joinery/joinery/internal/identity"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // ParseIdentity reads an instance identity document. Fields that it does not
@@ -63,7 +64,7 @@ var lifecycleStates = map[LifecycleState]bool{
 func ParseLifecycleState(data []byte) (LifecycleState, error) {
 	s := LifecycleState(strings.TrimSpace(string(data)))
 	if !lifecycleStates[s] {
-		return "", &InvalidError{Path: lifecyclePath, Detail: "unknown target lifecycle state " + quoted(string(s))}
+		return "", &InvalidError{Path: lifecyclePath, Detail: "unknown target lifecycle state " + quote.Text(string(s))}
 	}
 	return s, nil
 }
@@ -74,7 +75,7 @@ func ParseMAC(data []byte) (string, error) {
 	text := strings.TrimSpace(string(data))
 	mac, err := net.ParseMAC(text)
 	if err != nil || len(mac) != 6 {
-		return "", &InvalidError{Path: macPath, Detail: "not a MAC address: " + quoted(text)}
+		return "", &InvalidError{Path: macPath, Detail: "not a MAC address: " + quote.Text(text)}
 	}
 	return mac.String(), nil
 }
@@ -85,7 +86,7 @@ var vpcID = regexp.MustCompile(`^vpc-[0-9a-f]{8}([0-9a-f]{9})?$`)
 func ParseVPCID(data []byte) (string, error) {
 	text := strings.TrimSpace(string(data))
 	if !vpcID.MatchString(text) {
-		return "", &InvalidError{Path: macsPath, Detail: "not a VPC id: " + quoted(text)}
+		return "", &InvalidError{Path: macsPath, Detail: "not a VPC id: " + quote.Text(text)}
 	}
 	return text, nil
 }

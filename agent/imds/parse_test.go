@@ -4,8 +4,8 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/agent/imds"
+	"github.com/joinery/joinery/internal/identity"
 )
 
 const document = `{"accountId":"123456789012","architecture":"x86_64","availabilityZone":"us-west-2a",

@@ -12,12 +12,14 @@ import (
 	"time"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/watch"
 	certificatesclient "k8s.io/client-go/kubernetes/typed/certificates/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/internal/wait"
 )
 
@@ -75,7 +77,7 @@ func (e *PendingError) Error() string {
 }
 
 // Prover proves which instance a certificate request comes from;
-// proof.Signer in production.
+// proof.Instance in production.
 type Prover interface {
 	// Prove returns the text for the annotation v1alpha1.STSProofAnnotation.
 	Prove(ctx context.Context, cluster string, request []byte) (string, error)
@@ -92,9 +94,11 @@ type Request struct {
 }
 
 // RequestCertificate asks for a client certificate for the node's name, and
-// waits for it up to wait. Errors are *DeniedError, *SignerError, *PendingError,
-// those of the prover and those of the API server.
-func RequestCertificate(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r Request, wait time.Duration) (Certificate, error) {
+// waits for it: up to undecided for the approver, and then up to decisionWait for
+// the signer. Errors are *DeniedError, *SignerError, *PendingError, *ClockError
+// and *AskAgainError as the approver says, those of the prover and those of the
+// API server.
+func RequestCertificate(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r Request, undecided time.Duration) (Certificate, error) {
 	request, err := newRequest(r.Key, r.Node)
 	if err != nil {
 		return Certificate{}, err
@@ -109,10 +113,11 @@ func RequestCertificate(ctx context.Context, client certificatesclient.Certifica
 		return Certificate{}, fmt.Errorf("request certificate: %w", err)
 	}
 	began := time.Now()
-	waiting, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	last, err := awaitCertificate(waiting, client, made)
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+	last, err := awaitFor(ctx, client, made, undecided)
+	if outOfTime(ctx, err) && condition(last, certificatesv1.CertificateApproved) != nil {
+		last, err = awaitFor(ctx, client, last, max(0, decisionWait-time.Since(began)))
+	}
+	if outOfTime(ctx, err) {
 		return Certificate{}, &PendingError{Request: made.Name, Approved: condition(last, certificatesv1.CertificateApproved) != nil, After: time.Since(began).Round(time.Second)}
 	}
 	if err != nil {
@@ -121,11 +126,21 @@ func RequestCertificate(ctx context.Context, client certificatesclient.Certifica
 	return checkIssued(last.Status.Certificate, r.Key, r.Node)
 }
 
+func outOfTime(ctx context.Context, err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil
+}
+
+func awaitFor(ctx context.Context, client certificatesclient.CertificateSigningRequestInterface, r *certificatesv1.CertificateSigningRequest, most time.Duration) (*certificatesv1.CertificateSigningRequest, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	return awaitCertificate(ctx, client, r)
+}
+
 // newRequest returns the request that kubelets make for themselves: the
 // approver and the signer accept no other.
 func newRequest(key *ecdsa.PrivateKey, nodeName string) (*certificatesv1.CertificateSigningRequest, error) {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
-		Subject: pkix.Name{CommonName: "system:node:" + nodeName, Organization: []string{"system:nodes"}},
+		Subject: pkix.Name{CommonName: kube.NodeUser(nodeName), Organization: []string{kube.NodesGroup}},
 	}, key)
 	if err != nil {
 		return nil, fmt.Errorf("make certificate request: %w", err)
@@ -200,6 +215,13 @@ func watchOnce(ctx context.Context, client certificatesclient.CertificateSigning
 }
 
 func decided(r *certificatesv1.CertificateSigningRequest) (bool, error) {
+	for _, kind := range []certificatesv1.RequestConditionType{v1alpha1.AskAgainCondition, certificatesv1.CertificateDenied} {
+		if c := condition(r, kind); c != nil && c.Status == corev1.ConditionTrue {
+			if err := askAgain(r.Name, c.Reason, c.Message); err != nil {
+				return true, err
+			}
+		}
+	}
 	if c := condition(r, certificatesv1.CertificateDenied); c != nil {
 		return true, &DeniedError{Request: r.Name, Reason: c.Reason, Message: c.Message}
 	}

@@ -105,12 +105,15 @@ func TestRequestCertificate(t *testing.T) {
 		decide func(*certificatesv1.CertificateSigningRequest)
 		want   func(error) bool
 	}{
-		"issued":       {time.Second, issue, func(err error) bool { return err == nil }},
-		"issued late":  {3 * time.Minute, issue, func(err error) bool { return err == nil }},
-		"denied":       {time.Second, decision(certificatesv1.CertificateDenied, "NotOurs"), isDenied},
-		"failed":       {time.Second, decision(certificatesv1.CertificateFailed, "SignerValidationFailure"), isSigner},
-		"not approved": {0, nil, isPending(false)},
-		"not signed":   {time.Second, decision(certificatesv1.CertificateApproved, "ok"), isPending(true)},
+		"issued":              {time.Second, issue, func(err error) bool { return err == nil }},
+		"issued late":         {3 * time.Minute, issue, func(err error) bool { return err == nil }},
+		"denied":              {time.Second, decision(certificatesv1.CertificateDenied, "NotOurs"), isDenied},
+		"failed":              {time.Second, decision(certificatesv1.CertificateFailed, "SignerValidationFailure"), isSigner},
+		"not approved":        {0, nil, isPending(false)},
+		"not signed":          {time.Second, decision(certificatesv1.CertificateApproved, "ok"), isPending(true)},
+		"wrong clock":         {time.Second, says(v1alpha1.AskAgainCondition, v1alpha1.AskAgainClockSkew), isClock},
+		"wrong clock, denied": {time.Second, says(certificatesv1.CertificateDenied, v1alpha1.AskAgainClockSkew), isClock},
+		"aged proof":          {time.Second, says(v1alpha1.AskAgainCondition, v1alpha1.AskAgainProofAged), is[*join.AskAgainError]},
 		"other's key": {time.Second, func(r *certificatesv1.CertificateSigningRequest) {
 			r.Status.Certificate = ca.issue(t, "system:node:"+name, other.Public(), time.Hour)
 		}, func(err error) bool { return err != nil && strings.Contains(err.Error(), "another key") }},
@@ -131,6 +134,43 @@ func TestRequestCertificate(t *testing.T) {
 				}
 				if took := time.Since(began); tc.decide != nil && err == nil && took > tc.delay+time.Second {
 					t.Errorf("took %s although it was decided after %s", took, tc.delay)
+				}
+			})
+		})
+	}
+}
+
+func says(kind certificatesv1.RequestConditionType, reason string) func(*certificatesv1.CertificateSigningRequest) {
+	return func(r *certificatesv1.CertificateSigningRequest) {
+		r.Status.Conditions = []certificatesv1.CertificateSigningRequestCondition{
+			{Type: kind, Status: "True", Reason: reason, Message: v1alpha1.SkewMessage(-340*time.Second, "x")},
+		}
+	}
+}
+
+func isClock(err error) bool {
+	var c *join.ClockError
+	return errors.As(err, &c) && c.Ahead == -340*time.Second && c.Waits() > 0 &&
+		err.Error() == "clock is 340 s behind the API server: waiting for time synchronisation"
+}
+
+// A request that no one decides about is soon followed by another; one that is
+// approved is waited for.
+func TestUndecidedRequestIsNotWaitedForLong(t *testing.T) {
+	for name, tc := range map[string]struct {
+		decide func(*certificatesv1.CertificateSigningRequest)
+		want   time.Duration
+	}{
+		"undecided": {nil, 30 * time.Second},
+		"approved":  {decision(certificatesv1.CertificateApproved, "ok"), 4 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := cluster(t, time.Second, tc.decide)
+				began := time.Now()
+				_, err := join.RequestCertificate(t.Context(), c.CertificatesV1().CertificateSigningRequests(), asked(t, "n"), 30*time.Second)
+				if took := time.Since(began); !is[*join.PendingError](err) || took != tc.want {
+					t.Errorf("got %v after %s, want %s", err, took, tc.want)
 				}
 			})
 		})

@@ -10,8 +10,8 @@ import (
 	"fmt"
 	"path/filepath"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/identity"
 )
 
 // Node is what is joined.

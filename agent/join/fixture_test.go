@@ -27,9 +27,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/identity"
 )
 
 const token = "abcdef.0123456789abcdef"
@@ -122,6 +122,10 @@ type apiServer struct {
 	// made holds the requests, auth the Authorization header of each call.
 	made []*certificatesv1.CertificateSigningRequest
 	auth []string
+	// now is the server's clock; the machine's when nil.
+	now func() time.Time
+	// says is the condition that requests get instead of a certificate.
+	says *certificatesv1.CertificateSigningRequestCondition
 }
 
 func newAPIServer(t *testing.T, ca *authority) *apiServer {
@@ -144,7 +148,12 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.mu.Unlock()
 	s.auth = append(s.auth, r.Header.Get("Authorization"))
 	w.Header().Set("Content-Type", "application/json")
+	if s.now != nil {
+		w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat))
+	}
 	switch {
+	case r.URL.Path == "/version":
+		s.write(w, map[string]any{"gitVersion": "v1.37.2"})
 	case r.Method == http.MethodPost:
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -162,7 +171,11 @@ func (s *apiServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.write(w, csr)
 	case r.URL.Query().Get("watch") != "":
 		csr := s.made[len(s.made)-1].DeepCopy()
-		csr.Status.Certificate = s.ca.sign(s.t, csr)
+		if s.says != nil {
+			csr.Status.Conditions = append(csr.Status.Conditions, *s.says)
+		} else {
+			csr.Status.Certificate = s.ca.sign(s.t, csr)
+		}
 		s.write(w, map[string]any{"type": "MODIFIED", "object": csr})
 	default:
 		s.t.Errorf("unexpected %s %s", r.Method, r.URL)

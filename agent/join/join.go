@@ -16,10 +16,16 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 )
 
-// decisionWait is how long one certificate request is waited for: long enough
-// for a change of the controller's leader, and short of the least life that a
-// usable token has, with which the answer is read.
-const decisionWait = 4 * time.Minute
+// How long one certificate request is waited for. The first one is soon followed by
+// another, with a new proof and the same key: under a storm the approver looks at
+// the newest request of an instance first. Each time the wait is doubled, so that
+// a fleet that waits for a controller does not fill the API server with requests,
+// up to decisionWait: long enough for a change of the controller's leader, and short of the
+// least life that a usable token has, with which the answer is read.
+const (
+	firstWait    = 30 * time.Second
+	decisionWait = 4 * time.Minute
+)
 
 // MachineError says that the machine does not fulfil a requirement that kubeadm
 // checks with token discovery only.
@@ -31,12 +37,14 @@ func (e *MachineError) Error() string { return "preflight: " + e.Detail }
 // Slow says that to try again soon is of no use.
 func (e *MachineError) Slow() bool { return true }
 
-// Joiner joins this machine. Its fields must be set.
+// Joiner joins this machine. Its exported fields must be set.
 type Joiner struct {
 	Paths  Paths
 	Units  unitDriver
 	Prover Prover
 	Log    *slog.Logger
+
+	undecided int // requests in a row that were not decided in time
 }
 
 // Joined says why the machine does not hold the identity of that name, or nil.
@@ -44,6 +52,23 @@ func (j *Joiner) Joined(nodeName string) error { return Joined(j.Paths, nodeName
 
 // Reset makes the machine as if it had never been a node.
 func (j *Joiner) Reset(ctx context.Context) error { return Reset(ctx, j.Units, j.Paths) }
+
+// Identity returns a name for the key that the kubelet acts with; empty for none.
+func (j *Joiner) Identity() string { return Identity(j.Paths) }
+
+// Leave stops the kubelet of a machine that lost its Node, and keeps a reboot from
+// starting it: a kubelet that starts makes a Node again, with credentials that no
+// proof stands behind. Containers go on. The credentials stay until there are
+// new ones, see Join.
+func (j *Joiner) Leave(ctx context.Context) error {
+	if err := j.Units.Disable(ctx, KubeletUnit); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	if err := j.Units.Stop(ctx, KubeletUnit); err != nil {
+		return fmt.Errorf("leave: %w", err)
+	}
+	return nil
+}
 
 // Configure checks the machine and writes what kubeadm is run with but for the
 // credentials. It may be called again.
@@ -66,18 +91,32 @@ func (j *Joiner) Configure(n Node) error {
 }
 
 // Request asks the cluster for a certificate of the node's name, with the
-// bundle's token. Errors are those of RequestCertificate.
+// bundle's token and a new proof. Errors are those of RequestCertificate, and
+// *ClockError when this machine's clock is too wrong to prove anything.
 func (j *Joiner) Request(ctx context.Context, n Node, b *v1alpha1.JoinBundle) (Certificate, error) {
-	client, err := certificatesclient.NewForConfig(restConfig(b))
+	config := restConfig(b)
+	dates := readDates(config)
+	client, err := certificatesclient.NewForConfig(config)
 	if err != nil {
 		return Certificate{}, fmt.Errorf("make client of %s: %w", b.Endpoint, err)
+	}
+	if err := checkClock(ctx, client.RESTClient(), dates); err != nil {
+		return Certificate{}, err
 	}
 	key, err := ownKey(j.Paths.key())
 	if err != nil {
 		return Certificate{}, err
 	}
-	return RequestCertificate(ctx, client.CertificateSigningRequests(),
-		Request{Cluster: b.Cluster, Node: n.Name, Key: key, Prover: j.Prover}, decisionWait)
+	cert, err := RequestCertificate(ctx, client.CertificateSigningRequests(),
+		Request{Cluster: b.Cluster, Node: n.Name, Key: key, Prover: j.Prover}, min(firstWait<<min(j.undecided, 10), decisionWait))
+	doubt(j.Prover, err)
+	var pending *PendingError
+	if errors.As(err, &pending) {
+		j.undecided++
+	} else {
+		j.undecided = 0
+	}
+	return cert, err
 }
 
 // Join runs kubeadm with a certificate; the machine must be configured and not

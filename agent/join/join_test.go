@@ -74,7 +74,7 @@ func TestJoinLeavesNoSecretBehind(t *testing.T) {
 	if args, err := os.ReadFile(filepath.Join(root, "seen/args")); err != nil || string(args) != "join --config "+p.Run+"/join.yaml\n" {
 		t.Errorf("kubeadm was run with %q, %v", args, err)
 	}
-	if !slices.Equal(server.auth, []string{"Bearer " + token, "Bearer " + token}) {
+	if !slices.Equal(server.auth, []string{"Bearer " + token, "Bearer " + token, "Bearer " + token}) {
 		t.Errorf("the API server saw %q", server.auth)
 	}
 }

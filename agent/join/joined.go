@@ -2,6 +2,7 @@ package join
 
 import (
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // NotJoinedError says why the machine does not count as joined.
@@ -35,12 +37,26 @@ func Joined(p Paths, nodeName string, now time.Time) error {
 		return &NotJoinedError{fmt.Sprintf("%s: %v", p.clientPEM(), err)}
 	}
 	switch {
-	case cert.Subject.CommonName != "system:node:"+nodeName:
+	case cert.Subject.CommonName != kube.NodeUser(nodeName):
 		return &NotJoinedError{fmt.Sprintf("the certificate is for %q", cert.Subject.CommonName)}
 	case now.After(cert.NotAfter):
 		return &NotJoinedError{"the certificate ended at " + cert.NotAfter.Format(time.RFC3339)}
 	}
 	return nil
+}
+
+// Identity returns a name for the key that the kubelet acts with, which every
+// join replaces; empty when there is no certificate.
+func Identity(p Paths) string {
+	data, err := os.ReadFile(p.clientPEM())
+	if err != nil {
+		return ""
+	}
+	cert, err := firstCertificate(data)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(cert.RawSubjectPublicKeyInfo))
 }
 
 func firstCertificate(data []byte) (*x509.Certificate, error) {
@@ -61,7 +77,7 @@ func checkIssued(pemData []byte, key *ecdsa.PrivateKey, nodeName string) (Certif
 	if err != nil {
 		return Certificate{}, fmt.Errorf("issued certificate: %w", err)
 	}
-	if !key.PublicKey.Equal(cert.PublicKey) || cert.Subject.CommonName != "system:node:"+nodeName {
+	if !key.PublicKey.Equal(cert.PublicKey) || cert.Subject.CommonName != kube.NodeUser(nodeName) {
 		return Certificate{}, fmt.Errorf("issued certificate: is for %q with another key or name than asked for", cert.Subject.CommonName)
 	}
 	der, err := x509.MarshalECPrivateKey(key)

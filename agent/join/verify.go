@@ -11,6 +11,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/joinery/joinery/agent/host"
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/internal/wait"
 )
 
@@ -60,45 +61,53 @@ const (
 )
 
 // Verify waits until the Node is there, is this instance's and is Ready, or
-// until ctx ends. That kubeadm reported success does not prove it: a kubelet
-// that starts again and again can still get its certificate. Errors are
-// *ForeignNodeError, and *NotReadyError when ctx's time is up or the kubelet
-// crashes all the time.
-func Verify(ctx context.Context, nodes nodeGetter, units unitWatcher, n Node) error {
+// until ctx ends; it returns the Node's UID. That kubeadm reported success does
+// not prove it: a kubelet that starts again and again can still get its
+// certificate. Errors are *ForeignNodeError, *LostError when the guard says so,
+// and *NotReadyError when ctx's time is up or the kubelet crashes all the time.
+func Verify(ctx context.Context, nodes nodeGetter, units unitWatcher, n Node, g *Guard) (string, error) {
 	for pause := firstLook; ; pause = min(pause*3/2, lastLook) {
-		lacking, err := inspect(ctx, nodes, n)
+		node, err := nodes.Get(ctx, n.Name, metav1.GetOptions{})
+		if lost := g.Observe(node, err, time.Now()); lost != nil {
+			return "", lost
+		}
+		lacking, err := inspect(node, err, n, g)
+		if err != nil {
+			return "", err
+		}
 		if lacking == nil {
-			return err
+			return string(node.UID), nil
 		}
 		if s, err := units.State(ctx, KubeletUnit); err == nil && s.CrashLooping() {
-			return &NotReadyError{Node: n.Name, Why: fmt.Sprintf("the kubelet crashes (%s, %d restarts): see journalctl -u kubelet: %s", s.Sub, s.Restarts, lacking.Why)}
+			return "", &NotReadyError{Node: n.Name, Why: fmt.Sprintf("the kubelet crashes (%s, %d restarts): see journalctl -u kubelet: %s", s.Sub, s.Restarts, lacking.Why)}
 		}
 		if wait.For(ctx, pause) != nil {
-			return lacking
+			return "", lacking
 		}
 	}
 }
 
 // inspect says what the Node lacks, or nil; a Node or an API server that is not
-// there is something to wait for.
-func inspect(ctx context.Context, nodes nodeGetter, n Node) (*NotReadyError, error) {
-	node, err := nodes.Get(ctx, n.Name, metav1.GetOptions{})
+// there is something to wait for. A Node that is lost, though not for certain
+// yet, is waited for as well.
+func inspect(node *corev1.Node, err error, n Node, g *Guard) (*NotReadyError, error) {
 	switch {
+	case apierrors.IsNotFound(err) && g.UID != "":
+		return &NotReadyError{Node: n.Name, Why: "is gone"}, nil
 	case apierrors.IsNotFound(err):
 		return &NotReadyError{Node: n.Name, Missing: true, Why: "does not exist yet"}, nil
 	case err != nil:
 		return &NotReadyError{Node: n.Name, Why: "cannot be read: " + err.Error()}, nil
+	case g.Doubts():
+		return &NotReadyError{Node: n.Name, Why: "was made again: UID " + string(node.UID)}, nil
 	case node.Spec.ProviderID != n.ProviderID:
 		return nil, &ForeignNodeError{Node: n.Name, Want: n.ProviderID, Got: node.Spec.ProviderID}
 	}
 	why := "is not Ready: the kubelet has not reported yet"
-	for _, c := range node.Status.Conditions {
-		if c.Type != corev1.NodeReady {
-			continue
-		}
-		if c.Status == corev1.ConditionTrue {
-			return nil, nil
-		}
+	if kube.KubeletReady(node) {
+		return nil, nil
+	}
+	if c := kube.Condition(node, corev1.NodeReady); c != nil {
 		why = fmt.Sprintf("is not Ready: %s: %s", c.Reason, c.Message)
 	}
 	return &NotReadyError{Node: n.Name, Why: why}, nil

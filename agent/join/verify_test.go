@@ -57,7 +57,7 @@ func TestVerify(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				began := time.Now()
-				err := join.Verify(ctx, c.CoreV1().Nodes(), tc.kubelet, n)
+				_, err := join.Verify(ctx, c.CoreV1().Nodes(), tc.kubelet, n, &join.Guard{Name: n.Name})
 				if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
 					t.Errorf("got %v, want %q", err, tc.want)
 				}
@@ -83,7 +83,7 @@ func TestVerifySeesANodeThatComesLate(t *testing.T) {
 			}
 		})
 		began := time.Now()
-		if err := join.Verify(t.Context(), c.CoreV1().Nodes(), kubelet{Active: "active"}, n); err != nil {
+		if _, err := join.Verify(t.Context(), c.CoreV1().Nodes(), kubelet{Active: "active"}, n, &join.Guard{Name: n.Name}); err != nil {
 			t.Fatal(err)
 		}
 		if took := time.Since(began); took > 32*time.Second {

@@ -1,6 +1,7 @@
 // Package proof lets an instance prove who it is: it signs a request to STS with
-// the credentials of the instance's role, whose session is named after the
-// instance, and lets others send it. The signature covers what the proof is for.
+// the credentials of one of the instance's roles, whose session is named after
+// the instance, and lets others send it. The signature covers what the proof is
+// for.
 package proof
 
 import (

@@ -8,16 +8,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
-
-// deletionTaint is put on a node that is about to go, under the name that
-// Cluster Autoscaler uses.
-const deletionTaint = "ToBeDeletedByClusterAutoscaler"
 
 // Holds are what keeps the node by the will of local software, by name.
 type Holds struct {
@@ -56,11 +53,11 @@ type Verdict struct {
 	Message string
 }
 
-// Decide says whether a node may go, from the Node and its pods. A node that
+// Decide says whether a node may go at now, from the Node and its pods. A node that
 // is not Ready is never idle: its kubelet may run what the API server does not
 // know of yet. A nil Node counts as not Ready.
-func Decide(node *corev1.Node, pods []*corev1.Pod, holds Holds) Verdict {
-	if !ready(node) {
+func Decide(node *corev1.Node, pods []*corev1.Pod, holds Holds, now time.Time) Verdict {
+	if !kube.KubeletReady(node) {
 		return Verdict{v1alpha1.Joining, "the node is not Ready"}
 	}
 	if len(holds.Inhibitors) > 0 {
@@ -69,8 +66,7 @@ func Decide(node *corev1.Node, pods []*corev1.Pod, holds Holds) Verdict {
 	if len(holds.Files) > 0 {
 		return Verdict{v1alpha1.HoldFile, list("hold file", holds.Files)}
 	}
-	names := moving(pods)
-	going := slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == deletionTaint })
+	names, going := moving(pods, now), kube.Marked(node)
 	switch {
 	case going && len(names) > 0:
 		return Verdict{v1alpha1.Draining, list("pod", names) + " left"}
@@ -82,24 +78,12 @@ func Decide(node *corev1.Node, pods []*corev1.Pod, holds Holds) Verdict {
 	return Verdict{v1alpha1.Idle, "nothing runs but DaemonSet and mirror pods"}
 }
 
-func ready(node *corev1.Node) bool {
-	return node != nil && slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-// moving returns the names of the pods that would have to move, sorted: not
-// those of DaemonSets, which every node has, not static ones, which the kubelet
-// keeps by itself, and not those that have ended. A pod that is being deleted
-// still runs and counts.
-func moving(pods []*corev1.Pod) []string {
+// moving returns the names of the pods that have to leave before the node may go,
+// sorted.
+func moving(pods []*corev1.Pod, now time.Time) []string {
 	var names []string
 	for _, p := range pods {
-		_, mirror := p.Annotations[corev1.MirrorPodAnnotationKey]
-		owner := metav1.GetControllerOf(p)
-		daemon := owner != nil && owner.Kind == "DaemonSet"
-		ended := p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed
-		if !mirror && !daemon && !ended {
+		if kube.NeedsEviction(p, now) {
 			names = append(names, p.Namespace+"/"+p.Name)
 		}
 	}

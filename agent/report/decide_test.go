@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +16,7 @@ import (
 	"github.com/joinery/joinery/agent/host"
 	"github.com/joinery/joinery/agent/report"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 func pod(name string, change func(*corev1.Pod)) *corev1.Pod {
@@ -56,24 +58,26 @@ func TestDecide(t *testing.T) {
 		reason  v1alpha1.ReadyReason
 		message string
 	}{
-		"no node":        {nil, nil, report.Holds{}, v1alpha1.Joining, "not Ready"},
-		"not ready":      {aNode(notReady), nil, report.Holds{}, v1alpha1.Joining, "not Ready"},
-		"empty":          {aNode(nil), nil, report.Holds{}, v1alpha1.Idle, "nothing"},
-		"daemons":        {aNode(nil), []*corev1.Pod{pod("d", ownedBy("DaemonSet"))}, report.Holds{}, v1alpha1.Idle, "nothing"},
-		"mirror":         {aNode(nil), []*corev1.Pod{pod("m", func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} })}, report.Holds{}, v1alpha1.Idle, "nothing"},
-		"ended":          {aNode(nil), []*corev1.Pod{pod("j", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), pod("k", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}, report.Holds{}, v1alpha1.Idle, "nothing"},
-		"running":        {aNode(nil), running, report.Holds{}, v1alpha1.PodsRunning, "2 pods: default/a, default/b"},
-		"pending":        {aNode(nil), []*corev1.Pod{pod("p", func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending })}, report.Holds{}, v1alpha1.PodsRunning, "1 pod: default/p"},
-		"being deleted":  {aNode(nil), []*corev1.Pod{pod("p", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{} })}, report.Holds{}, v1alpha1.PodsRunning, "1 pod"},
-		"lock":           {aNode(nil), nil, lock, v1alpha1.InhibitorHeld, "1 inhibitor lock: backup: writes"},
-		"file":           {aNode(nil), nil, report.Holds{Files: []string{"x"}}, v1alpha1.HoldFile, "1 hold file: x"},
-		"draining":       {aNode(going), running, report.Holds{}, v1alpha1.Draining, "2 pods"},
-		"drained":        {aNode(going), nil, report.Holds{}, v1alpha1.Drained, "no pods"},
-		"lock and taint": {aNode(going), nil, lock, v1alpha1.InhibitorHeld, "backup"},
-		"many pods":      {aNode(nil), []*corev1.Pod{pod("1", nil), pod("2", nil), pod("3", nil), pod("4", nil), pod("5", nil), pod("6", nil)}, report.Holds{}, v1alpha1.PodsRunning, "6 pods: default/1, default/2, default/3, default/4, default/5, …"},
+		"no node":                  {nil, nil, report.Holds{}, v1alpha1.Joining, "not Ready"},
+		"not ready":                {aNode(notReady), nil, report.Holds{}, v1alpha1.Joining, "not Ready"},
+		"empty":                    {aNode(nil), nil, report.Holds{}, v1alpha1.Idle, "nothing"},
+		"daemons":                  {aNode(nil), []*corev1.Pod{pod("d", ownedBy("DaemonSet"))}, report.Holds{}, v1alpha1.Idle, "nothing"},
+		"mirror":                   {aNode(nil), []*corev1.Pod{pod("m", func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} })}, report.Holds{}, v1alpha1.Idle, "nothing"},
+		"ended":                    {aNode(nil), []*corev1.Pod{pod("j", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded }), pod("k", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })}, report.Holds{}, v1alpha1.Idle, "nothing"},
+		"running":                  {aNode(nil), running, report.Holds{}, v1alpha1.PodsRunning, "2 pods: default/a, default/b"},
+		"pending":                  {aNode(nil), []*corev1.Pod{pod("p", func(p *corev1.Pod) { p.Status.Phase = corev1.PodPending })}, report.Holds{}, v1alpha1.PodsRunning, "1 pod: default/p"},
+		"lock":                     {aNode(nil), nil, lock, v1alpha1.InhibitorHeld, "1 inhibitor lock: backup: writes"},
+		"file":                     {aNode(nil), nil, report.Holds{Files: []string{"x"}}, v1alpha1.HoldFile, "1 hold file: x"},
+		"draining":                 {aNode(going), running, report.Holds{}, v1alpha1.Draining, "2 pods"},
+		"drained":                  {aNode(going), nil, report.Holds{}, v1alpha1.Drained, "no pods"},
+		"lock and taint":           {aNode(going), nil, lock, v1alpha1.InhibitorHeld, "backup"},
+		"said to be a DaemonSet's": {aNode(nil), []*corev1.Pod{pod("d", func(p *corev1.Pod) { p.Annotations = map[string]string{kube.DaemonSetPodAnnotation: "true"} })}, report.Holds{}, v1alpha1.Idle, "nothing"},
+		"terminating":              {aNode(nil), []*corev1.Pod{pod("a", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Now()} })}, report.Holds{}, v1alpha1.PodsRunning, "1 pod"},
+		"overdue":                  {aNode(nil), []*corev1.Pod{pod("a", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: time.Now().Add(-time.Hour)} })}, report.Holds{}, v1alpha1.Idle, "nothing"},
+		"many pods":                {aNode(nil), []*corev1.Pod{pod("1", nil), pod("2", nil), pod("3", nil), pod("4", nil), pod("5", nil), pod("6", nil)}, report.Holds{}, v1alpha1.PodsRunning, "6 pods: default/1, default/2, default/3, default/4, default/5, …"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := report.Decide(tc.node, tc.pods, tc.holds)
+			got := report.Decide(tc.node, tc.pods, tc.holds, time.Now())
 			if got.Reason != tc.reason || !strings.Contains(got.Message, tc.message) {
 				t.Errorf("got %+v, want %s with %q", got, tc.reason, tc.message)
 			}

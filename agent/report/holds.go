@@ -3,12 +3,11 @@ package report
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/joinery/joinery/agent/host"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // HoldDirectory is where any file holds the node: for software that has no way
@@ -28,7 +27,7 @@ func ReadHolds(ctx context.Context, locks inhibitorLister, directory string) (Ho
 	list, lockErr := locks.Inhibitors(ctx)
 	for _, l := range list {
 		if l.Holds() {
-			h.Inhibitors = append(h.Inhibitors, fmt.Sprintf("%s: %s", clip(l.Who), clip(l.Why)))
+			h.Inhibitors = append(h.Inhibitors, quote.Words(l.Who)+": "+quote.Words(l.Why))
 		}
 	}
 	slices.Sort(h.Inhibitors)
@@ -37,17 +36,7 @@ func ReadHolds(ctx context.Context, locks inhibitorLister, directory string) (Ho
 		fileErr = nil
 	}
 	for _, e := range entries {
-		h.Files = append(h.Files, clip(e.Name()))
+		h.Files = append(h.Files, quote.Words(e.Name()))
 	}
 	return h, errors.Join(lockErr, fileErr)
-}
-
-// clip bounds what local software can put into the API server.
-func clip(s string) string {
-	const most = 80
-	s = strings.ToValidUTF8(strings.Join(strings.Fields(s), " "), "?")
-	if r := []rune(s); len(r) > most {
-		return string(r[:most]) + "…"
-	}
-	return s
 }

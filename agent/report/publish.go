@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
+	"github.com/joinery/joinery/internal/output"
 )
 
 // nodePatcher is the part of a client that writes our own Node.
@@ -42,18 +44,16 @@ func (w *writer) adopt(node *corev1.Node) {
 	if node == nil || w.last.Type != "" {
 		return
 	}
-	for _, c := range node.Status.Conditions {
-		if c.Type == v1alpha1.ScaleDownReady {
-			w.last = c
-			w.last.LastHeartbeatTime = metav1.Time{}
-		}
+	if c := kube.Condition(node, v1alpha1.ScaleDownReady); c != nil {
+		w.last = *c
+		w.last.LastHeartbeatTime = metav1.Time{}
 	}
 }
 
 // condition writes the verdict if it is news or a heartbeat is due.
 func (w *writer) condition(ctx context.Context, v Verdict, now time.Time) error {
 	next := corev1.NodeCondition{
-		Type: v1alpha1.ScaleDownReady, Status: corev1.ConditionFalse, Reason: string(v.Reason), Message: v.Message,
+		Type: v1alpha1.ScaleDownReady, Status: corev1.ConditionFalse, Reason: string(v.Reason), Message: output.Line(v.Message),
 		LastHeartbeatTime: metav1.NewTime(now), LastTransitionTime: metav1.NewTime(now),
 	}
 	if v.Reason.Ready() {
@@ -104,5 +104,12 @@ func (w *writer) patch(ctx context.Context, kind types.PatchType, patch any, sub
 
 func same(a, b v1alpha1.NodeReport) bool {
 	return a.InstanceID == b.InstanceID && a.ImageID == b.ImageID && a.AgentVersion == b.AgentVersion && a.BootID == b.BootID &&
-		a.TokenID == b.TokenID && slices.Equal(a.Holds, b.Holds) && slices.Equal(a.Boot, b.Boot)
+		a.TokenID == b.TokenID && slices.Equal(a.Holds, b.Holds) && slices.Equal(a.Boot, b.Boot) && rejoins(a) == rejoins(b)
+}
+
+func rejoins(r v1alpha1.NodeReport) int {
+	if r.Rejoin == nil {
+		return 0
+	}
+	return r.Rejoin.Times
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,7 +16,9 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // look is how often holds are read: neither a directory nor logind says by
@@ -42,6 +45,8 @@ type cluster interface {
 type Publisher struct {
 	client     cluster
 	name       string
+	guard      *join.Guard
+	looked     time.Time // when the guard was last given an answer
 	holds      func(ctx context.Context) (Holds, error)
 	supervisor supervisor
 	log        *slog.Logger
@@ -54,13 +59,13 @@ type Publisher struct {
 	known   bool // holds were read without an error at least once
 }
 
-// New returns a Publisher for the Node of that name. holds returns what holds
+// New returns a Publisher for the Node that g guards. holds returns what holds
 // the node; after an error of it the holds seen before stay in force beside what
 // it could read, and until it has worked once the node counts as held.
-func New(client cluster, name string, holds func(ctx context.Context) (Holds, error), s supervisor, log *slog.Logger) *Publisher {
+func New(client cluster, g *join.Guard, holds func(ctx context.Context) (Holds, error), s supervisor, log *slog.Logger) *Publisher {
 	return &Publisher{
-		client: client, name: name, holds: holds, supervisor: s, log: log,
-		writer: writer{nodes: client.Nodes(), name: name},
+		client: client, name: g.Name, guard: g, holds: holds, supervisor: s, log: log,
+		writer: writer{nodes: client.Nodes(), name: g.Name},
 	}
 }
 
@@ -75,13 +80,19 @@ func (p *Publisher) First(ctx context.Context, r v1alpha1.NodeReport) error {
 	return p.writer.report(ctx, r, time.Now())
 }
 
+// kept of the Node is what Decide and the writer read.
+var kept = kube.KeptNode{Conditions: []corev1.NodeConditionType{corev1.NodeReady, v1alpha1.ScaleDownReady}, Taints: true}
+
 // Run watches the node, its pods and what holds it, and publishes every change
-// within a second or so, until ctx ends. What cannot be written is tried again
-// each second.
+// within a second or so, until ctx ends, which is no error, or the Node is lost:
+// the error is a *join.LostError then. What cannot be written is tried again each
+// second.
 func (p *Publisher) Run(ctx context.Context, r v1alpha1.NodeReport) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	news := make(chan struct{}, 1)
-	pods, podsRun := informer(p.podSource(), &corev1.Pod{}, slimPod, news)
-	nodes, nodesRun := informer(p.nodeSource(), &corev1.Node{}, slimNode, news)
+	pods, podsRun := informer(p.podSource(), &corev1.Pod{}, kube.SlimPod, news)
+	nodes, nodesRun := informer(p.nodeSource(), &corev1.Node{}, kept.Slim, news)
 	go podsRun.RunWithContext(ctx)
 	go nodesRun.RunWithContext(ctx)
 	tick := time.NewTicker(look)
@@ -90,7 +101,11 @@ func (p *Publisher) Run(ctx context.Context, r v1alpha1.NodeReport) error {
 	for {
 		p.supervisor.Expect(patience + time.Minute)
 		if podsRun.HasSynced() && nodesRun.HasSynced() {
-			p.note(p.round(ctx, pods, nodes, r))
+			err := p.round(ctx, pods, nodes, r)
+			p.note(err)
+			if lost := p.doubt(ctx, ownNode(nodes), err); lost != nil {
+				return lost
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -116,7 +131,7 @@ func (p *Publisher) round(ctx context.Context, pods, nodes cache.Store, r v1alph
 		holds = p.kept.with(holds)
 	}
 	p.kept, p.known = holds, p.known || unread == nil
-	v := Decide(node, ownPods(pods), holds)
+	v := Decide(node, ownPods(pods), holds, time.Now())
 	if !p.known && v.Reason.Ready() {
 		v = Verdict{v1alpha1.InhibitorHeld, "it could not be read yet whether anything holds the node"}
 	}
@@ -130,6 +145,29 @@ func (p *Publisher) round(ctx context.Context, pods, nodes cache.Store, r v1alph
 	}
 	r.Holds = holds.names()
 	return errors.Join(unread, p.writer.report(ctx, r, time.Now()))
+}
+
+// doubt has the guard judge once the store or a write says that the Node is not
+// what it was. The store may be old, so the API server is asked; at rest that
+// costs nothing.
+func (p *Publisher) doubt(ctx context.Context, node *corev1.Node, err error) *join.LostError {
+	sound := node != nil && (p.guard.UID == "" || string(node.UID) == p.guard.UID) && !apierrors.IsUnauthorized(err) && !apierrors.IsNotFound(err)
+	if sound && !p.guard.Doubts() {
+		p.guard.Observe(node, nil, time.Now())
+		return nil
+	}
+	if time.Since(p.looked) < p.guard.Pace() {
+		return nil
+	}
+	p.looked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	node, err = p.client.Nodes().Get(ctx, p.name, metav1.GetOptions{})
+	lost := p.guard.Observe(node, err, time.Now())
+	if lost == nil && p.guard.Doubts() {
+		p.supervisor.Status("node " + p.name + " seems to be lost: looking again")
+	}
+	return lost
 }
 
 // note logs trouble when it comes and when it goes, not every second.

@@ -17,6 +17,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/agent/report"
 	"github.com/joinery/joinery/api/v1alpha1"
 )
@@ -65,7 +66,7 @@ func start(t *testing.T, client *fake.Clientset) *world {
 func startWith(t *testing.T, client *fake.Clientset, holds *source) *world {
 	w := &world{t: t, client: client, holds: holds}
 	ctx, cancel := context.WithCancel(t.Context())
-	p := report.New(api{client.CoreV1()}, "n", w.holds.get, silent{}, slog.New(slog.DiscardHandler))
+	p := report.New(api{client.CoreV1()}, &join.Guard{Name: "n"}, w.holds.get, silent{}, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx, said()) }()
 	w.stop = func() {
@@ -253,7 +254,7 @@ func TestNodeReportIsWrittenOncePerNews(t *testing.T) {
 
 func TestFirstNeedsTheNode(t *testing.T) {
 	client := fake.NewSimpleClientset()
-	p := report.New(api{client.CoreV1()}, "n", (&source{}).get, silent{}, slog.New(slog.DiscardHandler))
+	p := report.New(api{client.CoreV1()}, &join.Guard{Name: "n"}, (&source{}).get, silent{}, slog.New(slog.DiscardHandler))
 	if err := p.First(t.Context(), said()); err == nil {
 		t.Error("reported about a node that is not there")
 	}

@@ -91,6 +91,11 @@ type ScaleDownSettings struct {
 	// UnreadyTime is how long a node without pods must have been not Ready
 	// before it goes; 20m by default.
 	UnreadyTime metav1.Duration `json:"unreadyTime,omitzero"`
+	// MaxHold is how long a node may hold itself, by an inhibitor lock, a hold file,
+	// its agent's word or the annotation scale-down-disabled; 168h by default, 0 for
+	// no limit. The label joinery.node-restriction.kubernetes.io/hold on a Node
+	// overrides it: "unlimited" or "released".
+	MaxHold *metav1.Duration `json:"maxHold,omitempty"`
 	// MoveLocalStorage lets pods be moved that lose an emptyDir or use a
 	// hostPath.
 	MoveLocalStorage bool `json:"moveLocalStorage,omitempty"`
@@ -119,6 +124,9 @@ func (s *ScaleDownSettings) setDefaults() {
 	orDuration(&s.DrainTimeout, 5*time.Minute)
 	if s.MaxParallel == 0 {
 		s.MaxParallel = 10
+	}
+	if s.MaxHold == nil {
+		s.MaxHold = &metav1.Duration{Duration: 7 * 24 * time.Hour}
 	}
 	if s.UtilizationThreshold == nil {
 		half := 0.5
@@ -175,4 +183,7 @@ func (p *problems) scaleDown(field string, s ScaleDownSettings) {
 	p.between(field+".delayAfterDelete", s.DelayAfterDelete, 0, 24*time.Hour)
 	p.between(field+".delayAfterFailure", s.DelayAfterFailure, time.Second, 24*time.Hour)
 	p.between(field+".unreadyTime", s.UnreadyTime, time.Second, 24*time.Hour)
+	if h := s.MaxHold; h != nil && h.Duration != 0 {
+		p.between(field+".maxHold", *h, time.Minute, 365*24*time.Hour)
+	}
 }

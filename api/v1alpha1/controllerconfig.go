@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -33,13 +34,14 @@ type ControllerSpec struct {
 	// Endpoint of the API server that nodes are to use, host:port; that of the
 	// cluster's own ConfigMap kube-public/cluster-info when empty.
 	Endpoint string `json:"endpoint,omitempty"`
-	// CAFile is the cluster's CA on this master; /etc/kubernetes/pki/ca.crt by
-	// default. Nodes are given it together with what cluster-info and
+	// CAFile is the cluster's CA; /etc/joinery/private/controller/ca.crt by
+	// default, which joinery-credentials.service keeps as that of this control-plane
+	// node. Nodes are given it together with what cluster-info and
 	// kube-system/kube-root-ca.crt hold, so that a CA that is being rotated
 	// reaches them both ways.
 	CAFile string `json:"caFile,omitempty"`
-	// Kubeconfig is the controller's own; /etc/joinery/controller.kubeconfig
-	// by default.
+	// Kubeconfig is the controller's own; /etc/joinery/private/controller/kubeconfig
+	// by default, which joinery-credentials.service makes.
 	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Bundle says where the join bundle goes.
 	Bundle BundleSettings `json:"bundle,omitzero"`
@@ -51,9 +53,21 @@ type ControllerSpec struct {
 	Lifecycle LifecycleSettings `json:"lifecycle,omitzero"`
 	// Autoscaler says how groups grow and shrink.
 	Autoscaler AutoscalerSettings `json:"autoscaler,omitzero"`
-	// MetricsAddress is where /metrics, /healthz and /readyz are served;
-	// 127.0.0.1:9810 by default.
+	// MetricsAddress is where /metrics, /decisions, /healthz and /readyz are served;
+	// 127.0.0.1:9810 by default. An address that is not of loopback needs MetricsTLS.
 	MetricsAddress string `json:"metricsAddress,omitempty"`
+	// MetricsTLS has MetricsAddress served by HTTPS, and only to callers whose bearer
+	// token the API server knows and lets get the path.
+	MetricsTLS *MetricsTLS `json:"metricsTLS,omitempty"`
+}
+
+// MetricsTLS is the certificate that metrics and probes are served with.
+type MetricsTLS struct {
+	// CertFile is a PEM file with the certificate and its chain; required. It is
+	// read again when it changes.
+	CertFile string `json:"certFile"`
+	// KeyFile is a PEM file with its key; required.
+	KeyFile string `json:"keyFile"`
 }
 
 // BundleSettings say where the join bundle goes.
@@ -101,10 +115,16 @@ type ApproverSettings struct {
 	// STSProof is what is made of the proofs of identity that agents attach to
 	// their requests: off, accept or require; require by default.
 	STSProof ProofMode `json:"stsProof,omitempty"`
-	// NodeRoles are the names of the IAM roles, without path, that nodes have;
-	// required unless STSProof is off. A proof of another role is false. Their
-	// trust policies must trust EC2 alone: who may assume such a role otherwise
-	// can choose the instance that he claims to be.
+	// Proof is the kind of proof that is good: instanceIdentity, nodeRole or any;
+	// any by default. Set instanceIdentity once all images have an agent that
+	// makes such proofs.
+	Proof ProofKind `json:"proof,omitempty"`
+	// NodeRoles are the names of the IAM roles, without path, that nodes have.
+	// Required when Proof is nodeRole, unless STSProof is off. With any and no
+	// NodeRoles only proofs of the kind instanceIdentity are good. A proof of
+	// another role is false. The trust policies of these roles must trust EC2
+	// alone: every other principal that may assume such a role can choose the
+	// instance that it claims to be.
 	NodeRoles []string `json:"nodeRoles,omitempty"`
 	// ServingDisabled leaves the signing requests for kubelets' serving
 	// certificates to others.
@@ -123,8 +143,8 @@ func DecodeControllerConfig(data []byte) (*ControllerConfig, error) {
 
 func (c *ControllerConfig) setDefaults() {
 	s := &c.Spec
-	orText(&s.CAFile, "/etc/kubernetes/pki/ca.crt")
-	orText(&s.Kubeconfig, "/etc/joinery/controller.kubeconfig")
+	orText(&s.CAFile, "/etc/joinery/private/controller/ca.crt")
+	orText(&s.Kubeconfig, "/etc/joinery/private/controller/kubeconfig")
 	orText(&s.MetricsAddress, "127.0.0.1:9810")
 	if s.Cluster != "" {
 		orText(&s.Bundle.Parameter, ParameterName(s.Cluster))
@@ -132,6 +152,7 @@ func (c *ControllerConfig) setDefaults() {
 	orText(&s.Token.Schedule, "@hourly")
 	orText(&s.Approver.NodeNameMode, IPName)
 	orText(&s.Approver.STSProof, ProofRequire)
+	orText(&s.Approver.Proof, ProofAny)
 	orDuration(&s.Token.TTL, 3*time.Hour)
 	orDuration(&s.Token.Jitter, min(5*time.Minute, s.Token.shortestPause()/2))
 	orDuration(&s.Token.Overlap, min(30*time.Minute, s.Token.TTL.Duration))
@@ -173,10 +194,29 @@ func (c *ControllerConfig) validate() problems {
 	p.proof("spec.approver", s.Approver)
 	p.lifecycle("spec.lifecycle", s.Lifecycle)
 	p.autoscaler("spec.autoscaler", s.Autoscaler)
-	if _, _, err := net.SplitHostPort(s.MetricsAddress); err != nil {
-		p.add("spec.metricsAddress", s.MetricsAddress, "expected host:port to listen on")
-	}
+	p.metrics(s)
 	return p
+}
+
+// metrics checks where the endpoint is served: off loopback, anyone who can reach it
+// could read decisions and flood probes.
+func (p *problems) metrics(s ControllerSpec) {
+	host, _, err := net.SplitHostPort(s.MetricsAddress)
+	ip := net.ParseIP(host)
+	switch {
+	case err != nil:
+		p.add("spec.metricsAddress", s.MetricsAddress, "expected host:port to listen on")
+	case s.MetricsTLS == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()):
+		p.add("spec.metricsAddress", s.MetricsAddress, "expected an address of loopback such as 127.0.0.1:9810, or spec.metricsTLS")
+	}
+	if t := s.MetricsTLS; t != nil {
+		if t.CertFile == "" {
+			p.add("spec.metricsTLS.certFile", "", "expected the path of a PEM file")
+		}
+		if t.KeyFile == "" {
+			p.add("spec.metricsTLS.keyFile", "", "expected the path of a PEM file")
+		}
+	}
 }
 
 func (p *problems) between(field string, d metav1.Duration, low, high time.Duration) {
@@ -190,13 +230,15 @@ var roleName = regexp.MustCompile(`^[\w+=,.@-]{1,64}$`)
 
 func (p *problems) proof(field string, a ApproverSettings) {
 	switch a.STSProof {
-	case ProofOff:
-	case ProofAccept, ProofRequire:
-		if len(a.NodeRoles) == 0 {
-			p.add(field+".nodeRoles", "", "required unless stsProof is off: expected the names of the nodes' IAM roles")
-		}
+	case ProofOff, ProofAccept, ProofRequire:
 	default:
 		p.add(field+".stsProof", string(a.STSProof), "expected %s, %s or %s", ProofOff, ProofAccept, ProofRequire)
+	}
+	switch {
+	case !slices.Contains([]ProofKind{ProofInstanceIdentity, ProofNodeRole, ProofAny}, a.Proof):
+		p.add(field+".proof", string(a.Proof), "expected %s, %s or %s", ProofInstanceIdentity, ProofNodeRole, ProofAny)
+	case a.Proof == ProofNodeRole && a.STSProof != ProofOff && len(a.NodeRoles) == 0:
+		p.add(field+".nodeRoles", "", "required when proof is %s and stsProof is not off: expected the names of the nodes' IAM roles", ProofNodeRole)
 	}
 	for i, r := range a.NodeRoles {
 		if !roleName.MatchString(r) {

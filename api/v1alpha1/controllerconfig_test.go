@@ -19,7 +19,7 @@ func TestControllerConfigDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := c.Spec
-	if s.Token.Schedule != "@hourly" || s.Token.TTL.Duration != 3*time.Hour || s.Token.Jitter.Duration != 5*time.Minute || s.Approver.STSProof != v1alpha1.ProofRequire || s.Lifecycle.LaunchHook != "joinery-launch" || s.Bundle.Parameter != "/joinery/demo/join" {
+	if s.Token.Schedule != "@hourly" || s.Token.TTL.Duration != 3*time.Hour || s.Token.Jitter.Duration != 5*time.Minute || s.Approver.STSProof != v1alpha1.ProofRequire || s.Approver.Proof != v1alpha1.ProofAny || s.Lifecycle.LaunchHook != "joinery-launch" || s.Bundle.Parameter != "/joinery/demo/join" {
 		t.Errorf("token and bundle: %+v %+v", s.Token, s.Bundle)
 	}
 	if s.Autoscaler.ScaleDown.UnneededTime.Duration != 10*time.Minute || s.Autoscaler.BatchIdle.Duration != 250*time.Millisecond {
@@ -34,15 +34,15 @@ func TestAutoscalerSettings(t *testing.T) {
 	}
 	a := c.Spec.Autoscaler
 	if a.Limits.MemoryBytes() != 0 || *a.ScaleDown.UtilizationThreshold != 0.5 || a.ScaleDown.DelayAfterDelete.Duration != 0 ||
-		a.ScaleDown.DelayAfterFailure.Duration != 3*time.Minute || a.ScaleDown.UnreadyTime.Duration != 20*time.Minute {
+		a.ScaleDown.DelayAfterFailure.Duration != 3*time.Minute || a.ScaleDown.UnreadyTime.Duration != 20*time.Minute || a.ScaleDown.MaxHold.Duration != 168*time.Hour {
 		t.Errorf("defaults are %+v", a)
 	}
-	c, err = v1alpha1.DecodeControllerConfig([]byte(minimalController + `, autoscaler: {prices: /etc/joinery/prices.csv, limits: {maxNodes: 5, cores: 40, memory: 2Ti}, scaleDown: {utilizationThreshold: 0, moveLocalStorage: true}}}`))
+	c, err = v1alpha1.DecodeControllerConfig([]byte(minimalController + `, autoscaler: {prices: /etc/joinery/prices.csv, limits: {maxNodes: 5, cores: 40, memory: 2Ti}, scaleDown: {utilizationThreshold: 0, maxHold: 0s, moveLocalStorage: true}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a = c.Spec.Autoscaler
-	if a.Limits.MemoryBytes() != 2<<40 || *a.ScaleDown.UtilizationThreshold != 0 || !a.ScaleDown.MoveLocalStorage || a.Prices != "/etc/joinery/prices.csv" {
+	if a.Limits.MemoryBytes() != 2<<40 || *a.ScaleDown.UtilizationThreshold != 0 || a.ScaleDown.MaxHold.Duration != 0 || !a.ScaleDown.MoveLocalStorage || a.Prices != "/etc/joinery/prices.csv" {
 		t.Errorf("decoded %+v", a)
 	}
 }
@@ -60,6 +60,7 @@ func TestControllerConfigProblems(t *testing.T) {
 		"window too long":                  {`, autoscaler: {batchIdle: 2s}}`, "spec.autoscaler.batchIdle: \"2s\": expected 1ms to 1s"},
 		"negative parallelism":             {`, autoscaler: {scaleDown: {maxParallel: -1}}}`, "spec.autoscaler.scaleDown.maxParallel: \"-1\": expected 1 or more"},
 		"threshold beyond the whole":       {`, autoscaler: {scaleDown: {utilizationThreshold: 50}}}`, "spec.autoscaler.scaleDown.utilizationThreshold: \"50\": expected a share of 0 to 1"},
+		"hold of a second":                 {`, autoscaler: {scaleDown: {maxHold: 1s}}}`, "spec.autoscaler.scaleDown.maxHold: \"1s\": expected 1m0s to 8760h0m0s"},
 		"failure forgotten in the past":    {`, autoscaler: {scaleDown: {delayAfterFailure: -3m}}}`, "spec.autoscaler.scaleDown.delayAfterFailure: \"-3m0s\": expected 1s to 24h0m0s"},
 		"relative path":                    {`, autoscaler: {prices: prices.csv}}`, "spec.autoscaler.prices: \"prices.csv\": expected an absolute path"},
 		"all limits at once":               {`, autoscaler: {limits: {maxNodes: -1, cores: -2, memory: lots}}}`, `spec.autoscaler.limits.maxNodes: "-1": expected 0 or more nodes; spec.autoscaler.limits.cores: "-2": expected 0 or more cores; spec.autoscaler.limits.memory: "lots": expected a quantity`},
@@ -114,16 +115,42 @@ func FuzzDecodeControllerConfig(f *testing.F) {
 
 func TestApproverProblems(t *testing.T) {
 	for approver, want := range map[string]string{
-		`{}`:                          "spec.approver.nodeRoles: required unless stsProof is off",
-		`{stsProof: accept}`:          "spec.approver.nodeRoles: required unless stsProof is off",
-		`{stsProof: maybe}`:           `spec.approver.stsProof: "maybe": expected off, accept or require`,
-		`{nodeRoles: [service/node]}`: `spec.approver.nodeRoles[0]: "service/node": expected the name of an IAM role`,
-		`{stsProof: off}`:             "",
+		`{}`:                                  "",
+		`{stsProof: accept}`:                  "",
+		`{proof: instanceIdentity}`:           "",
+		`{proof: any, nodeRoles: [a]}`:        "",
+		`{proof: nodeRole, nodeRoles: [a]}`:   "",
+		`{proof: nodeRole, stsProof: off}`:    "",
+		`{proof: nodeRole}`:                   "spec.approver.nodeRoles: required when proof is nodeRole and stsProof is not off",
+		`{proof: nodeRole, stsProof: accept}`: "spec.approver.nodeRoles: required when proof is nodeRole",
+		`{proof: identity}`:                   `spec.approver.proof: "identity": expected instanceIdentity, nodeRole or any`,
+		`{proof: x, stsProof: w, nodeRoles: ["aws:ec2-instance"]}`: `spec.approver.stsProof: "w": expected off, accept or require; spec.approver.proof: "x": expected instanceIdentity, nodeRole or any; spec.approver.nodeRoles[0]: "aws:ec2-instance": expected the name of an IAM role`,
+		`{stsProof: maybe}`:                          `spec.approver.stsProof: "maybe": expected off, accept or require`,
+		`{nodeRoles: [service/node]}`:                `spec.approver.nodeRoles[0]: "service/node": expected the name of an IAM role`,
+		`{stsProof: off}`:                            "",
 		`{stsProof: require, nodeRoles: [a, "b+c"]}`: "",
 	} {
 		_, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, approver: " + approver + "}"))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: error %v: expected %q", approver, err, want)
+		}
+	}
+}
+
+func TestAcceptedProofs(t *testing.T) {
+	for _, test := range []struct {
+		proof          v1alpha1.ProofKind
+		roles          []string
+		identity, role bool
+	}{
+		{v1alpha1.ProofAny, nil, true, false},
+		{v1alpha1.ProofAny, []string{"node"}, true, true},
+		{v1alpha1.ProofInstanceIdentity, []string{"node"}, true, false},
+		{v1alpha1.ProofNodeRole, []string{"node"}, false, true},
+	} {
+		s := v1alpha1.ApproverSettings{Proof: test.proof, NodeRoles: test.roles}
+		if s.Accepts(v1alpha1.ProofInstanceIdentity) != test.identity || s.Accepts(v1alpha1.ProofNodeRole) != test.role || s.Accepts(v1alpha1.ProofAny) {
+			t.Errorf("%+v: accepts %t, %t", test, s.Accepts(v1alpha1.ProofInstanceIdentity), s.Accepts(v1alpha1.ProofNodeRole))
 		}
 	}
 }

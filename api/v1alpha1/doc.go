@@ -39,10 +39,14 @@ const (
 	ScaleDownReady = "joinery.dev/ScaleDownReady"
 	// NodeReportAnnotation is the Node annotation that holds a NodeReport.
 	NodeReportAnnotation = "joinery.dev/node-report"
-	// UnneededSinceAnnotation is the Node annotation in which the controller
-	// keeps since when a node has been unneeded (RFC 3339), so that a restart
-	// forgets nothing.
-	UnneededSinceAnnotation = "joinery.dev/unneeded-since"
+	// UnneededSinceLabel is the Node label in which the controller keeps since when
+	// a node has been unneeded (Unix seconds), so that a restart forgets nothing. It
+	// is of the domain that NodeRestriction keeps every kubelet from: a node cannot
+	// stay by saying that its time has just begun.
+	UnneededSinceLabel = OwnLabelDomain + "/unneeded-since"
+	// OwnLabelDomain is the domain of the labels in which the controller records on
+	// a Node what no node may say of itself. No declaration sets one.
+	OwnLabelDomain = "joinery.node-restriction.kubernetes.io"
 )
 
 // ParameterName returns the SSM parameter in which the masters of cluster

@@ -26,6 +26,10 @@ func TestWhoSetsALabel(t *testing.T) {
 		"node-role.kubernetes.io/control-plane":    nobody,
 		"node-role.kubernetes.io/master":           nobody,
 		"node-restriction.kubernetes.io.evil.org/": kubelet,
+		v1alpha1.UnneededSinceLabel:                nobody,
+		v1alpha1.OwnLabelDomain + "/admitted-uid":  nobody,
+		v1alpha1.OwnLabelDomain + ".evil.org/x":    kubelet,
+		"x." + v1alpha1.OwnLabelDomain + "/y":      controller,
 	} {
 		got := nobody
 		switch {
@@ -39,8 +43,8 @@ func TestWhoSetsALabel(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: set by %s, expected %s", key, got, want)
 		}
-		if v1alpha1.ControlPlaneLabel(key) != (want == nobody) {
-			t.Errorf("%s: a master's label: %t", key, want != nobody)
+		if (v1alpha1.ControlPlaneLabel(key) || v1alpha1.OwnLabel(key)) != (want == nobody) {
+			t.Errorf("%s: a label of the control plane or of the controller: %t", key, want != nobody)
 		}
 	}
 }

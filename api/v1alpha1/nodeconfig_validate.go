@@ -72,6 +72,8 @@ func (p *problems) label(field, key, value string) {
 		p.add(path, value, "may not be set: it is taken from the instance itself")
 	case controlPlaneLabels[key]:
 		p.add(path, key, "may not be set: it makes the cluster take the node for a master")
+	case OwnLabel(key):
+		p.add(path, key, "may not be set: under %s the controller records what no node may say of itself", OwnLabelDomain)
 	case !KubeletMaySet(key) && !restricted(key):
 		p.add(path, key, "may not be set: of the reserved domains only node-role.kubernetes.io, node-restriction.kubernetes.io and what a kubelet may set itself are taken")
 	}
@@ -116,8 +118,13 @@ func KubeletMaySet(key string) bool {
 
 // ControllerSets reports whether the controller sets the label on the nodes of a
 // group that declares it: one that a kubelet may not set, and that makes no node
-// a master.
-func ControllerSets(key string) bool { return !KubeletMaySet(key) && !ControlPlaneLabel(key) }
+// a control-plane node and records nothing.
+func ControllerSets(key string) bool {
+	return !KubeletMaySet(key) && !ControlPlaneLabel(key) && !OwnLabel(key)
+}
+
+// OwnLabel reports whether the label is of OwnLabelDomain. No declaration sets it.
+func OwnLabel(key string) bool { return strings.HasPrefix(key, OwnLabelDomain+"/") }
 
 // ControlPlaneLabel reports whether the label makes a node a master. No
 // declaration sets it.

@@ -28,6 +28,9 @@ type NodeReport struct {
 	TokenID string `json:"tokenID,omitempty"`
 	// Boot is the timeline of the boot that joined the node, in order.
 	Boot []BootPhase `json:"boot,omitempty"`
+	// Rejoin is the last time that the node joined again without a reboot; nil
+	// when it never did.
+	Rejoin *Rejoin `json:"rejoin,omitempty"`
 	// Holds lists what keeps the node, such as an inhibitor lock or a file.
 	Holds []string `json:"holds,omitempty"`
 	// ReportedAt is when the agent wrote this.
@@ -44,6 +47,29 @@ type BootPhase struct {
 	Milliseconds int64 `json:"milliseconds"`
 	// Attempts is how often it was tried; 1 is a phase without trouble.
 	Attempts int `json:"attempts,omitempty"`
+}
+
+// LossReason is how a machine that joined stopped being that node.
+type LossReason string
+
+// The ways in which a node is lost.
+const (
+	// NodeDeleted: its Node object was deleted.
+	NodeDeleted LossReason = "NodeDeleted"
+	// NodeReplaced: the Node of its name has another UID: it was made again.
+	NodeReplaced LossReason = "NodeReplaced"
+	// CredentialsRefused: the API server does not accept the kubelet's certificate.
+	CredentialsRefused LossReason = "CredentialsRefused"
+)
+
+// Rejoin says that a node joined again.
+type Rejoin struct {
+	// Reason is how the earlier Node was lost.
+	Reason LossReason `json:"reason"`
+	// LostAt is when the agent was certain of it.
+	LostAt time.Time `json:"lostAt"`
+	// Times is how often the instance joined again so far.
+	Times int `json:"times"`
 }
 
 // ReadyReason is the reason of the condition ScaleDownReady.
@@ -118,6 +144,9 @@ func (r *NodeReport) validate() problems {
 		if b.Milliseconds < 0 {
 			p.add(path+".milliseconds", fmt.Sprint(b.Milliseconds), "expected 0 or more")
 		}
+	}
+	if j := r.Rejoin; j != nil && (j.Reason == "" || j.LostAt.IsZero() || j.Times < 1) {
+		p.add("rejoin", fmt.Sprintf("%+v", *j), "expected a reason, a time and a number of at least 1")
 	}
 	if slices.Contains(r.Holds, "") {
 		p.add("holds", "", "holds an empty name")

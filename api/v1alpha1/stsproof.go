@@ -10,7 +10,7 @@ import (
 // STSProofAnnotation is the annotation of a certificate signing request that
 // holds the requester's proof of being an EC2 instance: the URL of a presigned
 // STS GetCallerIdentity request whose signature covers the headers of
-// ProofHeaders. Who holds the text can learn the instance's role and id, and
+// ProofHeaders. A reader of the text can learn the instance's role and id, and
 // nothing else; it is worth a certificate for the one key that is in the
 // request, in the one cluster that it names.
 const STSProofAnnotation = "joinery.dev/sts-proof"
@@ -29,7 +29,7 @@ const (
 const MaxProofAge = 2 * time.Minute
 
 // MaxProofBytes bounds a proof; an honest one has about 2 KB, most of it the
-// session token of the instance's role.
+// session token of the role that signed it.
 const MaxProofBytes = 8 << 10
 
 // ProofHeaders returns the headers that bind a proof to a cluster and to the
@@ -39,6 +39,36 @@ const MaxProofBytes = 8 << 10
 func ProofHeaders(cluster string, request []byte) map[string]string {
 	sum := sha256.Sum256(request)
 	return map[string]string{ProofClusterHeader: cluster, ProofRequestHeader: hex.EncodeToString(sum[:])}
+}
+
+// ProofKind is by which of its roles an instance proves what it is.
+type ProofKind string
+
+// The kinds, and the setting that allows both.
+const (
+	// ProofInstanceIdentity is a proof by the instance identity role, which EC2
+	// gives every instance. It has no trust policy, so no one can assume it.
+	ProofInstanceIdentity ProofKind = "instanceIdentity"
+	// ProofNodeRole is a proof by the role of the instance profile. Every
+	// principal that may assume that role can make it for any instance.
+	ProofNodeRole ProofKind = "nodeRole"
+	// ProofAny accepts both kinds. It is for the time in which images boot whose
+	// agents make proofs of the kind nodeRole only. An image of which an instance
+	// joined by its instance identity is held to that kind from then on.
+	ProofAny ProofKind = "any"
+)
+
+// Accepts reports whether a proof of a kind is good.
+//   - instanceIdentity: unless Proof is nodeRole.
+//   - nodeRole: unless Proof is instanceIdentity, or NodeRoles is empty.
+func (a ApproverSettings) Accepts(k ProofKind) bool {
+	switch k {
+	case ProofInstanceIdentity:
+		return a.Proof != ProofNodeRole
+	case ProofNodeRole:
+		return a.Proof != ProofInstanceIdentity && len(a.NodeRoles) > 0
+	}
+	return false
 }
 
 // ProofMode is what the approver makes of proofs.

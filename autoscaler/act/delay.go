@@ -15,6 +15,9 @@ import (
 // it (Cluster Autoscaler's --node-deletion-delay-timeout).
 const deletionDelay = 2 * time.Minute
 
+// delayPoll is how often it is looked whether they still do.
+const delayPoll = time.Second
+
 // awaitDelays waits until nobody asks for time before the node ends any more, for
 // deletionDelay at most. A node that cannot be read is left to the next look.
 func (e *Executor) awaitDelays(ctx context.Context, name string) error {
@@ -28,7 +31,7 @@ func (e *Executor) awaitDelays(ctx context.Context, name string) error {
 			return nil
 		}
 		e.o.Log.Info("node is drained, others clean up first", "node", name, "annotations", keys)
-		if err := wait.For(ctx, drainPoll); err != nil {
+		if err := wait.For(ctx, delayPoll); err != nil {
 			return err
 		}
 	}

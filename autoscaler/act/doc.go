@@ -8,5 +8,5 @@
 // The taint ToBeDeletedByClusterAutoscaler on a Node is the durable mark of a
 // removal under way. A controller that finds the mark on a node which it is not
 // removing itself takes it off (TakeBack): its predecessor died in between, and
-// the next plan decides afresh, with the unneeded-since annotation still there.
+// the next plan decides again, with the unneeded-since label still there.
 package act

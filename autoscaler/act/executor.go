@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/record"
@@ -29,6 +30,8 @@ type groups interface {
 // Options are what an Executor needs. The fields without a default are required.
 type Options struct {
 	Groups groups
+	// Binder is asked right before anything is done to a node or an instance.
+	Binder binder
 	Kube   kubernetes.Interface
 	// Pods and Nodes are the observed ones, for events and for annotations.
 	// Whatever is decided here is decided on freshly read objects.
@@ -43,6 +46,8 @@ type Options struct {
 
 	// DrainTimeout is how long one drain may take; 5 min by default.
 	DrainTimeout time.Duration
+	// MaxHold is scaledown.Options.MaxHold.
+	MaxHold time.Duration
 	// MaxParallel bounds the removals under way; 10 by default.
 	MaxParallel int
 	// Settle is how long after the taint the scheduler may still bind a pod to
@@ -71,6 +76,10 @@ type Executor struct {
 	swept    time.Time            // when noticed was last cleared of old entries
 	joined   map[string]time.Time // instance id -> when it was last seen as a Node
 	replaced map[string]time.Time // group -> when an instance of it was last replaced
+
+	holds map[types.UID]*holdSight // of Nodes; one round at a time uses it
+	// resists are the Nodes whose holds took removals back since the last round.
+	resists map[types.UID]bool
 }
 
 // New returns an Executor.
@@ -88,6 +97,8 @@ func New(o Options) *Executor {
 		noticed:  map[notice]time.Time{},
 		joined:   map[string]time.Time{},
 		replaced: map[string]time.Time{},
+		holds:    map[types.UID]*holdSight{},
+		resists:  map[types.UID]bool{},
 	}
 }
 

@@ -1,11 +1,12 @@
 package act_test
 
 import (
-	"encoding/base64"
+	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,14 +14,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	policyv1 "k8s.io/api/policy/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
@@ -29,7 +27,13 @@ import (
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/simcluster"
 )
 
 // fixture lives in a synctest bubble: it is one group "workers" whose instances are Nodes node-0, node-1, ...
@@ -42,7 +46,9 @@ type fixture struct {
 	pods    cache.Indexer
 	nodes   cache.Indexer
 	ids     []string
-	blocked atomic.Bool // evictions answer 429
+	records adopted // the Nodes' names are not those of instances
+	binder  *binder.Binder
+	simcluster.Evictions
 	*act.Executor
 }
 
@@ -52,35 +58,79 @@ func newFixture(t *testing.T, minimum, desired int) *fixture {
 	t.Cleanup(f.aws.Close)
 	index := cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}
 	f.pods, f.nodes = cache.NewIndexer(cache.MetaNamespaceKeyFunc, index), cache.NewIndexer(cache.MetaNamespaceKeyFunc, index)
-	f.kube.PrependReactor("create", "pods", f.evict)
-	config := base64.StdEncoding.EncodeToString([]byte("apiVersion: joinery.dev/v1alpha1\nkind: NodeConfig\nspec: {cluster: demo}\n"))
-	f.aws.PutLaunchTemplate("workers", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium", UserData: config})
-	err := f.aws.PutGroup(awssim.GroupSpec{Name: "workers", Min: minimum, Max: 10, Desired: desired, LaunchTemplate: "workers",
-		Tags: []awssim.Tag{{Key: "k8s.io/cluster-autoscaler/enabled"}, {Key: "k8s.io/cluster-autoscaler/demo"}}})
+	f.Evictions.In(f.kube)
+	f.aws.PutLaunchTemplate("workers", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium", UserData: simcluster.UserData()})
+	err := f.aws.PutGroup(awssim.GroupSpec{Name: "workers", Min: minimum, Max: 10, Desired: desired, LaunchTemplate: "workers", Tags: simcluster.Tags()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := f.aws.Config("joinery-controller")
-	f.client = asg.New(asg.Options{AutoScaling: autoscaling.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Cluster: "demo", Log: slog.New(slog.DiscardHandler)})
+	instances := ec2.NewFromConfig(cfg)
+	fleet := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo"})
+	f.client = asg.New(asg.Options{
+		AutoScaling: autoscaling.NewFromConfig(cfg), EC2: instances, Templates: launch.NewTemplates(instances),
+		Fleet: fleet, Cluster: "demo", Log: slog.New(slog.DiscardHandler)})
 	for i, in := range f.groups()[0].Instances {
 		f.ids = append(f.ids, in.ID)
-		f.addNode(i, in.ProviderID)
+		f.addNode(i, "aws:///"+in.Zone+"/"+in.ID)
 	}
+	lister := corelisters.NewNodeLister(f.nodes)
+	f.binder = binder.New(binder.Options{
+		Nodes:  func() ([]*corev1.Node, error) { return lister.List(labels.Everything()) },
+		Client: f.kube, Adopted: &f.records, Log: slog.New(slog.DiscardHandler), Fleet: fleet,
+		Rules: binding.Rules{Cluster: "demo", Region: cfg.Region, VPC: f.aws.Instances()[0].VPCID, Mode: v1alpha1.IPName},
+	})
 	m, err := act.NewMetrics(prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.Executor = act.New(act.Options{
-		Groups: f.client, Kube: f.kube, Pods: corelisters.NewPodLister(f.pods), Nodes: corelisters.NewNodeLister(f.nodes),
+		Groups: f.client, Binder: f.binder, Kube: f.kube, Pods: corelisters.NewPodLister(f.pods), Nodes: lister,
 		Events: f.events, Log: slog.New(slog.DiscardHandler), Metrics: m, DrainTimeout: time.Minute,
 	})
 	return f
+}
+
+// adopted are the operator's records, which a test changes while a removal reads them.
+type adopted struct {
+	mu      sync.Mutex
+	records binding.Records
+}
+
+func (a *adopted) put(name string, r binding.Record) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.records == nil {
+		a.records = binding.Records{}
+	}
+	a.records[name] = r
+}
+
+func (a *adopted) drop(name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.records, name)
+}
+
+func (a *adopted) Records(context.Context) (binding.Records, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.records), nil
+}
+
+// bindings are the verdicts about the Nodes that are observed.
+func (f *fixture) bindings() map[string]binding.Verdict {
+	f.t.Helper()
+	all, err := f.binder.All(f.t.Context(), time.Minute)
+	f.ok(err)
+	return all
 }
 
 func nodeName(i int) string { return "node-" + string(rune('0'+i)) }
 
 func (f *fixture) addNode(i int, providerID string) {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName(i), UID: types.UID(nodeName(i))}, Spec: corev1.NodeSpec{ProviderID: providerID}}
+	f.records.put(n.Name, binding.Record{UID: string(n.UID), ProviderID: providerID, InEC2: true})
 	f.ok(f.kube.Tracker().Add(n))
 	f.ok(f.nodes.Add(n))
 }
@@ -90,19 +140,6 @@ func (f *fixture) addPod(name, node string) *corev1.Pod {
 	f.ok(f.kube.Tracker().Add(p))
 	f.ok(f.pods.Add(p))
 	return p
-}
-
-// evict is the API server's eviction: it refuses, or the pod is gone.
-func (f *fixture) evict(a clienttesting.Action) (bool, runtime.Object, error) {
-	create, ok := a.(clienttesting.CreateAction)
-	if !ok || a.GetSubresource() != "eviction" {
-		return false, nil, nil
-	}
-	if f.blocked.Load() {
-		return true, nil, apierrors.NewTooManyRequests("the disruption budget app needs 1 healthy pods", 0)
-	}
-	e := create.GetObject().(*policyv1.Eviction)
-	return true, nil, f.kube.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("pods"), e.Namespace, e.Name)
 }
 
 func (f *fixture) ok(err error) {
@@ -142,7 +179,7 @@ func says(status corev1.ConditionStatus, reason v1alpha1.ReadyReason) func(*core
 }
 
 func (f *fixture) removal(i int, pods ...string) scaledown.Decision {
-	r := scaledown.Removal{Node: nodeName(i), Group: "workers", InstanceID: f.ids[i], Empty: len(pods) == 0, Reason: "test"}
+	r := scaledown.Removal{Node: nodeName(i), UID: types.UID(nodeName(i)), Group: "workers", InstanceID: f.ids[i], Empty: len(pods) == 0, Reason: "test"}
 	for _, p := range pods {
 		r.Pods = append(r.Pods, types.NamespacedName{Namespace: "default", Name: p})
 	}
@@ -153,7 +190,7 @@ func (f *fixture) removal(i int, pods ...string) scaledown.Decision {
 func (f *fixture) untouched(i, desired int) {
 	f.t.Helper()
 	n := f.node(i)
-	if act.Marked(n) || n.Spec.Unschedulable || len(n.Annotations) > 0 {
+	if kube.Marked(n) || n.Spec.Unschedulable || len(n.Annotations) > 0 {
 		f.t.Errorf("node is tainted %v, cordoned %v, annotated %v: want as before", n.Spec.Taints, n.Spec.Unschedulable, n.Annotations)
 	}
 	if g := f.groups()[0]; g.Desired != desired {

@@ -1,6 +1,10 @@
 package act
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/joinery/joinery/autoscaler/scaledown"
+)
 
 // Metrics count what an Executor did.
 type Metrics struct {
@@ -10,6 +14,8 @@ type Metrics struct {
 	rolledBack *prometheus.CounterVec
 	evictions  *prometheus.CounterVec
 	replaced   *prometheus.CounterVec
+	holds      *prometheus.GaugeVec
+	notBound   *prometheus.CounterVec
 }
 
 // NewMetrics returns the metrics, registered with reg.
@@ -25,10 +31,26 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		evictions:  counter("evictions_total", "Answers to eviction requests.", "result"),
 		replaced:   counter("instances_replaced_total", "Instances terminated because they never became a node.", "group"),
 	}
-	for _, c := range []prometheus.Collector{m.added, m.failedUp, m.removed, m.rolledBack, m.evictions, m.replaced} {
+	m.holds = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Namespace: "joinery", Subsystem: "autoscaler", Name: "held_nodes",
+		Help: "Nodes that hold themselves, by what that is worth: holding, unlimited, released or expired.",
+	}, []string{"state"})
+	m.setHolds(nil)
+	m.notBound = counter("not_bound_total", "Actions that were refused because the node is not, or no longer, the instance that they were meant for.", "action")
+	for _, action := range []string{actMark, actTerminate, actTakeBack} {
+		m.notBound.WithLabelValues(action)
+	}
+	for _, c := range []prometheus.Collector{m.added, m.failedUp, m.removed, m.rolledBack, m.evictions, m.replaced, m.holds, m.notBound} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// setHolds takes the number of holds by state.
+func (m *Metrics) setHolds(n map[string]int) {
+	for _, state := range []scaledown.HoldState{scaledown.HoldCounts, scaledown.HoldUnlimited, scaledown.HoldReleased, scaledown.HoldExpired} {
+		m.holds.WithLabelValues(string(state)).Set(float64(n[string(state)]))
+	}
 }

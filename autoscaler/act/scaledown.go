@@ -11,9 +11,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/internal/drain"
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/internal/wait"
 )
 
@@ -112,13 +113,13 @@ func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r s
 			err = errors.Join(err, fmt.Errorf("untaint node: %w", back))
 		}
 	}()
-	if err := e.mark(ctx, r.Node, node.UID); err != nil {
+	if err := drain.Mark(ctx, e.o.Kube, r.Node, node.UID, false); err != nil {
 		return fmt.Errorf("taint node: %w", err)
 	}
 	if err := wait.For(ctx, e.o.Settle); err != nil {
 		return err
 	}
-	if err := e.drain(ctx, r); err != nil {
+	if err := e.evictor(r).Empty(ctx, r.Node, e.o.DrainTimeout, unplanned(r)); err != nil {
 		return err
 	}
 	if err := e.awaitDelays(ctx, r.Node); err != nil {
@@ -137,36 +138,38 @@ func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r s
 	return nil
 }
 
-// validate reads the node afresh and checks that the plan still holds for it.
+// validate reads the node again and checks that the plan still holds for it: it
+// is the Node that was planned about, and still the instance.
 func (e *Executor) validate(ctx context.Context, r scaledown.Removal) (*corev1.Node, error) {
 	node, err := e.o.Kube.CoreV1().Nodes().Get(ctx, r.Node, metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read node: %w", err)
 	}
-	if id := asg.InstanceOf(node); id != r.InstanceID {
-		return nil, fmt.Errorf("node runs on instance %q now", id)
+	if node.UID != r.UID {
+		return nil, errors.New("node is another one now")
 	}
 	if node.DeletionTimestamp != nil {
 		return nil, errors.New("node is being deleted")
 	}
-	if node.Annotations[scaledown.ScaleDownDisabled] == "true" {
-		return nil, errors.New("node is annotated " + scaledown.ScaleDownDisabled)
+	if text := scaledown.Refuses(node, time.Now(), e.o.MaxHold, r.Empty); text != "" {
+		return nil, fmt.Errorf("the node is held: %s", text)
 	}
-	if text := scaledown.AgentRefuses(node, time.Now(), r.Empty); text != "" {
-		return nil, fmt.Errorf("the node's agent reports %s", text)
-	}
-	pods, err := e.podsToMove(ctx, r.Node)
+	pods, err := drain.Left(ctx, e.o.Kube, r.Node)
 	if err != nil {
 		return nil, err
 	}
-	return node, unplanned(pods, r)
+	if err := unplanned(r)(pods); err != nil {
+		return nil, err
+	}
+	return node, e.stillBound(ctx, node, r.InstanceID, actMark)
 }
 
 // stillFree is the last look before the instance ends: no pod has come back,
 // and neither local software nor an operator has taken hold of the node during
-// the drain. Without our mark pods may come at any moment.
+// the drain, and the node is still the instance. Without our mark pods may come at
+// any moment.
 func (e *Executor) stillFree(ctx context.Context, r scaledown.Removal, uid types.UID) error {
-	pods, err := e.podsToMove(ctx, r.Node)
+	pods, err := drain.Left(ctx, e.o.Kube, r.Node)
 	if err != nil {
 		return err
 	}
@@ -177,29 +180,16 @@ func (e *Executor) stillFree(ctx context.Context, r scaledown.Removal, uid types
 	if err != nil {
 		return fmt.Errorf("read node: %w", err)
 	}
-	switch reason := agentHolds(node); {
+	switch reason := scaledown.TakenBack(node, time.Now(), e.o.MaxHold); {
 	case node.UID != uid:
 		return errors.New("node is another one now")
-	case !Marked(node):
+	case !kube.Marked(node):
 		return errors.New("somebody took the mark of the removal off the node")
-	case node.Annotations[scaledown.ScaleDownDisabled] == "true":
-		return errors.New("node is annotated " + scaledown.ScaleDownDisabled)
 	case reason != "":
-		return fmt.Errorf("the node's agent reports %s", reason)
+		e.resisted(uid)
+		return fmt.Errorf("the node is held: %s", reason)
 	}
-	return nil
-}
-
-// agentHolds names what the node's agent says holds the node. An agent that
-// drains or has drained is no obstacle to a removal.
-func agentHolds(n *corev1.Node) string {
-	for _, c := range n.Status.Conditions {
-		held := c.Reason == string(v1alpha1.InhibitorHeld) || c.Reason == string(v1alpha1.HoldFile)
-		if string(c.Type) == v1alpha1.ScaleDownReady && c.Status == corev1.ConditionFalse && held {
-			return c.Reason
-		}
-	}
-	return ""
+	return e.stillBound(ctx, node, r.InstanceID, actTerminate)
 }
 
 // reserve takes one of the group's places above its minimum for a removal until

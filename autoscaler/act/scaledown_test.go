@@ -12,9 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/autoscaler/act"
-	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 func TestRemovalDrainsAndTerminates(t *testing.T) {
@@ -24,7 +23,7 @@ func TestRemovalDrainsAndTerminates(t *testing.T) {
 		f.change(0, says(corev1.ConditionFalse, v1alpha1.PodsRunning))
 		f.ScaleDown(t.Context(), f.removal(0, "app"))
 		synctest.Wait()
-		if n := f.node(0); !act.Marked(n) || !n.Spec.Unschedulable {
+		if n := f.node(0); !kube.Marked(n) || !n.Spec.Unschedulable {
 			t.Errorf("during the removal the node is tainted %v, cordoned %v", n.Spec.Taints, n.Spec.Unschedulable)
 		}
 		f.Wait()
@@ -33,7 +32,7 @@ func TestRemovalDrainsAndTerminates(t *testing.T) {
 		} else if !g.LastScaleDown.Equal(time.Now()) || !g.LastScaleDownFailure.IsZero() {
 			t.Errorf("group remembers a removal at %s and a failure at %s", g.LastScaleDown, g.LastScaleDownFailure)
 		}
-		if !act.Marked(f.node(0)) {
+		if !kube.Marked(f.node(0)) {
 			t.Error("the taint was taken off a node that goes")
 		}
 		f.event(1, "ScaleDown", "drained and terminated instance "+f.ids[0])
@@ -70,12 +69,13 @@ func TestRemovalIsRolledBack(t *testing.T) {
 		during func(f *fixture) // while the taint settles
 		words  []string
 	}{
-		{"blocked drain", func(f *fixture) { f.blocked.Store(true) }, []string{"ScaleDownFailed", "not drained within 1m0s", "disruption budget app"}},
+		{"blocked drain", func(f *fixture) { f.Blocked.Store(true) }, []string{"ScaleDownFailed", "not drained within 1m0s", "disruption budget cart"}},
 		{"a pod came", func(f *fixture) { f.addPod("late", nodeName(0)) }, []string{"ScaleDownFailed", "default/late came to the node"}},
 		{"the node is held", func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.InhibitorHeld)) }, []string{"ScaleDownFailed", "InhibitorHeld"}},
 		{"the mark was taken off", func(f *fixture) {
 			f.change(0, func(n *corev1.Node) { n.Spec.Taints = nil })
 		}, []string{"ScaleDownFailed", "took the mark"}},
+		{"the node is another's instance", func(f *fixture) { f.records.drop(nodeName(0)) }, []string{"ScaleDownFailed", "is not instance"}},
 		{"the group shrank", func(f *fixture) { f.ok(f.client.Terminate(f.t.Context(), "workers", f.ids[1])) }, []string{"ScaleDownFailed", "minimum size"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -115,6 +115,11 @@ func TestPlanThatNoLongerHoldsTouchesNothing(t *testing.T) {
 		{"a hold file", 0, func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.HoldFile)) }, nil},
 		{"pods by the agent's word", 0, func(f *fixture) { f.change(0, says(corev1.ConditionFalse, v1alpha1.PodsRunning)) }, nil},
 		{"at the minimum", 2, func(*fixture) {}, nil},
+		{"another Node of that name", 0, func(f *fixture) { f.change(0, func(n *corev1.Node) { n.UID = "made-again" }) }, nil},
+		{"not adopted any more", 0, func(f *fixture) { f.records.drop(nodeName(0)) }, nil},
+		{"its instance is another's", 0, func(f *fixture) {
+			f.change(0, func(n *corev1.Node) { n.Spec.ProviderID = f.node(1).Spec.ProviderID })
+		}, nil},
 		{"another instance", 0, func(*fixture) {}, func(f *fixture) scaledown.Decision {
 			d := f.removal(0)
 			d.Remove[0].InstanceID = f.ids[1]
@@ -155,7 +160,7 @@ func TestOperatorKeepsTheNode(t *testing.T) {
 				f.change(0, keep)
 			}
 			f.Wait()
-			if n, g := f.node(0), f.groups()[0]; act.Marked(n) || n.Spec.Unschedulable || g.Desired != 2 {
+			if n, g := f.node(0), f.groups()[0]; kube.Marked(n) || n.Spec.Unschedulable || g.Desired != 2 {
 				t.Errorf("late %v: tainted %v, cordoned %v, desired %d: want the node as before", late, n.Spec.Taints, n.Spec.Unschedulable, g.Desired)
 			}
 		})
@@ -223,20 +228,20 @@ func TestAbandonedRemovalIsTakenBack(t *testing.T) {
 		synctest.Wait()
 		die()
 		f.Wait()
-		if !act.Marked(f.node(0)) {
+		if !kube.Marked(f.node(0)) {
 			t.Fatal("the mark is gone though nobody took the removal back")
 		}
 		f.change(0, func(*corev1.Node) {})
-		f.ok(f.TakeBack(t.Context(), f.groups()))
+		f.ok(f.TakeBack(t.Context(), f.groups(), f.bindings()))
 		f.untouched(0, 2)
 
 		f.ScaleDown(t.Context(), f.removal(1))
 		synctest.Wait()
 		f.change(1, func(*corev1.Node) {})
-		f.ok(f.TakeBack(t.Context(), f.groups()))
+		f.ok(f.TakeBack(t.Context(), f.groups(), f.bindings()))
 		f.Wait()
-		f.ok(f.TakeBack(t.Context(), f.groups()))
-		if !act.Marked(f.node(1)) {
+		f.ok(f.TakeBack(t.Context(), f.groups(), f.bindings()))
+		if !kube.Marked(f.node(1)) {
 			t.Error("the mark was taken off a removal under way")
 		}
 	})
@@ -252,8 +257,8 @@ func TestMarkStaysOnANodeWhoseInstanceLeaves(t *testing.T) {
 		f.Wait()
 		f.change(0, func(*corev1.Node) {})
 		f.ok(f.client.Terminate(t.Context(), "workers", f.ids[0]))
-		f.ok(f.TakeBack(t.Context(), f.groups()))
-		if !act.Marked(f.node(0)) {
+		f.ok(f.TakeBack(t.Context(), f.groups(), f.bindings()))
+		if !kube.Marked(f.node(0)) {
 			t.Error("the mark was taken off a node whose instance is on its way out")
 		}
 	})
@@ -272,40 +277,40 @@ func TestMarkStaysWhenTheGroupsAreOlderThanIt(t *testing.T) {
 		f.ok(f.client.Terminate(t.Context(), "workers", f.ids[0]))
 		for _, i := range []int{0, 1} {
 			f.change(i, func(n *corev1.Node) {
-				n.Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+				n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 			})
 		}
 		time.Sleep(time.Second)
-		f.ok(f.TakeBack(t.Context(), old))
-		if !act.Marked(f.node(0)) {
+		f.ok(f.TakeBack(t.Context(), old, f.bindings()))
+		if !kube.Marked(f.node(0)) {
 			t.Error("the mark was taken off a node whose instance its group ends")
 		}
-		if act.Marked(f.node(1)) {
+		if kube.Marked(f.node(1)) {
 			t.Error("the mark of an abandoned removal stays")
 		}
 	})
 }
 
-func TestAnnotateWritesWhatDiffers(t *testing.T) {
+func TestUnneededIsRecordedWhereItDiffers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 0, 3)
 		since := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 		f.change(1, func(n *corev1.Node) {
-			n.Annotations = map[string]string{v1alpha1.UnneededSinceAnnotation: "2026-05-01T12:00:00Z"}
+			n.Labels = map[string]string{v1alpha1.UnneededSinceLabel: "1777636800"}
 		})
 		f.change(2, func(n *corev1.Node) {
-			n.Annotations = map[string]string{v1alpha1.UnneededSinceAnnotation: "2026-05-01T11:00:00Z"}
+			n.Labels = map[string]string{v1alpha1.UnneededSinceLabel: "1777633200"}
 		})
 		f.kube.ClearActions()
-		f.ok(f.Annotate(t.Context(), scaledown.Decision{
+		f.ok(f.RecordUnneeded(t.Context(), scaledown.Decision{
 			Unneeded: map[string]time.Time{nodeName(0): since, nodeName(1): since, "gone": since},
 			Needed:   []scaledown.NodeReason{{Node: nodeName(2), Cause: scaledown.BlockedByPod}},
 		}))
 		if n := len(f.kube.Actions()); n != 2 {
 			t.Errorf("%d writes, want 2", n)
 		}
-		for i, want := range []string{"2026-05-01T12:00:00Z", "2026-05-01T12:00:00Z", ""} {
-			if got := f.node(i).Annotations[v1alpha1.UnneededSinceAnnotation]; got != want {
+		for i, want := range []string{"1777636800", "1777636800", ""} {
+			if got := f.node(i).Labels[v1alpha1.UnneededSinceLabel]; got != want {
 				t.Errorf("%s says %q, want %q", nodeName(i), got, want)
 			}
 		}

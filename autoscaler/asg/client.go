@@ -2,7 +2,6 @@ package asg
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -10,15 +9,16 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/smithy-go"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/price"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
 )
 
 // autoscalingAPI is the part of the Auto Scaling client that Client uses.
 type autoscalingAPI interface {
-	DescribeAutoScalingGroups(context.Context, *autoscaling.DescribeAutoScalingGroupsInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeAutoScalingGroupsOutput, error)
 	DescribeScalingActivities(context.Context, *autoscaling.DescribeScalingActivitiesInput, ...func(*autoscaling.Options)) (*autoscaling.DescribeScalingActivitiesOutput, error)
 	SetDesiredCapacity(context.Context, *autoscaling.SetDesiredCapacityInput, ...func(*autoscaling.Options)) (*autoscaling.SetDesiredCapacityOutput, error)
 	SetInstanceProtection(context.Context, *autoscaling.SetInstanceProtectionInput, ...func(*autoscaling.Options)) (*autoscaling.SetInstanceProtectionOutput, error)
@@ -27,8 +27,6 @@ type autoscalingAPI interface {
 
 // ec2API is the part of the EC2 client that Client uses.
 type ec2API interface {
-	templateAPI
-	DescribeInstances(context.Context, *ec2.DescribeInstancesInput, ...func(*ec2.Options)) (*ec2.DescribeInstancesOutput, error)
 	DescribeInstanceTypes(context.Context, *ec2.DescribeInstanceTypesInput, ...func(*ec2.Options)) (*ec2.DescribeInstanceTypesOutput, error)
 }
 
@@ -36,6 +34,10 @@ type ec2API interface {
 type Options struct {
 	AutoScaling autoscalingAPI
 	EC2         ec2API
+	// Fleet reads groups and instances.
+	Fleet *awsfleet.Reader
+	// Templates reads launch templates.
+	Templates *launch.Templates
 	// Cluster is the name of the cluster whose groups are managed.
 	Cluster string
 	// Prices of instance types; without it no group has a price but by PriceTag.
@@ -46,9 +48,8 @@ type Options struct {
 // Client observes and changes the groups of one cluster. It is safe for
 // concurrent use.
 type Client struct {
-	o         Options
-	templates *templateCache
-	types     *typeCache
+	o     Options
+	types *typeCache
 	// writes are taken for a look and the write that follows from it;
 	// terminations before that by one of them at a time.
 	writes, terminations keyedLocks
@@ -57,11 +58,10 @@ type Client struct {
 	refreshing sync.Mutex
 
 	mu sync.Mutex // guards what follows
-	// written counts own writes: a refresh that began before the last of them
-	// is not kept as fresh.
-	written   int
+	// groups are what became of that look; 0 when something was noted that they
+	// do not tell.
 	groups    []cluster.Group
-	fetchedAt time.Time
+	look      int
 	skipped   []Skipped
 	partialAt time.Time
 	partial   []Skipped
@@ -73,28 +73,28 @@ type Client struct {
 // New returns a Client that has not asked AWS anything yet.
 func New(o Options) *Client {
 	return &Client{
-		o:         o,
-		templates: newTemplateCache(o.EC2),
-		types:     newTypeCache(o.EC2),
-		growth:    map[string]*growth{},
-		known:     map[string]Known{},
+		o:      o,
+		types:  newTypeCache(o.EC2),
+		growth: map[string]*growth{},
+		known:  map[string]Known{},
 	}
 }
 
-// Groups returns the managed groups sorted by name, asking AWS only when what
-// is known is older than maxAge or than an own write. The caller must not
-// change what the slice holds.
+// Groups returns the managed groups sorted by name, as AWS said no longer than
+// maxAge ago and after the last own write. The caller must not change what the slice
+// holds.
 func (c *Client) Groups(ctx context.Context, maxAge time.Duration) ([]cluster.Group, error) {
-	if gs, ok := c.cached(maxAge); ok {
-		return gs, nil
-	}
 	c.refreshing.Lock()
 	defer c.refreshing.Unlock()
-	if gs, ok := c.cached(maxAge); ok {
-		return gs, nil
-	}
-	if err := c.refresh(ctx, maxAge); err != nil {
+	all, look, err := c.o.Fleet.Groups(ctx, maxAge)
+	if err != nil {
 		return nil, err
+	}
+	c.mu.Lock()
+	same := c.look == look
+	c.mu.Unlock()
+	if !same {
+		c.refresh(ctx, all, look, maxAge)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,9 +103,8 @@ func (c *Client) Groups(ctx context.Context, maxAge time.Duration) ([]cluster.Gr
 
 // Refresh asks AWS now, whatever is known.
 func (c *Client) Refresh(ctx context.Context) error {
-	c.refreshing.Lock()
-	defer c.refreshing.Unlock()
-	return c.refresh(ctx, 0)
+	_, err := c.Groups(ctx, 0)
+	return err
 }
 
 // Skipped returns the groups that look meant for this cluster and are not
@@ -116,23 +115,12 @@ func (c *Client) Skipped() []Skipped {
 	return slices.Concat(c.skipped, c.partial)
 }
 
-func (c *Client) cached(maxAge time.Duration) ([]cluster.Group, bool) {
+// refresh makes the groups anew from a look at AWS.
+func (c *Client) refresh(ctx context.Context, all []fleet.Group, look int, maxAge time.Duration) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.fetchedAt.IsZero() || time.Since(c.fetchedAt) > maxAge {
-		return nil, false
-	}
-	return slices.Clone(c.groups), true
-}
-
-func (c *Client) refresh(ctx context.Context, maxAge time.Duration) error {
-	c.mu.Lock()
-	written := c.written
+	c.look = look // unless something is noted meanwhile
 	c.mu.Unlock()
-	found, skipped, err := c.discover(ctx)
-	if err != nil {
-		return err
-	}
+	found, skipped := split(all, c.o.Cluster)
 	groups := make([]cluster.Group, 0, len(found))
 	for _, g := range found {
 		groups = append(groups, c.observe(ctx, g, maxAge))
@@ -143,15 +131,10 @@ func (c *Client) refresh(ctx context.Context, maxAge time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.groups, c.skipped = groups, skipped
-	c.fetchedAt = time.Now()
-	if c.written != written {
-		c.fetchedAt = time.Time{}
-	}
 	if asked {
 		c.partial, c.partialAt = partial, time.Now()
 	}
 	c.report()
-	return nil
 }
 
 // problem is something that is wrong with a group.
@@ -175,24 +158,6 @@ func (c *Client) report() {
 		}
 	}
 	c.reported = found
-}
-
-// brief is AWS's answer alone if the error holds one: the SDK adds a request id,
-// which would make the same trouble look new, and worth an event, in each round.
-func brief(err error) error {
-	var answer smithy.APIError
-	if errors.As(err, &answer) {
-		return answer
-	}
-	return err
-}
-
-// wrote notes an own write, after which what is cached is no longer true.
-func (c *Client) wrote() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.written++
-	c.fetchedAt = time.Time{}
 }
 
 // keyedLocks is one mutex for each key. Its zero value is ready to use.

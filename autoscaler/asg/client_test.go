@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,8 @@ import (
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/price"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/lab/awssim"
 )
 
@@ -24,7 +27,11 @@ const goodConfig = "apiVersion: joinery.dev/v1alpha1\nkind: NodeConfig\nspec: {c
 
 // discoverable are the tags of a managed group of cluster demo.
 func discoverable(more ...awssim.Tag) []awssim.Tag {
-	return append([]awssim.Tag{{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/demo", Value: "owned"}}, more...)
+	tags := []awssim.Tag{{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/demo", Value: "owned"}, {Key: "joinery:cluster", Value: "demo"}}
+	for _, m := range more {
+		tags = slices.DeleteFunc(tags, func(t awssim.Tag) bool { return t.Key == m.Key })
+	}
+	return append(tags, more...)
 }
 
 func putTemplate(w *awssim.World, name, userData string) {
@@ -52,7 +59,12 @@ func newClient(t *testing.T, w *awssim.World, log *strings.Builder) *asg.Client 
 	if log != nil {
 		logger = slog.New(slog.NewTextHandler(log, nil))
 	}
-	return asg.New(asg.Options{AutoScaling: autoscaling.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg), Cluster: "demo", Prices: prices, Log: logger})
+	instances := ec2.NewFromConfig(cfg)
+	return asg.New(asg.Options{
+		AutoScaling: autoscaling.NewFromConfig(cfg), EC2: instances, Templates: launch.NewTemplates(instances),
+		Fleet:   awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo"}),
+		Cluster: "demo", Prices: prices, Log: logger,
+	})
 }
 
 func groupsOf(t *testing.T, c *asg.Client) map[string]cluster.Group {
@@ -74,7 +86,8 @@ func TestGroupsOfTheClusterAndNoOther(t *testing.T) {
 	c := newClient(t, &w, &log)
 	putTemplate(&w, "workers", goodConfig)
 	for name, tags := range map[string][]awssim.Tag{
-		"ours":        discoverable(awssim.Tag{Key: "joinery:cluster", Value: "demo"}),
+		"ours":        discoverable(),
+		"ownerless":   {{Key: "k8s.io/cluster-autoscaler/enabled", Value: ""}, {Key: "k8s.io/cluster-autoscaler/demo", Value: ""}},
 		"stranger":    discoverable(awssim.Tag{Key: "joinery:cluster", Value: "prod"}),
 		"not-enabled": {{Key: "k8s.io/cluster-autoscaler/demo", Value: ""}},
 		"nameless":    {{Key: "k8s.io/cluster-autoscaler/enabled", Value: ""}},
@@ -93,6 +106,7 @@ func TestGroupsOfTheClusterAndNoOther(t *testing.T) {
 		"stranger":    `tag joinery:cluster names another cluster, "prod"`,
 		"not-enabled": "missing tag k8s.io/cluster-autoscaler/enabled",
 		"nameless":    "missing tag k8s.io/cluster-autoscaler/demo",
+		"ownerless":   "missing tag joinery:cluster",
 	}
 	skipped := c.Skipped()
 	if len(skipped) != len(want) {
@@ -110,7 +124,7 @@ func TestGroupsOfTheClusterAndNoOther(t *testing.T) {
 	if g.Template == nil || g.Template.Labels["team"] != "a" || g.InstanceType != "t3.medium" || g.LaunchTemplateVersion != "1" {
 		t.Errorf("group ours is %+v, %v", g, g.TemplateError)
 	}
-	if len(g.Instances) != 1 || !strings.HasPrefix(g.Instances[0].ProviderID, "aws:///us-west-2") || g.Instances[0].LaunchedAt.IsZero() {
+	if len(g.Instances) != 1 || !strings.HasPrefix(g.Instances[0].Zone, "us-west-2") || g.Instances[0].LaunchedAt.IsZero() {
 		t.Errorf("instances of ours are %+v", g.Instances)
 	}
 }

@@ -111,7 +111,7 @@ func (c *Client) noteHistory(group string, change func(*growth)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change(c.growthOf(group))
-	c.fetchedAt = time.Time{}
+	c.look = 0
 }
 
 func later(a, b time.Time) time.Time {

@@ -3,18 +3,11 @@ package asg
 import (
 	"context"
 	"maps"
-	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
-
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
 )
-
-// maxFilter is the most values that a filter of DescribeInstances takes.
-const maxFilter = 200
 
 // Known is what the client knows about a group beyond what cluster.Group says,
 // for Sight.Template. The zero value is ready: it knows nothing more.
@@ -25,6 +18,7 @@ type Known struct {
 	// different images, those of images.
 	floating bool
 	images   map[cluster.InstanceID]image
+	memory   *memory // of the group
 }
 
 // image is what one instance was launched from, and when.
@@ -44,9 +38,13 @@ func (c *Client) Known(group string) Known {
 // of its instances where a launch template version does not fix them. An error
 // there is logged only: instances of an unknown image are not looked at.
 func (c *Client) learn(ctx context.Context, g cluster.Group, floating bool, kinds []kind) {
-	known := Known{kinds: kinds, floating: floating}
+	old := c.Known(g.Name)
+	known := Known{kinds: kinds, floating: floating, memory: old.memory}
+	if known.memory == nil {
+		known.memory = &memory{}
+	}
 	if floating {
-		before, ids := c.Known(g.Name).images, []string{}
+		before, ids := old.images, []string{}
 		known.images = map[cluster.InstanceID]image{}
 		for _, i := range g.Instances {
 			if have, ok := before[i.ID]; ok {
@@ -69,33 +67,27 @@ func (c *Client) learn(ctx context.Context, g cluster.Group, floating bool, kind
 // askImages asks for the images of instances. One that EC2 does not know yet is
 // left out.
 func (c *Client) askImages(ctx context.Context, ids []string) (map[cluster.InstanceID]image, error) {
-	found := map[cluster.InstanceID]image{}
-	for chunk := range slices.Chunk(ids, maxFilter) {
-		pages := ec2.NewDescribeInstancesPaginator(c.o.EC2, &ec2.DescribeInstancesInput{
-			Filters: []types.Filter{{Name: aws.String("instance-id"), Values: chunk}},
-		})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return found, brief(err)
-			}
-			for _, r := range page.Reservations {
-				for _, i := range r.Instances {
-					found[aws.ToString(i.InstanceId)] = image{aws.ToString(i.ImageId), aws.ToTime(i.LaunchTime)}
-				}
-			}
-		}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	instances, err := c.o.Fleet.ByID(ctx, ids...)
+	if err != nil {
+		return nil, awsfleet.Answer(err)
+	}
+	found := make(map[cluster.InstanceID]image, len(instances))
+	for _, i := range instances {
+		found[i.ID] = image{i.ImageID, i.LaunchTime}
 	}
 	return found, nil
 }
 
-// tells reports whether an instance shows what the group's next one will be like:
-// it is of the same launch template version, and of the image that the newest
-// such instance has.
-func (k Known) tells(g *cluster.Group) func(cluster.Instance) bool {
+// tells returns a function that reports whether an instance shows what the group's
+// next one will be like: it is of the same launch template version, and of the image
+// that the newest such instance has. The image is empty where the version fixes it.
+func (k Known) tells(g *cluster.Group) (string, func(cluster.Instance) bool) {
 	version := g.LaunchTemplateVersion
 	if !k.floating {
-		return func(i cluster.Instance) bool { return i.LaunchTemplateVersion == version }
+		return "", func(i cluster.Instance) bool { return i.LaunchTemplateVersion == version }
 	}
 	var newest image
 	for _, i := range g.Instances {
@@ -103,7 +95,7 @@ func (k Known) tells(g *cluster.Group) func(cluster.Instance) bool {
 			newest = im
 		}
 	}
-	return func(i cluster.Instance) bool {
+	return newest.id, func(i cluster.Instance) bool {
 		im, ok := k.images[i.ID]
 		return ok && i.LaunchTemplateVersion == version && im.id == newest.id
 	}

@@ -7,16 +7,18 @@ import (
 	"maps"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
 )
 
 // kind is one instance type of a group and the node that an instance of it
 // becomes.
 type kind struct {
 	name     string
+	facts    TypeFacts // zero when not known
 	template *cluster.Template
 }
 
@@ -38,25 +40,25 @@ func templatesOf(kinds []kind) []*cluster.Template {
 
 // template finds out what a new node of the group looks like, for each type that
 // the group may launch.
-func (c *Client) template(ctx context.Context, g types.AutoScalingGroup, maxAge time.Duration) (launchTemplate, []kind, error) {
-	from, err := sourceOf(g)
+func (c *Client) template(ctx context.Context, g fleet.Group, maxAge time.Duration) (launch.Template, []kind, error) {
+	from, err := sourceOf(g.Launch)
 	if err != nil {
-		return launchTemplate{}, nil, err
+		return launch.Template{}, nil, err
 	}
-	lt, err := c.templates.get(ctx, from.spec, maxAge)
+	lt, err := c.o.Templates.Get(ctx, from.template, maxAge)
 	if err != nil {
-		return launchTemplate{}, nil, err
+		return launch.Template{}, nil, err
 	}
 	kinds, err := c.kinds(ctx, g, lt, from.types)
 	if err != nil {
-		return launchTemplate{}, kinds, fmt.Errorf("launch template %s version %s: %w", lt.ID, lt.Version, err)
+		return launch.Template{}, kinds, fmt.Errorf("launch template %s version %s: %w", lt.ID, lt.Version, err)
 	}
 	return lt, kinds, nil
 }
 
 // kinds describes the group's types. On an error it names them all the same, if
 // they are known.
-func (c *Client) kinds(ctx context.Context, g types.AutoScalingGroup, lt launchTemplate, names []string) ([]kind, error) {
+func (c *Client) kinds(ctx context.Context, g fleet.Group, lt launch.Template, names []string) ([]kind, error) {
 	if len(names) == 0 {
 		if lt.Requirements {
 			return nil, errors.New("instanceRequirements: types chosen by attributes are not supported")
@@ -78,16 +80,17 @@ func (c *Client) kinds(ctx context.Context, g types.AutoScalingGroup, lt launchT
 		}
 		facts = append(facts, f)
 	}
-	nc, err := c.nodeConfig(g, lt)
+	nc, err := lt.NodeConfig(&g, c.o.Cluster)
 	if err != nil {
 		return kinds, fmt.Errorf("userData: %w", err)
 	}
 	// All of them first: types that cannot be one group are an error.
-	tags := tagMap(g.Tags)
+	tags := g.Tags
 	if _, err := Template(Facts{Types: facts, RootGiB: lt.RootGiB}, nc, tags); err != nil {
 		return kinds, err
 	}
 	for i := range kinds {
+		kinds[i].facts = facts[i]
 		if kinds[i].template, err = Template(Facts{Types: facts[i : i+1], RootGiB: lt.RootGiB}, nc, tags); err != nil {
 			return kinds, err
 		}

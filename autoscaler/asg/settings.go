@@ -12,6 +12,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/price"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 // The tags by which an operator sets how a group is chosen and shrunk. The
@@ -26,7 +27,7 @@ const (
 	// HeadroomTag holds how many nodes are to stay without pods.
 	HeadroomTag = "joinery:headroom"
 
-	optionsTag = tagPrefix + "node-template/autoscaling-options/"
+	optionsTag = fleet.TagPrefix + "node-template/autoscaling-options/"
 )
 
 const (

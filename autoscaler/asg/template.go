@@ -14,6 +14,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/fleet/launch"
 )
 
 const (
@@ -68,7 +69,7 @@ func Template(f Facts, nc *v1alpha1.NodeConfig, tags map[string]string) (*cluste
 	if len(f.Types) == 0 {
 		return nil, errors.New("no instance type is known")
 	}
-	over, err := parseOverrides(tags)
+	over, err := launch.ParseTags(tags)
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +86,12 @@ func Template(f Facts, nc *v1alpha1.NodeConfig, tags map[string]string) (*cluste
 		}
 	}
 	maps.Copy(labels, nc.Spec.Labels)
-	maps.Copy(labels, over.labels)
+	maps.Copy(labels, over.Labels)
 	capacity := capacityOf(f, nc.Spec.Kubelet)
-	maps.Copy(capacity, over.resources)
+	maps.Copy(capacity, over.Resources)
 	return &cluster.Template{
 		Labels:      labels,
-		Taints:      mergeTaints(nc.Spec.Taints, over.taints),
+		Taints:      mergeTaints(nc.Spec.Taints, over.Taints),
 		Capacity:    capacity,
 		Allocatable: allocatableOf(capacity, nc.Spec.Kubelet),
 	}, nil
@@ -120,7 +121,7 @@ func capacityOf(f Facts, k v1alpha1.KubeletSettings) corev1.ResourceList {
 		corev1.ResourceEphemeralStorage: *resource.NewQuantity(int64(float64(root*gibi)*storageShare), resource.BinarySI),
 	}
 	if least.NvidiaGPUs > 0 {
-		list["nvidia.com/gpu"] = *resource.NewQuantity(least.NvidiaGPUs, resource.DecimalSI)
+		list[nvidiaGPU] = *resource.NewQuantity(least.NvidiaGPUs, resource.DecimalSI)
 	}
 	return list
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
+
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
 )
 
 // typeCache keeps what EC2 says about instance types, which never changes.
@@ -38,9 +40,9 @@ func (t *typeCache) get(ctx context.Context, name string) (TypeFacts, error) {
 	var answer smithy.APIError
 	switch {
 	case errors.As(err, &answer) && strings.HasPrefix(answer.ErrorCode(), "InvalidInstanceType"):
-		return TypeFacts{}, fmt.Errorf("unknown instance type %q: %w", name, brief(err))
+		return TypeFacts{}, fmt.Errorf("unknown instance type %q: %w", name, awsfleet.Answer(err))
 	case err != nil:
-		return TypeFacts{}, fmt.Errorf("describe instance type %s: %w", name, brief(err))
+		return TypeFacts{}, fmt.Errorf("describe instance type %s: %w", name, awsfleet.Answer(err))
 	case len(out.InstanceTypes) != 1:
 		return TypeFacts{}, fmt.Errorf("unknown instance type %q", name)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/wait"
 )
 
@@ -58,18 +59,18 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 		r.To = r.From
 		return r, nil
 	}
-	defer c.wrote()
+	defer c.o.Fleet.Changed()
 	sent := time.Now()
 	for try := 1; ; try++ {
 		if err = c.setDesired(ctx, group, r.To); err == nil {
 			break
 		}
 		if try == raiseTries || !retry.NewStandard().IsErrorRetryable(err) || wait.For(ctx, time.Duration(try)*raisePause) != nil {
-			return Raised{}, fmt.Errorf("set desired capacity of group %s to %d: %w", group, r.To, brief(err))
+			return Raised{}, fmt.Errorf("set desired capacity of group %s to %d: %w", group, r.To, awsfleet.Answer(err))
 		}
 		// The write may have worked and its answer been lost.
 		if g, again := c.fresh(ctx, group); again != nil {
-			return Raised{}, errors.Join(brief(err), again)
+			return Raised{}, errors.Join(awsfleet.Answer(err), again)
 		} else if g.Desired >= r.To {
 			break
 		}
@@ -146,7 +147,7 @@ func (c *Client) terminate(ctx context.Context, group, instance string, atMin bo
 	if !atMin && spare(g) <= 0 {
 		return fmt.Errorf("terminate instance %s of group %s: %w (%d)", instance, group, ErrAtMin, g.Min)
 	}
-	defer c.wrote()
+	defer c.o.Fleet.Changed(instance)
 	_, err = c.o.AutoScaling.TerminateInstanceInAutoScalingGroup(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
 		InstanceId:                     aws.String(instance),
 		ShouldDecrementDesiredCapacity: aws.Bool(decrement),
@@ -177,30 +178,21 @@ func (c *Client) Protect(ctx context.Context, group string, instances []string) 
 		if err != nil {
 			return fmt.Errorf("protect %d instances of group %s: %w", len(chunk), group, err)
 		}
-		c.wrote()
+		c.o.Fleet.Changed()
 	}
 	return nil
 }
 
-// fresh describes one group now and checks that it is still ours.
+// fresh looks at one group now and checks that it is still ours.
 func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error) {
-	out, err := c.o.AutoScaling.DescribeAutoScalingGroups(ctx, &autoscaling.DescribeAutoScalingGroupsInput{
-		AutoScalingGroupNames: []string{group},
-	})
-	if err != nil {
-		return cluster.Group{}, fmt.Errorf("describe group: %w", err)
+	g, err := c.o.Fleet.Group(ctx, group, 0)
+	switch {
+	case err != nil:
+		return cluster.Group{}, err
+	case g == nil || !g.Managed(c.o.Cluster):
+		return cluster.Group{}, ErrNoGroup
 	}
-	for _, g := range out.AutoScalingGroups {
-		if aws.ToString(g.AutoScalingGroupName) != group {
-			continue
-		}
-		tags := tagMap(g.Tags)
-		if _, ok := tags[ClusterTagKey(c.o.Cluster)]; !ok || refusal(tags, c.o.Cluster) != "" {
-			break
-		}
-		return plainGroup(g), nil
-	}
-	return cluster.Group{}, ErrNoGroup
+	return plainGroup(*g), nil
 }
 
 // spare is how many of the instances that are there are above the minimum.

@@ -79,11 +79,12 @@ func TestCacheFollowsEvents(t *testing.T) {
 			for _, p := range pods {
 				in.Pods = append(in.Pods, p)
 			}
+			in = ct.Honest(in)
 			listed, err := cluster.New(in)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if taken, err = c.Snapshot(cluster.Input{}); err != nil {
+			if taken, err = c.Snapshot(cluster.Input{Bindings: in.Bindings}); err != nil {
 				t.Fatal(err)
 			}
 			if before = picture(taken); before != picture(listed) {
@@ -122,11 +123,12 @@ func TestSetPods(t *testing.T) {
 			in.Pods = append(in.Pods, p)
 		}
 		c.SetPods(in.Pods)
+		in = ct.Honest(in)
 		listed, err := cluster.New(in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept, err := c.Snapshot(cluster.Input{})
+		kept, err := c.Snapshot(cluster.Input{Bindings: in.Bindings})
 		if err != nil {
 			t.Fatal(err)
 		}

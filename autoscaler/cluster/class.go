@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
 	schedutil "k8s.io/kubernetes/pkg/scheduler/util"
+
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // Class is what kube-scheduler's filters see of a pod: all pods of a class fit on
@@ -112,7 +114,7 @@ func newClasses() *classes { return &classes{byKey: map[string]*Class{}, statics
 // of gives the class of the pod and counts the pod in. The caller gives it back
 // with release.
 func (cs *classes) of(pod *corev1.Pod) *Class {
-	daemon := OwnedByDaemonSet(pod)
+	daemon := kube.DaemonSetPod(pod)
 	cs.enc.pod(pod, daemon)
 	if c := cs.byKey[string(cs.enc.buf)]; c != nil {
 		c.refs++
@@ -123,8 +125,7 @@ func (cs *classes) of(pod *corev1.Pod) *Class {
 	if n := len(cs.free); n > 0 {
 		c.ID, cs.free = cs.free[n-1], cs.free[:n-1]
 	} else {
-		c.ID = cs.next
-		cs.next++
+		c.ID, cs.next = cs.next, cs.next+1
 	}
 	cs.byKey[c.Key] = c
 	return c
@@ -314,7 +315,6 @@ func inlineDisk(v *corev1.VolumeSource) string {
 		return "a disk of another cloud"
 	case v.RBD != nil, v.ISCSI != nil:
 		return "a network block device"
-	default:
-		return ""
 	}
+	return ""
 }

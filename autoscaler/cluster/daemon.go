@@ -9,6 +9,8 @@ import (
 	"k8s.io/component-helpers/scheduling/corev1/nodeaffinity"
 	"k8s.io/klog/v2"
 	daemonutil "k8s.io/kubernetes/pkg/controller/daemon/util"
+
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // daemon is a DaemonSet with the pod that it would put on a node.
@@ -35,11 +37,7 @@ func newDaemon(ds *appsv1.DaemonSet, cs *classes) daemon {
 	daemonutil.AddOrUpdateDaemonPodTolerations(&template.Spec)
 	d := daemon{set: ds, pod: corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}}
 	d.pod.Namespace = ds.Namespace
-	controller := true
-	d.pod.OwnerReferences = []metav1.OwnerReference{{
-		APIVersion: appsv1.SchemeGroupVersion.String(), Kind: "DaemonSet",
-		Name: ds.Name, UID: ds.UID, Controller: &controller,
-	}}
+	d.pod.OwnerReferences = []metav1.OwnerReference{kube.DaemonSetOwner(appsv1.SchemeGroupVersion.String(), ds.Name, ds.UID)}
 	d.pod.GenerateName = ds.Name + "-"
 	d.class = cs.of(&d.pod)
 	d.affinity = nodeaffinity.GetRequiredNodeAffinity(&d.pod)
@@ -75,28 +73,12 @@ func (d *daemon) podFor(node string) Pod {
 	return Pod{Pod: &pod, Class: d.class, is: bound}
 }
 
-// OwnedByDaemonSet reports whether a DaemonSet controls the pod.
-func OwnedByDaemonSet(pod *corev1.Pod) bool {
-	return daemonSetOf(pod) != ""
-}
-
-// daemonSetOf is the uid of the DaemonSet that controls the pod, empty when none
-// does.
-func daemonSetOf(pod *corev1.Pod) types.UID {
-	for i := range pod.OwnerReferences {
-		if ref := &pod.OwnerReferences[i]; ref.Controller != nil && *ref.Controller && ref.Kind == "DaemonSet" {
-			return ref.UID
-		}
-	}
-	return ""
-}
-
 // missingDaemons gives the daemon pods that are to run on the node and are not
 // there yet: all of them on an imagined node, the late ones on a joined one.
 func missingDaemons(daemons []daemon, node *corev1.Node, residents []Pod) []Pod {
 	var present []types.UID
 	for i := range residents {
-		if uid := daemonSetOf(residents[i].Pod); uid != "" {
+		if uid := kube.DaemonSetOf(residents[i].Pod); uid != "" {
 			present = append(present, uid)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // The first pods make their classes known, so few of them are looked up together;
@@ -52,7 +54,7 @@ func (cs *classes) lookUp(pods []*corev1.Pod, found []Pod, encoders []encoder) {
 			for i := from; i < to; i++ {
 				p := Pod{Pod: pods[i], is: factsOf(pods[i])}
 				if p.is&ended == 0 {
-					e.pod(pods[i], OwnedByDaemonSet(pods[i]))
+					e.pod(pods[i], kube.DaemonSetPod(pods[i]))
 					p.Class = cs.byKey[string(e.buf)]
 				}
 				found[i] = p

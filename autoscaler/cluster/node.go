@@ -2,31 +2,12 @@ package cluster
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/internal/kube"
 )
-
-// ToBeDeletedTaint is Cluster Autoscaler's taint for a node that is being
-// removed; its value is the Unix time at which that began.
-const ToBeDeletedTaint = "ToBeDeletedByClusterAutoscaler"
-
-// startupTaints are put on a node that is not ready yet and go by themselves:
-// by the node lifecycle controller, the network plugin and the cloud provider.
-var startupTaints = []string{
-	corev1.TaintNodeNotReady,
-	corev1.TaintNodeUnreachable,
-	corev1.TaintNodeNetworkUnavailable,
-	"node.cloudprovider.kubernetes.io/uninitialized",
-}
-
-// startupTaintPrefixes are Cluster Autoscaler's prefixes for taints that an
-// operator's own start-up work removes.
-var startupTaintPrefixes = []string{
-	"startup-taint.cluster-autoscaler.kubernetes.io/",
-	"ignore-taint.cluster-autoscaler.kubernetes.io/",
-}
 
 // Kind says how real a node of the snapshot is.
 type Kind int
@@ -52,6 +33,10 @@ type NodeState struct {
 	Kind Kind
 	// Unusable says why nothing may be planned on the node. Empty when it may.
 	Unusable string
+	// Excluded says why the Node counts as nothing at all: it is not bound to an
+	// instance and not adopted. It is Unusable then, of no group, and has nothing
+	// allocatable. Empty for every other node.
+	Excluded string
 	// Group is the name of the node's group, empty when it belongs to none.
 	Group string
 	// Instance is the group's member behind the node. Nil when there is none.
@@ -62,6 +47,10 @@ type NodeState struct {
 	Residents, Daemons []Pod
 	// Allocatable is what pods may request, Used what those of the node do.
 	Allocatable, Used Amounts
+	// Size is the cpu and memory that the node's use is measured by: Allocatable,
+	// but the hardware of its instance type where the node reports less than half
+	// of that. A node that says it is tiny would count as full, and stay by it.
+	Size Amounts
 	// AttachLimits: CSI driver -> most volumes, where known.
 	AttachLimits map[string]int32
 
@@ -89,8 +78,7 @@ func (n *NodeState) Pods() []*corev1.Pod {
 // Empty reports whether only pods of DaemonSets and static pods are on the node.
 func (n *NodeState) Empty() bool {
 	for i := range n.Residents {
-		p := n.Residents[i].Pod
-		if _, static := p.Annotations[corev1.MirrorPodAnnotationKey]; !static && !OwnedByDaemonSet(p) {
+		if p := n.Residents[i].Pod; !kube.MirrorPod(p) && !kube.DaemonSetPod(p) {
 			return false
 		}
 	}
@@ -101,6 +89,7 @@ func (n *NodeState) Empty() bool {
 func (n *NodeState) setNode(node *corev1.Node) {
 	n.node = node
 	n.Allocatable = AmountsOf(node.Status.Allocatable)
+	n.Size = n.Allocatable
 }
 
 func (n *NodeState) setDaemons(pods []Pod) {
@@ -112,15 +101,17 @@ func (n *NodeState) setDaemons(pods []Pod) {
 
 // judge finds out how a Node of the API server stands.
 func (n *NodeState) judge(node *corev1.Node, now time.Time) {
-	ready := readyStatus(node)
+	ready := kube.ReadyStatus(node)
 	starting := ready != corev1.ConditionTrue || hasStartupTaint(node)
 	switch {
+	case n.Excluded != "":
+		n.Unusable = n.Excluded
 	case node.DeletionTimestamp != nil:
 		n.Unusable = "the Node is being deleted"
-	case hasTaint(node, ToBeDeletedTaint):
+	case kube.Marked(node):
 		n.Unusable = "the node is being removed"
 	case n.Instance != nil && n.Instance.Leaving():
-		n.Unusable = "the instance is " + n.Instance.LifecycleState
+		n.Unusable = "the instance is " + string(n.Instance.LifecycleState)
 	case starting && ready != corev1.ConditionUnknown && young(node.CreationTimestamp.Time, now):
 		n.Kind = Starting
 		node = withoutStartupTaints(node)
@@ -130,29 +121,9 @@ func (n *NodeState) judge(node *corev1.Node, now time.Time) {
 	n.setNode(node)
 }
 
-// readyStatus gives the status of condition Ready; a Node without the condition
-// has not been reported on yet, which is False. Unknown means that the kubelet
-// fell silent: such a node is lost, not starting.
-func readyStatus(node *corev1.Node) corev1.ConditionStatus {
-	for _, c := range node.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status
-		}
-	}
-	return corev1.ConditionFalse
-}
-
 // young reports whether what was made at t may still be starting at now.
 func young(t, now time.Time) bool {
 	return now.IsZero() || t.IsZero() || now.Sub(t) < StartupTimeout
-}
-
-func hasTaint(node *corev1.Node, key string) bool {
-	return slices.ContainsFunc(node.Spec.Taints, func(t corev1.Taint) bool { return t.Key == key })
-}
-
-func isOperatorStartupTaint(t corev1.Taint) bool {
-	return hasPrefix(t.Key, startupTaintPrefixes...)
 }
 
 // hasStartupTaint also finds the taints of a node whose kubelet already says
@@ -160,33 +131,13 @@ func isOperatorStartupTaint(t corev1.Taint) bool {
 // plan made in between must not grow the group for the pods that this very node
 // will take.
 func hasStartupTaint(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Spec.Taints, isStartupTaint)
-}
-
-func isStartupTaint(t corev1.Taint) bool {
-	return slices.Contains(startupTaints, t.Key) || isOperatorStartupTaint(t)
+	return slices.ContainsFunc(node.Spec.Taints, kube.StartupTaint)
 }
 
 // withoutStartupTaints copies the node without the taints that go when it has
 // started.
 func withoutStartupTaints(node *corev1.Node) *corev1.Node {
 	out := *node
-	out.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), isStartupTaint)
+	out.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), kube.StartupTaint)
 	return &out
-}
-
-// instanceIDOf reads the instance id out of a provider id. The zone in it is
-// not looked at: a node whose provider id names another spelling of its zone is
-// still that instance. Empty when there is none.
-func instanceIDOf(providerID string) InstanceID {
-	rest, ok := strings.CutPrefix(providerID, "aws://")
-	if !ok {
-		return ""
-	}
-	for part := range strings.SplitSeq(rest, "/") {
-		if strings.HasPrefix(part, "i-") {
-			return part
-		}
-	}
-	return ""
 }

@@ -6,6 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	corev1helpers "k8s.io/component-helpers/scheduling/corev1"
+
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // Key is the namespace and name of a pod.
@@ -16,12 +18,6 @@ func Key(pod *corev1.Pod) types.NamespacedName {
 // ComparePods orders pods by namespace, name and uid.
 func ComparePods(a, b *corev1.Pod) int {
 	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name), cmp.Compare(a.UID, b.UID))
-}
-
-// Terminal reports whether all containers of the pod have ended for good, so
-// that it takes no room on its node.
-func Terminal(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // Expendable reports whether the pod's priority is below the cut-off, see
@@ -35,9 +31,9 @@ func Expendable(pod *corev1.Pod) bool {
 // given.
 func unbound(pod *corev1.Pod) bool {
 	name := pod.Spec.SchedulerName
-	return pod.Spec.NodeName == "" && !Terminal(pod) && pod.DeletionTimestamp == nil &&
+	return pod.Spec.NodeName == "" && !kube.Finished(pod) && pod.DeletionTimestamp == nil &&
 		len(pod.Spec.SchedulingGates) == 0 &&
-		(name == "" || name == corev1.DefaultSchedulerName) && !OwnedByDaemonSet(pod)
+		(name == "" || name == corev1.DefaultSchedulerName) && !kube.DaemonSetPod(pod)
 }
 
 // unschedulable reports whether the scheduler has tried the pod and found no
@@ -65,7 +61,7 @@ const (
 func factsOf(pod *corev1.Pod) facts {
 	var is facts
 	switch {
-	case Terminal(pod):
+	case kube.Finished(pod):
 		return ended
 	case pod.Spec.NodeName != "":
 		return bound

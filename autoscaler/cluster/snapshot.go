@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/joinery/joinery/internal/binding"
 )
 
 // Snapshot is the world at one moment. It is never changed, and its methods give
@@ -119,7 +121,8 @@ func (s *Snapshot) setNodes(c *Cache) {
 	s.order = make([]*NodeState, 0, len(nodes))
 	for i, node := range nodes {
 		st := &states[i]
-		group, inst, _ := s.GroupOf(node)
+		verdict := s.in.Bindings[node.Name]
+		group, inst, _ := s.memberOf(&verdict)
 		st.Instance, st.Zone = inst, node.Labels[corev1.LabelTopologyZone]
 		if group != nil {
 			st.Group = group.Name
@@ -127,7 +130,9 @@ func (s *Snapshot) setNodes(c *Cache) {
 		if inst != nil && inst.Zone != "" {
 			st.Zone = inst.Zone
 		}
+		st.Excluded = excluded(&verdict)
 		st.judge(node, s.now)
+		st.bound(group)
 		st.AttachLimits = s.storage.limits[node.Name]
 		r := c.residents[node.Name]
 		if r != nil {
@@ -231,11 +236,19 @@ func (s *Snapshot) Group(name string) *Group {
 	return nil
 }
 
-// GroupOf tells which group and instance a node belongs to, by the instance id
-// in its provider id.
+// GroupOf returns the group and the instance that a node is, by its verdict in
+// Input.Bindings.
 func (s *Snapshot) GroupOf(node *corev1.Node) (*Group, *Instance, bool) {
-	m, ok := s.members[instanceIDOf(node.Spec.ProviderID)]
-	if !ok {
+	verdict := s.in.Bindings[node.Name]
+	return s.memberOf(&verdict)
+}
+
+// Bindings are the verdicts by node name that the snapshot was taken with.
+func (s *Snapshot) Bindings() map[string]binding.Verdict { return s.in.Bindings }
+
+func (s *Snapshot) memberOf(v *binding.Verdict) (*Group, *Instance, bool) {
+	m, ok := s.members[v.InstanceID]
+	if !ok || !v.Counts() {
 		return nil, nil, false
 	}
 	g := &s.groups[m.group]

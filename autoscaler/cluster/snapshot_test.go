@@ -12,13 +12,16 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func snapshot(t *testing.T, in cluster.Input) *cluster.Snapshot {
 	t.Helper()
-	s, err := cluster.New(in)
+	s, err := cluster.New(ct.Honest(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,23 +36,67 @@ func names(s *cluster.Snapshot) string {
 	return strings.Join(out, " ")
 }
 
+func verdict(standing binding.Standing, id string) binding.Verdict {
+	return binding.Verdict{Standing: standing, Reason: "Test", Message: "as the test wants", InstanceID: id, Instance: &fleet.Instance{ID: id, State: "running"}}
+}
+
+// The verdict decides which instance a Node is, and not its provider id.
 func TestGroupOf(t *testing.T) {
-	g := ct.Group("workers", 0, 1, 3, "2", "4Gi", "us-west-2a")
-	node := ct.Join(&g, "i-1", "us-west-2a")
-	for provider, want := range map[string]bool{
-		"aws:///us-west-2a/i-1":     true,
-		"aws:///us-west-2b/i-1":     true, // the instance id decides, not the zone
-		"aws:///us-west-2a/i-1/eth": true,
-		"aws:///us-west-2a/i-2":     false,
-		"gce:///us-west-2a/i-1":     false,
-		"":                          false,
+	i1 := ct.InstanceID("i-1")
+	own := kube.ProviderID("us-west-2a", i1)
+	onPremises := binding.Verdict{Standing: binding.Adopted}
+	for name, tt := range map[string]struct {
+		provider string
+		verdict  binding.Verdict
+		want     bool
+		unusable string
+	}{
+		"bound":                     {own, verdict(binding.Bound, i1), true, ""},
+		"bound without provider id": {"", verdict(binding.Bound, i1), true, ""},
+		"adopted":                   {own, verdict(binding.Adopted, i1), true, ""},
+		"adopted without instance":  {"", onPremises, false, ""},
+		"bound to another":          {own, verdict(binding.Bound, "i-00000002"), false, ""},
+		"impostor":                  {own, verdict(binding.Impostor, i1), false, "the node is an impostor: as the test wants (Test)"},
+		"leaving":                   {own, verdict(binding.Leaving, i1), false, "the node is no known instance: as the test wants (Test)"},
+		"unknown":                   {own, verdict(binding.Unknown, i1), false, "the node is no known instance: as the test wants (Test)"},
+		"not looked up":             {own, binding.Verdict{}, false, "the node's instance has not been looked up yet"},
 	} {
-		n := node.DeepCopy()
-		n.Spec.ProviderID = provider
-		s := snapshot(t, cluster.Input{Nodes: []*corev1.Node{n}, Groups: []cluster.Group{g}})
-		if _, inst, ok := s.GroupOf(n); ok != want || ok && inst.ID != "i-1" {
-			t.Errorf("GroupOf(%q) = %v, want %v", provider, ok, want)
+		g := ct.Group("workers", 0, 1, 3, "2", "4Gi", "us-west-2a")
+		n := ct.Join(&g, "i-1", "us-west-2a")
+		n.Spec.ProviderID = tt.provider
+		s, err := cluster.New(cluster.Input{Nodes: []*corev1.Node{n}, Groups: []cluster.Group{g}, Bindings: map[string]binding.Verdict{n.Name: tt.verdict}})
+		if err != nil {
+			t.Fatal(err)
 		}
+		if _, inst, ok := s.GroupOf(n); ok != tt.want || ok && inst.ID != i1 {
+			t.Errorf("%s: GroupOf = %v, want %v", name, ok, tt.want)
+		}
+		st := s.Node(n.Name)
+		if st.Unusable != tt.unusable || (st.Group != "") != tt.want || (st.Allocatable.MilliCPU == 0) != (tt.unusable != "") {
+			t.Errorf("%s: group %q, unusable %q, allocatable %+v: want unusable %q", name, st.Group, st.Unusable, st.Allocatable, tt.unusable)
+		}
+		// The instance of a Node that does not count is still on its way.
+		if coming := s.Node("upcoming-"+i1) != nil; coming == tt.want {
+			t.Errorf("%s: the instance is on its way: %t", name, coming)
+		}
+	}
+}
+
+// A node counts for what its type has, whatever it reports.
+func TestNodeCountsForItsHardware(t *testing.T) {
+	g := ct.Group("workers", 0, 1, 3, "2", "4Gi", "us-west-2a")
+	g.Hardware = map[string]cluster.Amounts{"t3.medium": {MilliCPU: 2000, Memory: 4 << 30, Scalar: []cluster.Scalar{{Name: "nvidia.com/gpu", Value: 1}}}}
+	n := ct.Join(&g, "i-1", "us-west-2a")
+	n.Status.Allocatable = ct.List("cpu", "900", "memory", "1Ti", "pods", "110", "nvidia.com/gpu", "8", "example.com/x", "3")
+	st := snapshot(t, cluster.Input{Nodes: []*corev1.Node{n}, Groups: []cluster.Group{g}}).Node(n.Name)
+	a := &st.Allocatable
+	if a.MilliCPU != 2000 || a.Memory != 4<<30 || a.Of("nvidia.com/gpu") != 1 || a.Of("example.com/x") != 3 || a.Pods != 110 {
+		t.Errorf("allocatable is %+v", *a)
+	}
+	g.Template.Allocatable = ct.List("nvidia.com/gpu", "4")
+	st = snapshot(t, cluster.Input{Nodes: []*corev1.Node{n}, Groups: []cluster.Group{g}}).Node(n.Name)
+	if got := st.Allocatable.Of("nvidia.com/gpu"); got != 4 {
+		t.Errorf("%d GPUs where the group's nodes agree on 4", got)
 	}
 }
 
@@ -137,7 +184,7 @@ func TestNodeStates(t *testing.T) {
 		{"long not ready is lost", notReady(corev1.ConditionFalse, time.Hour), cluster.Joined, "the node is not ready", 2},
 		{"Ready a moment before its taint goes", taint("node.kubernetes.io/not-ready"), cluster.Starting, "", 0},
 		{"operator's start-up taint", taint("startup-taint.cluster-autoscaler.kubernetes.io/cni"), cluster.Starting, "", 0},
-		{"to be deleted", taint(cluster.ToBeDeletedTaint), cluster.Joined, "the node is being removed", 1},
+		{"to be deleted", taint(kube.ToBeDeletedTaint), cluster.Joined, "the node is being removed", 1},
 		{"deletion timestamp", func(n *corev1.Node) { n.DeletionTimestamp = &metav1.Time{Time: now} }, cluster.Joined, "the Node is being deleted", 0},
 		{"cordoned is left to the filters", func(n *corev1.Node) { n.Spec.Unschedulable = true }, cluster.Joined, "", 0},
 	}

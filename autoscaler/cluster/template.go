@@ -7,6 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // EBSZoneLabel is the zone label that the EBS CSI driver puts on its nodes and
@@ -46,7 +48,7 @@ func (t *Template) Node(name, zone string) *corev1.Node {
 	}
 	return &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-		Spec:       corev1.NodeSpec{Taints: slices.DeleteFunc(slices.Clone(t.Taints), isStartupTaint)},
+		Spec:       corev1.NodeSpec{Taints: slices.DeleteFunc(slices.Clone(t.Taints), kube.StartupTaint)},
 		Status: corev1.NodeStatus{
 			Capacity:    t.Capacity.DeepCopy(),
 			Allocatable: t.Allocatable.DeepCopy(),
@@ -66,13 +68,4 @@ func regionOf(zone string) string {
 		parts = parts[:3]
 	}
 	return strings.TrimRight(strings.Join(parts, "-"), "abcdefghijklmnopqrstuvwxyz")
-}
-
-func hasPrefix(s string, prefixes ...string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
 }

@@ -7,43 +7,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
+
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 // InstanceID is an EC2 instance id, such as i-0123456789abcdef0.
 type InstanceID = string
 
-// Instance is one member of an Auto Scaling Group.
-type Instance struct {
-	ID InstanceID
-	// Zone is the availability zone, such as us-west-2a.
-	Zone string
-	// Type is the EC2 instance type, such as t3.medium.
-	Type string
-	// LifecycleState is the Auto Scaling Group's own word, such as Pending,
-	// Pending:Wait, InService, Terminating:Wait or Warmed:Stopped.
-	LifecycleState string
-	// Protected says that scale-in protection is set on the instance.
-	Protected             bool
-	LaunchTemplateVersion string
-	// ProviderID is what the node of the instance carries: aws:///<zone>/<id>.
-	ProviderID string
-	// LaunchedAt bounds how long a node is waited for, see StartupTimeout. Zero
-	// when not known: then the instance is waited for without end.
-	LaunchedAt time.Time
-}
-
-// Leaving reports whether the group is getting rid of the instance, so that it
-// will not carry pods any more. The group does not count such instances as part
-// of its desired capacity.
-func (i Instance) Leaving() bool {
-	return hasPrefix(i.LifecycleState, "Terminat", "Detach")
-}
-
-// OutOfService reports whether the instance is a member that takes no part in
-// the group's desired capacity (standby, warm pool) and hence is not coming.
-func (i Instance) OutOfService() bool {
-	return hasPrefix(i.LifecycleState, "Warmed", "Standby", "EnteringStandby")
-}
+// Instance is one member of an Auto Scaling Group. Its LaunchedAt bounds how long a
+// node is waited for, see StartupTimeout: without it, the instance is waited for
+// without end.
+type Instance = fleet.Member
 
 // Group is an Auto Scaling Group as observed, with what a new node of it looks
 // like.
@@ -75,6 +50,10 @@ type Group struct {
 	// InstanceTypes are the types that the group may launch: one, or those of a
 	// mixed group. The Template holds the least of each resource over them.
 	InstanceTypes []string
+	// Hardware: instance type -> what EC2 says that an instance of it has: cpu,
+	// memory and nvidia.com/gpu. A node of the group counts for no more, whatever
+	// it reports. A type that is missing is not bounded.
+	Hardware map[string]Amounts
 	// Price is what one instance costs, in US dollars an hour; the mean over the
 	// types of a mixed group. 0 when not known.
 	Price float64
@@ -138,6 +117,11 @@ type Input struct {
 	Nodes  []*corev1.Node
 	Pods   []*corev1.Pod
 	Groups []Group
+	// Bindings: node name -> how the Node stands to the instances of EC2. A Node
+	// is the instance that its verdict binds it to, whatever its provider id says.
+	// A Node without a verdict, or with one that is neither Bound nor Adopted, is
+	// excluded: it is no instance and no place for pods.
+	Bindings map[string]binding.Verdict
 	// DaemonSets give the overhead of an imagined node.
 	DaemonSets []*appsv1.DaemonSet
 	// PodDisruptionBudgets limit what a scale-down may evict.

@@ -19,9 +19,11 @@ type Decision struct {
 	// Refused says why the loop did nothing at all; empty when it did not refuse.
 	Refused string `json:"refused,omitempty"`
 	// Pending is how many pods were unschedulable.
-	Pending   int        `json:"pending"`
-	Groups    []Group    `json:"groups,omitempty"`
-	Skipped   []Subject  `json:"skippedGroups,omitempty"`
+	Pending int       `json:"pending"`
+	Groups  []Group   `json:"groups,omitempty"`
+	Skipped []Subject `json:"skippedGroups,omitempty"`
+	// Excluded are the Nodes that are neither bound to an instance nor adopted.
+	Excluded  []Subject  `json:"excludedNodes,omitempty"`
 	Increases []Increase `json:"increases,omitempty"`
 	Waiting   []Subject  `json:"waitingPods,omitempty"`
 	Unhelped  []Subject  `json:"unhelpedPods,omitempty"`

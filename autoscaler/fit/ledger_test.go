@@ -26,7 +26,7 @@ func pendingClasses(s *cluster.Snapshot) (classes []*cluster.Class, pods []clust
 
 func ledger(t *testing.T, in cluster.Input) (*cluster.Snapshot, *fit.Ledger, []*fit.Batch, []cluster.Pod) {
 	t.Helper()
-	s, err := cluster.New(in)
+	s, err := cluster.New(ct.Honest(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestLedgerAgreesWithTheScheduler(t *testing.T) {
 					continue
 				}
 				node := l.State(n).Name()
-				problems, err := validate.Check(in, validate.Plan{Placements: []cluster.Placement{{Pod: pods[i].Pod, Node: node}}}, profile, validate.Options{})
+				problems, err := validate.Check(ct.Honest(in), validate.Plan{Placements: []cluster.Placement{{Pod: pods[i].Pod, Node: node}}}, profile, validate.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -32,6 +32,19 @@ func describeGroups(d *explain.Decision, groups []cluster.Group, skipped []asg.S
 	}
 }
 
+// describeExcluded lists the Nodes that count as nothing, by name.
+func describeExcluded(d *explain.Decision, s *cluster.Snapshot) {
+	for _, n := range s.Nodes() {
+		if n.Excluded == "" {
+			continue
+		}
+		if len(d.Excluded) == shown {
+			return
+		}
+		d.Excluded = append(d.Excluded, explain.Subject{Name: n.Name(), Reason: n.Excluded})
+	}
+}
+
 func explainGrowth(d *explain.Decision, plan scaleup.Decision, results []act.Increased) {
 	for _, r := range results {
 		inc := explain.Increase{Group: r.Group, From: r.Raised.From, To: r.Raised.To, Reason: r.Reason}

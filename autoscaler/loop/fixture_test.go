@@ -2,18 +2,15 @@ package loop_test
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -25,13 +22,17 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/explain"
 	"github.com/joinery/joinery/autoscaler/loop"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/simcluster"
 )
 
 // fixture lives in a synctest bubble: a loop over a simulated AWS and a fake API
 // server, in which the test plays scheduler, kubelets and agents.
 type fixture struct {
 	t       *testing.T
+	cluster *simcluster.Cluster
 	aws     *awssim.World
 	kube    *fake.Clientset
 	events  *record.FakeRecorder
@@ -42,30 +43,41 @@ type fixture struct {
 
 func newFixture(t *testing.T, w *awssim.World) *fixture {
 	t.Helper()
-	t.Cleanup(w.Close)
-	f := &fixture{t: t, aws: w, kube: fake.NewClientset(), events: record.NewFakeRecorder(10000), metrics: prometheus.NewRegistry()}
-	config := base64.StdEncoding.EncodeToString([]byte("apiVersion: joinery.dev/v1alpha1\nkind: NodeConfig\nspec: {cluster: demo}\n"))
-	w.PutLaunchTemplate("workers", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium", UserData: config})
-	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', approver: {stsProof: off}, autoscaler: {scaleDown: {drainTimeout: 1m}}}\n"))
+	return newFixtureWith(t, w, "scaleDown: {drainTimeout: 1m}")
+}
+
+// newFixtureWith is newFixture with the autoscaler's settings.
+func newFixtureWith(t *testing.T, w *awssim.World, settings string) *fixture {
+	t.Helper()
+	sim := simcluster.New(t, w)
+	f := &fixture{t: t, cluster: sim, aws: w, kube: sim.Client, events: sim.Events, metrics: sim.Registry}
+	f.putTemplate("workers", "t3.medium")
+	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', approver: {stsProof: off}, autoscaler: {" + settings + "}}\n"))
 	f.ok(err)
 	cfg := w.Config("joinery-controller")
+	rules := binding.Rules{Cluster: simcluster.Name, Region: cfg.Region, VPC: w.VPCID, Mode: v1alpha1.IPName}
+	by := sim.ReadersBy(cfg, rules)
 	f.loop, err = loop.New(loop.Options{
-		Kube: f.kube, AutoScaling: autoscaling.NewFromConfig(cfg), EC2: ec2.NewFromConfig(cfg),
-		Spec: c.Spec, Log: slog.New(slog.DiscardHandler), Metrics: f.metrics, Events: f.events,
+		Kube: f.kube, AutoScaling: by.AutoScaling, EC2: by.EC2, Fleet: by.Fleet, Store: by.Store, Binder: sim.Binder(by.Fleet, rules, sim.Listed),
+		Templates: launch.NewTemplates(by.EC2),
+		Spec:      c.Spec, Log: sim.Log, Metrics: f.metrics, Events: f.events,
 		Removed: func() { f.removed.Add(1) },
 	})
 	f.ok(err)
 	return f
 }
 
+func (f *fixture) putTemplate(name, instanceType string) {
+	f.aws.PutLaunchTemplate(name, awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: instanceType, UserData: simcluster.UserData()})
+}
+
 // run runs the loop until the end of the test.
 func (f *fixture) run() (stop func()) {
-	ctx, cancel := context.WithCancel(f.t.Context())
-	done := make(chan error, 1)
-	go func() { done <- f.loop.Run(ctx) }()
+	end := f.cluster.Start(f.loop.Run)
 	return func() {
-		cancel()
-		f.ok(<-done)
+		if err := end(); !errors.Is(err, context.Canceled) {
+			f.t.Fatal(err)
+		}
 	}
 }
 
@@ -78,8 +90,7 @@ func (f *fixture) ok(err error) {
 
 func (f *fixture) group(name string, minimum, desired int, zones ...string) {
 	f.t.Helper()
-	f.ok(f.aws.PutGroup(awssim.GroupSpec{Name: name, Min: minimum, Max: 10, Desired: desired, LaunchTemplate: "workers", Zones: zones,
-		Tags: []awssim.Tag{{Key: "k8s.io/cluster-autoscaler/enabled"}, {Key: "k8s.io/cluster-autoscaler/demo"}}}))
+	f.ok(f.aws.PutGroup(awssim.GroupSpec{Name: name, Min: minimum, Max: 10, Desired: desired, LaunchTemplate: "workers", Zones: zones, Tags: simcluster.Tags()}))
 }
 
 func (f *fixture) desired(name string) int {
@@ -96,10 +107,7 @@ func (f *fixture) join() {
 		if in.State != awssim.Running {
 			continue
 		}
-		have := corev1.ResourceList{"cpu": resource.MustParse("2"), "memory": resource.MustParse("4Gi"), "pods": resource.MustParse("110")}
-		n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: in.PrivateDNSName, UID: types.UID(in.ID), Labels: map[string]string{corev1.LabelHostname: in.PrivateDNSName}}}
-		n.Spec.ProviderID = "aws:///" + in.Zone + "/" + in.ID
-		n.Status = corev1.NodeStatus{Capacity: have, Allocatable: have, Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}}
+		n := simcluster.NodeOf(in)
 		if _, err := f.kube.CoreV1().Nodes().Get(f.t.Context(), n.Name, metav1.GetOptions{}); err != nil {
 			f.ok(f.kube.Tracker().Add(n))
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
 
@@ -23,17 +24,28 @@ import (
 	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/price"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
+	"github.com/joinery/joinery/internal/observe"
 )
 
 // keptDecisions is how many rounds Decisions shows.
 const keptDecisions = 200
 
-// Options are what a Loop needs; all fields but Prices, Profile and Removed are
+// Options are what a Loop needs; all fields but Prices, Profile, Meter and Removed are
 // required.
 type Options struct {
 	Kube        kubernetes.Interface
 	AutoScaling *autoscaling.Client
 	EC2         *ec2.Client
+	// Fleet reads groups and instances, Templates launch templates.
+	Fleet     *awsfleet.Reader
+	Templates *launch.Templates
+	// Store has the Nodes and Pods, Binder decides which instance a Node is.
+	Store  *observe.Store
+	Binder Binder
 	// Spec is a decoded ControllerConfig's, with its defaults set.
 	Spec v1alpha1.ControllerSpec
 	// Prices of instance types, by which groups are ordered; without them no
@@ -45,10 +57,22 @@ type Options struct {
 	Log     *slog.Logger
 	// Metrics is where the loop's metrics are registered, once for each Loop.
 	Metrics prometheus.Registerer
-	Events  record.EventRecorder
+	// Meter counts the rounds; nil for none.
+	Meter  *drive.Meter
+	Events record.EventRecorder
 	// Removed, if set, is called whenever the instance of a removed node began
 	// to end. It must not block.
 	Removed func()
+}
+
+// Binder decides which instance a Node is: binder.Binder.
+type Binder interface {
+	// All returns the verdict about every Node, by name, from what EC2 said within
+	// maxAge.
+	All(ctx context.Context, maxAge time.Duration) (map[string]binding.Verdict, error)
+	// Fresh judges the Node of that name and UID by what the API server and EC2
+	// say now. A Node of another UID is an error.
+	Fresh(ctx context.Context, name string, uid types.UID) (binding.Verdict, error)
 }
 
 // Loop is the autoscaler of one cluster. Run it once.
@@ -74,14 +98,17 @@ type Loop struct {
 	// settled says that the last round saw nothing on its way; of the loop's
 	// goroutine only.
 	settled bool
-	// wake is what started the round under way; of the loop's goroutine only.
-	wake string
+	// decision is that of the round under way; of the loop's goroutine only.
+	decision explain.Decision
 }
 
-// New returns a Loop that has started nothing yet. The only errors are a spec
-// whose defaults were not set and metrics that are registered already.
+// New returns a Loop that has started nothing yet. The only errors are a missing
+// Binder, a spec whose defaults were not set and metrics that are registered already.
 func New(o Options) (*Loop, error) {
 	a := o.Spec.Autoscaler
+	if o.Binder == nil || o.Store == nil {
+		return nil, errors.New("new loop: no Binder or no Store is given")
+	}
 	if o.Spec.Cluster == "" || a.Resync.Duration <= 0 || a.BatchIdle.Duration <= 0 || a.BatchMax.Duration <= 0 || a.ProvisionTimeout.Duration <= 0 {
 		return nil, errors.New("new loop: the spec's defaults are not set")
 	}
@@ -95,24 +122,28 @@ func New(o Options) (*Loop, error) {
 	}
 	l := &Loop{
 		o: o, spec: a, metrics: m,
-		groups:  asg.New(asg.Options{AutoScaling: o.AutoScaling, EC2: o.EC2, Cluster: o.Spec.Cluster, Prices: o.Prices, Log: o.Log}),
-		world:   newWorld(o.Kube),
+		groups:  asg.New(asg.Options{AutoScaling: o.AutoScaling, EC2: o.EC2, Fleet: o.Fleet, Templates: o.Templates, Cluster: o.Spec.Cluster, Prices: o.Prices, Log: o.Log}),
+		world:   newWorld(o.Kube, o.Store),
 		rival:   newRival(o.Kube, o.Events, o.Log),
 		ring:    explain.NewRing(keptDecisions),
 		waker:   newWaker(a.BatchIdle.Duration, a.BatchMax.Duration),
 		pending: newPending(),
 	}
 	l.act = act.New(act.Options{
-		Groups: l.groups, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,
+		Groups: l.groups, Binder: o.Binder, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,
 		Events: o.Events, Log: o.Log, Metrics: done, Removed: o.Removed,
 		DrainTimeout: a.ScaleDown.DrainTimeout.Duration, MaxParallel: a.ScaleDown.MaxParallel,
-		RetryAfter: a.ScaleDown.DelayAfterFailure.Duration,
+		RetryAfter: a.ScaleDown.DelayAfterFailure.Duration, MaxHold: maxHold(a.ScaleDown),
 	})
 	return l, nil
 }
 
 // Decisions shows the last rounds as JSON, newest first.
 func (l *Loop) Decisions() http.Handler { return l.ring }
+
+// roundTimeout bounds one round. It is far above what rounds take, planning for
+// thousands of nodes included: what it ends is a connection that hangs.
+const roundTimeout = 5 * time.Minute
 
 // Run observes the cluster and runs rounds until ctx ends. It returns after the
 // removals under way have stopped, and never with an error of a single round.
@@ -123,42 +154,45 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer l.world.stop()
 	defer l.act.Wait()
 	defer l.chores.Wait()
-	wait := time.Duration(0)
-	for {
-		wake, err := l.waker.next(ctx, wait)
-		if err != nil {
-			return nil
-		}
-		l.wake = wake
-		wait = l.timedRound(ctx)
-	}
+	resync := l.spec.Resync.Duration
+	return drive.Rounds{
+		Name: "autoscaler", Every: resync, Timeout: roundTimeout, Retry: drive.Backoff{First: resync, Last: resync},
+		Round: func(bounded context.Context) (rest time.Duration, err error) { return l.begin(ctx, bounded) },
+		Wake:  l.waker.wake, Due: l.waker.due,
+		Meter: l.o.Meter, Done: func() { l.keep(nil) }, Failed: l.keep, Log: l.o.Log,
+	}.Run(ctx)
 }
 
-// timedRound runs one round, keeps its errors from ending the loop and returns
-// how long to wait for the next one.
-func (l *Loop) timedRound(ctx context.Context) time.Duration {
-	began := time.Now()
-	next, err := l.round(ctx, began)
-	l.metrics.rounds.Observe(time.Since(began).Seconds())
-	if err != nil && ctx.Err() == nil {
-		l.metrics.errors.Inc()
-		l.o.Log.Error("autoscaler round", "wake", l.wake, "err", err)
+// begin runs one round within bounded. What goes on in the background after it ends
+// with ctx.
+func (l *Loop) begin(ctx, bounded context.Context) (rest time.Duration, err error) {
+	now := time.Now()
+	l.decision = explain.Decision{At: now, Wake: l.waker.take()}
+	rest, err = l.round(ctx, bounded, now, &l.decision)
+	if err != nil {
+		err = fmt.Errorf("woken by %s: %w", l.decision.Wake, err)
 	}
-	return next
+	return rest, err
+}
+
+// keep accounts for the round that ended, with the error that it met or nil.
+func (l *Loop) keep(err error) {
+	took := time.Since(l.decision.At)
+	l.metrics.rounds.Observe(took.Seconds())
+	if err != nil {
+		l.metrics.errors.Inc()
+		l.decision.Errors = append(l.decision.Errors, err.Error())
+	}
+	l.decision.Milliseconds = took.Milliseconds()
+	l.ring.Add(l.decision)
 }
 
 // untilNext is the time until a node's waiting is over, at most Resync.
 func (l *Loop) untilNext(d scaledown.Decision, now time.Time) time.Duration {
 	wait := l.spec.Resync.Duration
 	for _, n := range d.Waiting {
-		since, ok := d.Unneeded[n.Node]
-		if !ok || n.Cause != scaledown.NotUnneededLong {
-			continue
-		}
-		for _, delay := range []time.Duration{l.spec.ScaleDown.IdleDelay.Duration, l.spec.ScaleDown.UnneededTime.Duration} {
-			if left := since.Add(delay).Sub(now); left > 0 {
-				wait = min(wait, left)
-			}
+		if left := n.Until.Sub(now); left > 0 {
+			wait = min(wait, left)
 		}
 	}
 	return wait

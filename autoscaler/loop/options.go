@@ -2,7 +2,9 @@ package loop
 
 import (
 	"math"
+	"time"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 )
@@ -17,7 +19,7 @@ func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
 	down := scaledown.Options{
 		IdleDelay: s.IdleDelay.Duration, UnneededTime: s.UnneededTime.Duration, UnreadyTime: s.UnreadyTime.Duration,
 		DelayAfterAdd: s.DelayAfterAdd.Duration, DelayAfterDelete: s.DelayAfterDelete.Duration, DelayAfterFailure: s.DelayAfterFailure.Duration,
-		MaxParallel:      s.MaxParallel,
+		MaxParallel: s.MaxParallel, MaxHold: maxHold(s),
 		MoveLocalStorage: s.MoveLocalStorage, MoveSystemPods: s.MoveSystemPods, MoveCustomControllerPods: s.MoveCustomControllerPods,
 		Profile: l.o.Profile,
 	}
@@ -26,4 +28,17 @@ func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
 		down.UtilizationThreshold = max(*u, math.SmallestNonzeroFloat64)
 	}
 	return up, down
+}
+
+// maxHold words spec.autoscaler.scaleDown.maxHold for the planner, to which 0 is the
+// default and a negative time none.
+func maxHold(s v1alpha1.ScaleDownSettings) time.Duration {
+	switch m := s.MaxHold; {
+	case m == nil:
+		return 0
+	case m.Duration == 0:
+		return -1
+	default:
+		return m.Duration
+	}
 }

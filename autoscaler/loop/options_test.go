@@ -9,6 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/observe"
 )
 
 func TestSettingsReachThePlanners(t *testing.T) {
@@ -33,7 +34,8 @@ func TestSettingsReachThePlanners(t *testing.T) {
 func TestVolumesAreObserved(t *testing.T) {
 	claim, volume, class, csi := &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSINode{}
 	claim.Name, claim.Namespace, volume.Name, class.Name, csi.Name = "data", "default", "pv", "gp3", "node"
-	w := newWorld(fake.NewClientset(claim, volume, class, csi))
+	client := fake.NewClientset(claim, volume, class, csi)
+	w := newWorld(client, observe.NewStore(client))
 	w.factory.StartWithContext(t.Context())
 	w.factory.WaitForCacheSync(t.Context().Done())
 	in, err := w.input(time.Now())

@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
-
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/joinery/joinery/autoscaler/act"
 	"github.com/joinery/joinery/autoscaler/asg"
@@ -16,6 +13,8 @@ import (
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 	"github.com/joinery/joinery/autoscaler/validate"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 const (
@@ -24,27 +23,16 @@ const (
 	restAge = 3 * time.Minute
 	// busyAge is the same otherwise.
 	busyAge = 5 * time.Second
+	// restBinding and busyBinding are the same of what EC2 said about the instances of
+	// nodes. An instance that is new in it is asked about at once.
+	restBinding, busyBinding = 30 * time.Minute, time.Minute
 )
 
-// round observes, plans, acts and explains once. It returns how long to wait for
-// the next round.
-func (l *Loop) round(ctx context.Context, now time.Time) (next time.Duration, err error) {
-	d := explain.Decision{At: now, Wake: l.wake}
-	began := time.Now()
+// round observes, plans, acts and explains once, in d. It returns how long to wait
+// for the next round. Its own calls end with bounded, the background's with ctx.
+func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Decision) (next time.Duration, err error) {
 	next = l.spec.Resync.Duration
-	defer func() {
-		// The filters are the scheduler's code, on objects that anybody wrote:
-		// a fault there costs a round, not the loop.
-		if p := recover(); p != nil {
-			err = errors.Join(err, fmt.Errorf("round panicked: %v\n%s", p, debug.Stack()))
-		}
-		if err != nil {
-			d.Errors = append(d.Errors, err.Error())
-		}
-		d.Milliseconds = time.Since(began).Milliseconds()
-		l.ring.Add(d)
-	}()
-	holder, err := l.rival.active(ctx, now)
+	holder, err := l.rival.active(bounded, now)
 	if err != nil {
 		return next, err
 	}
@@ -54,23 +42,24 @@ func (l *Loop) round(ctx context.Context, now time.Time) (next time.Duration, er
 		return next, nil
 	}
 	l.metrics.rival.Set(0)
-	groups, s, err := l.observe(ctx, now)
+	groups, s, err := l.observe(bounded, now)
 	if err != nil {
 		return next, err
 	}
-	describeGroups(&d, groups, l.groups.Skipped(), now)
+	describeGroups(d, groups, l.groups.Skipped(), now)
+	describeExcluded(d, s)
 	d.Pending = len(s.Pending())
-	upErr := l.grow(ctx, s, now, &d)
-	tidyErr := l.tidy(ctx, groups, now)
-	plan, downErr := l.shrink(ctx, s, now, &d)
+	upErr := l.grow(bounded, s, now, d)
+	tidyErr := l.tidy(ctx, bounded, groups, s.Bindings(), now)
+	plan, downErr := l.shrink(ctx, bounded, s, now, d)
 	return l.untilNext(plan, now), errors.Join(upErr, tidyErr, downErr)
 }
 
 // observe takes the snapshot of this round.
 func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cluster.Snapshot, error) {
-	age := busyAge
+	age, bindingAge := busyAge, busyBinding
 	if l.settled && l.pending.count() == 0 && l.act.Removing() == 0 {
-		age = restAge
+		age, bindingAge = restAge, restBinding
 	}
 	groups, err := l.groups.Groups(ctx, age)
 	if err != nil {
@@ -80,7 +69,11 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	if err != nil {
 		return nil, nil, err
 	}
-	sight := asg.Look(in.Nodes, in.CSINodes)
+	// Without verdicts nothing is known of any node, and nothing is planned.
+	if in.Bindings, err = l.o.Binder.All(ctx, bindingAge); err != nil {
+		return nil, nil, fmt.Errorf("look up the instances of nodes: %w", err)
+	}
+	sight := asg.Look(in.Nodes, in.CSINodes, in.Bindings)
 	for i := range groups {
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
@@ -91,7 +84,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	}
 	l.settled = true
 	for _, n := range s.Nodes() {
-		if n.Kind != cluster.Joined || act.Marked(n.Node()) {
+		if n.Kind != cluster.Joined || kube.Marked(n.Node()) && n.Excluded == "" {
 			l.settled = false
 		}
 	}
@@ -142,17 +135,13 @@ func (l *Loop) measure(r act.Increased) {
 // tidy puts right what an earlier controller or AWS left behind. What only AWS is
 // asked for goes on in the background, one such work at a time: no pod waits for
 // it, however slow AWS is.
-func (l *Loop) tidy(ctx context.Context, groups []cluster.Group, now time.Time) error {
-	nodes, err := l.world.nodes.List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
+func (l *Loop) tidy(ctx, bounded context.Context, groups []cluster.Group, bindings map[string]binding.Verdict, now time.Time) error {
 	if l.tidying.CompareAndSwap(false, true) {
 		l.chores.Go(func() {
 			defer l.tidying.Store(false)
 			err := errors.Join(
 				l.act.Protect(ctx, groups),
-				l.act.Replace(ctx, groups, nodes, now, l.spec.ProvisionTimeout.Duration),
+				l.act.Replace(ctx, groups, bindings, now, l.spec.ProvisionTimeout.Duration),
 			)
 			if err != nil && ctx.Err() == nil {
 				l.metrics.errors.Inc()
@@ -160,11 +149,11 @@ func (l *Loop) tidy(ctx context.Context, groups []cluster.Group, now time.Time) 
 			}
 		})
 	}
-	return l.act.TakeBack(ctx, groups)
+	return l.act.TakeBack(bounded, groups, bindings)
 }
 
 // shrink plans and begins removals.
-func (l *Loop) shrink(ctx context.Context, s *cluster.Snapshot, now time.Time, d *explain.Decision) (scaledown.Decision, error) {
+func (l *Loop) shrink(ctx, bounded context.Context, s *cluster.Snapshot, now time.Time, d *explain.Decision) (scaledown.Decision, error) {
 	if l.spec.ScaleDown.Disabled {
 		return scaledown.Decision{}, nil
 	}
@@ -176,7 +165,7 @@ func (l *Loop) shrink(ctx context.Context, s *cluster.Snapshot, now time.Time, d
 	l.metrics.unneeded.Set(float64(len(plan.Unneeded)))
 	l.check(s, "scale-down", validate.Plan{Removed: plan.Nodes(), Placements: plan.Moves})
 	explainShrinking(d, plan)
-	err := l.act.Annotate(ctx, plan)
+	err := errors.Join(l.act.RecordUnneeded(bounded, plan), l.act.RecordHolds(bounded, plan, now))
 	l.act.ScaleDown(ctx, plan)
 	return plan, err
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -20,6 +19,8 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/kube"
+	"github.com/joinery/joinery/internal/observe"
 )
 
 // slowSync is after how long a list that does not come is complained about.
@@ -27,7 +28,11 @@ const slowSync = 30 * time.Second
 
 // world is the cluster as the informers know it.
 type world struct {
+	// store has the Nodes and Pods, which other services look at too; factory has
+	// what plans alone look at.
+	store   *observe.Store
 	factory informers.SharedInformerFactory
+	stops   []func() // of following the store
 	// cache follows pods and nodes, so that a snapshot adds up nothing anew.
 	cache      *cluster.Cache
 	pods       corelisters.PodLister
@@ -46,13 +51,14 @@ type volumeListers struct {
 	csi     storagelisters.CSINodeLister
 }
 
-func newWorld(kube kubernetes.Interface) *world {
-	f := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(trim))
+func newWorld(kube kubernetes.Interface, store *observe.Store) *world {
+	f := informers.NewSharedInformerFactoryWithOptions(kube, 0, informers.WithTransform(observe.Slim))
 	return &world{
+		store:      store,
 		factory:    f,
 		cache:      cluster.NewCache(),
-		pods:       f.Core().V1().Pods().Lister(),
-		nodes:      f.Core().V1().Nodes().Lister(),
+		pods:       store.Pods(),
+		nodes:      store.Nodes(),
 		daemons:    f.Apps().V1().DaemonSets().Lister(),
 		budgets:    f.Policy().V1().PodDisruptionBudgets().Lister(),
 		namespaces: f.Core().V1().Namespaces().Lister(),
@@ -65,44 +71,39 @@ func newWorld(kube kubernetes.Interface) *world {
 	}
 }
 
-// trim drops what no plan reads and what fills memory: who set which field, and
-// the images that a node holds.
-func trim(obj any) (any, error) {
-	if m, err := meta.Accessor(obj); err == nil {
-		m.SetManagedFields(nil)
-	}
-	if n, ok := obj.(*corev1.Node); ok {
-		n.Status.Images = nil
-	}
-	return obj, nil
-}
-
 // start begins to observe and returns once everything has been listed and the
 // cache has seen it.
 func (w *world) start(ctx context.Context, p *pending, wake *waker, log *slog.Logger) error {
-	pods, err := w.watchPods(p, wake)
-	if err != nil {
-		return err
-	}
-	nodes, err := w.watchNodes(wake)
-	if err != nil {
-		return err
-	}
 	w.factory.StartWithContext(ctx)
+	late := time.AfterFunc(slowSync, func() {
+		log.Warn("waiting for lists of nodes and pods from the API server (is the controller allowed to list and watch them?)")
+	})
+	defer late.Stop()
+	for _, follow := range []func() (func(), error){
+		func() (func(), error) { return w.store.FollowPods(ctx, w.podHandler(p, wake)) },
+		func() (func(), error) { return w.store.FollowNodes(ctx, w.nodeHandler(wake)) },
+	} {
+		stop, err := follow()
+		if err != nil {
+			return err
+		}
+		w.stops = append(w.stops, stop)
+	}
+	return w.sync(ctx, log)
+}
+
+// sync waits for what plans alone look at.
+func (w *world) sync(ctx context.Context, log *slog.Logger) error {
 	for {
-		patience, cancel := context.WithTimeout(ctx, slowSync)
-		synced := w.factory.WaitForCacheSync(patience.Done())
+		inTime, cancel := context.WithTimeout(ctx, slowSync)
 		missing := []string{}
-		for kind, ok := range synced {
+		for kind, ok := range w.factory.WaitForCacheSync(inTime.Done()) {
 			if !ok {
 				missing = append(missing, kind.String())
 			}
 		}
-		if len(missing) == 0 {
-			cache.WaitForCacheSync(patience.Done(), pods.HasSynced, nodes.HasSynced)
-		}
 		cancel()
-		if pods.HasSynced() && nodes.HasSynced() && len(missing) == 0 || ctx.Err() != nil {
+		if len(missing) == 0 || ctx.Err() != nil {
 			return ctx.Err()
 		}
 		slices.Sort(missing)
@@ -110,9 +111,14 @@ func (w *world) start(ctx context.Context, p *pending, wake *waker, log *slog.Lo
 	}
 }
 
-func (w *world) stop() { w.factory.Shutdown() }
+func (w *world) stop() {
+	for _, stop := range w.stops {
+		stop()
+	}
+	w.factory.Shutdown()
+}
 
-func (w *world) watchPods(p *pending, wake *waker) (cache.ResourceEventHandlerRegistration, error) {
+func (w *world) podHandler(p *pending, wake *waker) cache.ResourceEventHandler {
 	look := func(obj any) {
 		pod, ok := obj.(*corev1.Pod)
 		if !ok {
@@ -123,29 +129,21 @@ func (w *world) watchPods(p *pending, wake *waker) (cache.ResourceEventHandlerRe
 			wake.podPending()
 		}
 	}
-	return w.factory.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    look,
 		UpdateFunc: func(_, obj any) { look(obj) },
 		DeleteFunc: func(obj any) {
-			if pod, ok := lastState(obj).(*corev1.Pod); ok {
+			if pod, ok := observe.Deleted(obj).(*corev1.Pod); ok {
 				w.cache.DeletePod(cluster.Key(pod))
 				p.gone(pod.UID)
 				wake.nodeChanged()
 			}
 		},
-	})
-}
-
-// lastState is the last that was known of a deleted object.
-func lastState(obj any) any {
-	if last, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-		return last.Obj
 	}
-	return obj
 }
 
-func (w *world) watchNodes(wake *waker) (cache.ResourceEventHandlerRegistration, error) {
-	return w.factory.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
+func (w *world) nodeHandler(wake *waker) cache.ResourceEventHandler {
+	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if node, ok := obj.(*corev1.Node); ok {
 				w.cache.SetNode(node)
@@ -164,21 +162,19 @@ func (w *world) watchNodes(wake *waker) (cache.ResourceEventHandlerRegistration,
 			}
 		},
 		DeleteFunc: func(obj any) {
-			if node, ok := lastState(obj).(*corev1.Node); ok {
+			if node, ok := observe.Deleted(obj).(*corev1.Node); ok {
 				w.cache.DeleteNode(node.Name)
 			}
 			wake.nodeChanged()
 		},
-	})
+	}
 }
 
 // matters tells a change that a plan may follow from a heartbeat.
 func matters(old, node *corev1.Node) bool {
 	said := func(n *corev1.Node, kind corev1.NodeConditionType) (corev1.ConditionStatus, string) {
-		for _, c := range n.Status.Conditions {
-			if c.Type == kind {
-				return c.Status, c.Reason
-			}
+		if c := kube.Condition(n, kind); c != nil {
+			return c.Status, c.Reason
 		}
 		return "", ""
 	}

@@ -35,7 +35,7 @@ func fleet(n int, cpu string) cluster.Input {
 				ct.Labels(map[string]string{"app": app}), ct.OwnedBy("ReplicaSet", app)))
 		}
 	}
-	return in
+	return ct.Honest(in)
 }
 
 func planFleet(tb testing.TB, in cluster.Input, o scaledown.Options) (*cluster.Snapshot, scaledown.Decision) {

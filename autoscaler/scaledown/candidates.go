@@ -10,6 +10,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown/rules"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // candidate is a node that nothing but its pods keeps.
@@ -20,11 +21,17 @@ type candidate struct {
 	// toMove are to find another place, toDrop are evicted without one.
 	toMove, toDrop []cluster.Pod
 	utilization    float64
-	since          time.Time
+	// unneeded is since when the node has been unneeded by the controller's own
+	// record, since what the plan says it has been: it may be the node's word.
+	unneeded, since time.Time
 	// wait says why the node does not go yet though it may be unneeded; empty
 	// when its time has come.
 	wait  string
 	cause Cause
+	// until is when wait ends.
+	until time.Time
+	// held: the node holds itself, and that counts. noted: the decision has the hold.
+	held, noted bool
 }
 
 func (c *candidate) empty() bool { return len(c.toMove)+len(c.toDrop) == 0 }
@@ -38,7 +45,7 @@ func (o Options) context(now time.Time, b *budgets) *ruleContext {
 		Options: rules.Options{
 			MoveLocalStorage: o.MoveLocalStorage, MoveSystemPods: o.MoveSystemPods,
 			MoveCustomControllerPods: o.MoveCustomControllerPods, MinReplicaCount: o.MinReplicaCount,
-			ReportTimeout: o.ReportTimeout,
+			ReportTimeout: o.ReportTimeout, MaxHold: o.MaxHold,
 		},
 		Covered: b.covers, Replicas: o.Replicas,
 	}}
@@ -56,10 +63,13 @@ func (p *planner) candidates() []*candidate {
 			continue
 		}
 		facts := factsOf(n)
-		if facts.InGroup && facts.Departing() {
+		if facts.InGroup && facts.Departing(p.now) {
 			p.departing(n)
 		}
 		c := &candidate{node: n, at: int32(at), group: p.groups[n.Group]}
+		if facts.InGroup {
+			p.noteHold(c, n.Empty())
+		}
 		cause, text := p.rules.Node(facts)
 		if cause == NotReady && p.lost(c) {
 			cause, text = "", ""
@@ -68,6 +78,7 @@ func (p *planner) candidates() []*candidate {
 		}
 		if text != "" {
 			p.needed(n, cause, text)
+			p.goesOn(c, cause)
 			continue
 		}
 		out = append(out, c)
@@ -75,10 +86,35 @@ func (p *planner) candidates() []*candidate {
 	return out
 }
 
+// goesOn keeps the recorded time of a node that stays by its own word alone: it would
+// begin to wait again with each of these words. A wait that was not recorded does not
+// begin by them.
+func (p *planner) goesOn(c *candidate, cause Cause) {
+	since := c.unneeded
+	if cause == NotReady || cause == NotBound {
+		since = rules.UnneededSince(c.node.Node())
+	}
+	if !since.IsZero() && !since.After(p.now) {
+		p.decision.Unneeded[c.node.Name()] = since
+	}
+}
+
+// noteHold reports whether the node holds itself and that counts, and has the
+// decision tell of the hold. empty is whether no pod is known there that counts.
+func (p *planner) noteHold(c *candidate, empty bool) bool {
+	h, held := p.rules.Hold(c.node.Node(), empty)
+	if held && !c.noted {
+		c.noted = true
+		p.decision.Holds = append(p.decision.Holds, Hold{Node: c.node.Name(), Text: h.Text, Since: h.Since, Until: h.Until, State: h.State, Pods: h.Pods})
+	}
+	c.held = held && h.Counts()
+	return c.held
+}
+
 func factsOf(n *cluster.NodeState) rules.NodeFacts {
 	f := rules.NodeFacts{
 		Node: n.Node(), InGroup: n.Group != "" && n.Instance != nil,
-		Starting: n.Kind == cluster.Starting, Unusable: n.Unusable,
+		Starting: n.Kind == cluster.Starting, Unusable: n.Unusable, Excluded: n.Excluded,
 	}
 	if n.Instance != nil {
 		f.LifecycleState, f.Leaving = n.Instance.LifecycleState, n.Instance.Leaving()
@@ -104,7 +140,7 @@ func (p *planner) departing(n *cluster.NodeState) {
 // uncovered gives the controller of a pod of kube-system that no disruption
 // budget covers; empty for all other pods.
 func (p *planner) uncovered(pod cluster.Pod) types.UID {
-	if pod.Namespace != metav1.NamespaceSystem || cluster.OwnedByDaemonSet(pod.Pod) || len(p.budgets.of(pod.Class)) > 0 {
+	if pod.Namespace != metav1.NamespaceSystem || kube.DaemonSetPod(pod.Pod) || len(p.budgets.of(pod.Class)) > 0 {
 		return ""
 	}
 	if ref := metav1.GetControllerOfNoCopy(pod.Pod); ref != nil {
@@ -119,25 +155,43 @@ func (p *planner) uncovered(pod cluster.Pod) types.UID {
 // that local software held when it was last heard of.
 func (p *planner) lost(c *candidate) bool {
 	n := c.node
-	if said, _, _ := rules.Report(n.Node(), p.now, p.o.ReportTimeout); said == rules.SaysHold {
+	if c.held {
 		return false
 	}
 	if n.Unusable == "" || n.Kind != cluster.Joined || n.Node().DeletionTimestamp != nil || !n.Empty() || p.o.UnreadyTime == never {
 		return false
 	}
-	for _, cond := range n.Node().Status.Conditions {
-		if cond.Type != corev1.NodeReady || cond.Status == corev1.ConditionTrue || cond.LastTransitionTime.IsZero() {
-			continue
-		}
-		delay := p.o.UnreadyTime
-		if o := c.group.ScaleDown.UnreadyTime; o != nil {
-			delay = *o
-		}
-		c.since = cond.LastTransitionTime.Time
-		c.setWait(p.now, delay, time.Time{})
-		return true
+	cond := kube.Condition(n.Node(), corev1.NodeReady)
+	if cond != nil && cond.Status == corev1.ConditionTrue {
+		return false
 	}
-	return false
+	delay := p.o.UnreadyTime
+	if o := c.group.ScaleDown.UnreadyTime; o != nil {
+		delay = *o
+	}
+	c.unneeded = p.unneededSince(n)
+	if cond != nil {
+		c.since = cond.LastTransitionTime.Time
+	}
+	c.waitByWord(p.now, delay, max(delay, p.unneededTime(c)))
+	return true
+}
+
+// unneededSince is what the controller recorded; now when it has not, or what is
+// recorded cannot be.
+func (p *planner) unneededSince(n *cluster.NodeState) time.Time {
+	if t := rules.UnneededSince(n.Node()); !t.IsZero() && !t.After(p.now) {
+		return t
+	}
+	return p.now
+}
+
+// unneededTime is how long a node of the candidate's group has to be unneeded.
+func (p *planner) unneededTime(c *candidate) time.Duration {
+	if o := c.group.ScaleDown.UnneededTime; o != nil {
+		return *o
+	}
+	return p.o.UnneededTime
 }
 
 // look judges the node's use and its pods and finds out when it may go.
@@ -151,23 +205,21 @@ func (p *planner) look(c *candidate) (Cause, string) {
 	if blocked := p.judge(c); blocked != "" {
 		return BlockedByPod, blocked
 	}
-	if c.empty() && said == rules.SaysPods {
+	c.unneeded = p.unneededSince(c.node)
+	if c.empty() && said == rules.SaysPods && p.noteHold(c, true) {
+		// The record goes on, but an honest node must not go the moment it falls silent.
+		if delay := p.unneededTime(c); p.now.Sub(c.unneeded) > 2*delay {
+			c.unneeded = p.now.Add(-delay)
+		}
 		return Held, "its agent still sees pods running"
 	}
 	if c.empty() && said == rules.SaysReady {
 		c.since = since
-		c.setWait(p.now, p.o.IdleDelay, time.Time{})
+		c.waitByWord(p.now, p.o.IdleDelay, max(p.o.IdleDelay, p.unneededTime(c)))
 		return "", ""
 	}
-	c.since = unneededSince(c.node.Node())
-	if c.since.IsZero() || c.since.After(p.now) {
-		c.since = p.now
-	}
-	delay := p.o.UnneededTime
-	if o := c.group.ScaleDown.UnneededTime; o != nil {
-		delay = *o
-	}
-	c.setWait(p.now, delay, p.coolDown(c.group))
+	c.since = c.unneeded
+	c.setWait(p.now, c.since.Add(p.unneededTime(c)), p.coolDown(c.group))
 	return "", ""
 }
 
@@ -190,15 +242,28 @@ func (p *planner) coolDown(g *group) time.Time {
 	return until
 }
 
+// waitByWord has the node wait for delay from the time that it reports, but no longer
+// than most from the time that the controller recorded. A node that always reports now,
+// the future or no time would stay indefinitely.
+func (c *candidate) waitByWord(now time.Time, delay, most time.Duration) {
+	ready := c.unneeded.Add(most)
+	if told := c.since.Add(delay); !c.since.IsZero() && told.Before(ready) {
+		ready = told
+	}
+	if c.since.IsZero() || c.since.After(now) {
+		c.since = c.unneeded
+	}
+	c.setWait(now, ready, time.Time{})
+}
+
 // setWait works out what the node still waits for.
-func (c *candidate) setWait(now time.Time, delay time.Duration, held time.Time) {
-	ready := c.since.Add(delay)
+func (c *candidate) setWait(now, ready, held time.Time) {
 	switch {
 	case now.Before(ready):
-		c.cause = NotUnneededLong
+		c.cause, c.until = NotUnneededLong, ready
 		c.wait = "unneeded, may go from " + ready.UTC().Format(time.RFC3339)
 	case now.Before(held):
-		c.cause = RecentlyAdded
+		c.cause, c.until = RecentlyAdded, held
 		c.wait = "its group has just grown or shrunk, may go from " + held.UTC().Format(time.RFC3339)
 	}
 }

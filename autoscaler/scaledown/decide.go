@@ -52,9 +52,9 @@ func (p *planner) decide(c *candidate) {
 	}
 	c.group.spare--
 	c.group.gone[c.node.Zone]++
-	p.decision.Unneeded[c.node.Name()] = c.since
+	p.decision.Unneeded[c.node.Name()] = c.unneeded
 	if c.wait != "" {
-		p.waiting(c, c.cause, c.wait)
+		p.waitingUntil(c)
 		return
 	}
 	if p.removing >= p.o.MaxParallel {
@@ -138,7 +138,7 @@ func (p *planner) tooLittleLeft() *group {
 
 func (p *planner) removal(c *candidate) Removal {
 	r := Removal{
-		Node: c.node.Name(), Group: c.group.Name, InstanceID: c.node.Instance.ID, Empty: c.empty(),
+		Node: c.node.Name(), UID: c.node.Node().UID, Group: c.group.Name, InstanceID: c.node.Instance.ID, Empty: c.empty(),
 		Reason: fmt.Sprintf("empty since %s", c.since.UTC().Format(time.RFC3339)),
 	}
 	switch {

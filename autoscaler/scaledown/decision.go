@@ -27,6 +27,9 @@ type Options struct {
 	// ReportTimeout is the age at which an agent's report counts as no report.
 	// Default 5 min.
 	ReportTimeout time.Duration
+	// MaxHold is how long a node may hold itself, by an annotation or by its agent's
+	// word, before that no longer counts. Default DefaultMaxHold.
+	MaxHold time.Duration
 	// DelayAfterDelete and DelayAfterFailure are the same after a node of the group
 	// was removed and after a removal failed. Default none and 3 min
 	// (--scale-down-delay-after-delete, -after-failure).
@@ -63,6 +66,10 @@ type Options struct {
 	Profile *fit.Profile
 }
 
+// DefaultMaxHold is how long a node may hold itself unless the options say otherwise:
+// longer than jobs that are meant to end, and a bound on what a lie costs.
+const DefaultMaxHold = 7 * 24 * time.Hour
+
 // never is UnreadyTime once a negative one was read.
 const never = time.Duration(-1)
 
@@ -71,6 +78,7 @@ func (o Options) withDefaults() Options {
 	o.UnneededTime = orDefault(o.UnneededTime, 10*time.Minute)
 	o.DelayAfterAdd = orDefault(o.DelayAfterAdd, 10*time.Minute)
 	o.ReportTimeout = orDefault(o.ReportTimeout, rules.DefaultReportTimeout)
+	o.MaxHold = maxHoldOf(o.MaxHold)
 	if o.MaxParallel == 0 {
 		o.MaxParallel = 10
 	}
@@ -106,13 +114,19 @@ func orDefault(d, byDefault time.Duration) time.Duration {
 type Decision struct {
 	// Remove are the nodes to take out now, in the order of choice.
 	Remove []Removal `json:"remove,omitempty"`
-	// Unneeded: node -> since when it has been unneeded: what the annotation
-	// joinery.dev/unneeded-since is to say. The nodes of Remove are among them.
+	// Unneeded: node -> since when it has been unneeded: what its
+	// v1alpha1.UnneededSinceLabel is to say. The nodes of Remove are among them, and
+	// so are those of Needed that nothing keeps but pods which their agents alone
+	// see: a node that says so now and then gains no time by it.
 	Unneeded map[string]time.Time `json:"unneeded,omitempty"`
 	// Waiting are the unneeded nodes that do not go yet, by name, and what for.
 	Waiting []NodeReason `json:"waiting,omitempty"`
-	// Needed are the nodes that stay, by name: the annotation is to be cleared.
+	// Needed are the nodes that stay, by name: the label of those that are not in
+	// Unneeded is to be cleared.
 	Needed []NodeReason `json:"needed,omitempty"`
+	// Holds are the nodes of managed groups that hold themselves, by name, whether
+	// or not that counts.
+	Holds []Hold `json:"holds,omitempty"`
 	// Moves are where the plan sees the pods of the removed nodes, and those
 	// that wait for a place already, in an order in which the scheduler could
 	// place them once the nodes are gone.
@@ -132,9 +146,11 @@ func (d *Decision) Nodes() []string {
 
 // Removal is one node to take out.
 type Removal struct {
-	Node       string `json:"node"`
-	Group      string `json:"group"`
-	InstanceID string `json:"instanceID"`
+	Node string `json:"node"`
+	// UID of the Node that the plan is about. Another Node of that name is not it.
+	UID        types.UID `json:"uid,omitempty"`
+	Group      string    `json:"group"`
+	InstanceID string    `json:"instanceID"`
 	// Empty says that no pod has to move.
 	Empty bool `json:"empty"`
 	// Pods are the pods to evict, by namespace and name.
@@ -150,6 +166,8 @@ type NodeReason struct {
 	Cause Cause `json:"cause"`
 	// Message is one sentence for people.
 	Message string `json:"message"`
+	// Until is when a wait ends that only time ends; zero for any other reason.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Cause says in one word why a node stays.
@@ -158,6 +176,7 @@ type Cause = rules.Cause
 // The causes.
 const (
 	NotAutoscaled      = rules.NotAutoscaled
+	NotBound           = rules.NotBound
 	ControlPlane       = rules.ControlPlane
 	Disabled           = rules.Disabled
 	BeingDeleted       = rules.BeingDeleted

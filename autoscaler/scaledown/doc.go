@@ -17,7 +17,7 @@
 // asked for holds it for as long as it stands, also in an old report. Without a
 // fresh report the node goes after Options.UnneededTime, the rule of Cluster
 // Autoscaler. Since when a node has been unneeded is kept on the node, in the
-// annotation joinery.dev/unneeded-since, so a restart forgets nothing.
+// label v1alpha1.UnneededSinceLabel, so a restart forgets nothing.
 //
 // A node that is not Ready stays: nothing it says about its pods can be relied on,
 // and they cannot be drained. Only one that has been so for Options.UnreadyTime and

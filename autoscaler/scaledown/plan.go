@@ -77,6 +77,7 @@ func (p *planner) plan() {
 	byNode := func(a, b NodeReason) int { return cmp.Compare(a.Node, b.Node) }
 	slices.SortFunc(p.decision.Needed, byNode)
 	slices.SortFunc(p.decision.Waiting, byNode)
+	slices.SortFunc(p.decision.Holds, func(a, b Hold) int { return cmp.Compare(a.Node, b.Node) })
 }
 
 // members are the instances that the group has. Capacity that AWS owes it (no
@@ -141,4 +142,10 @@ func (p *planner) needed(n *cluster.NodeState, cause Cause, message string) {
 func (p *planner) waiting(c *candidate, cause Cause, message string) {
 	p.decision.Waiting = append(p.decision.Waiting,
 		NodeReason{Node: c.node.Name(), Group: c.group.Name, Cause: cause, Message: message})
+}
+
+// waitingUntil is waiting for a candidate whose time has not come.
+func (p *planner) waitingUntil(c *candidate) {
+	p.waiting(c, c.cause, c.wait)
+	p.decision.Waiting[len(p.decision.Waiting)-1].Until = c.until
 }

@@ -3,6 +3,7 @@ package scaledown_test
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/cluster"
 	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
@@ -23,7 +25,7 @@ var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 func plan(t *testing.T, in cluster.Input, o scaledown.Options) scaledown.Decision {
 	t.Helper()
 	in.Now = now
-	s, err := cluster.New(in)
+	s, err := cluster.New(ct.Honest(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +63,7 @@ func lost(n *corev1.Node, ago time.Duration) {
 }
 
 func unneeded(n *corev1.Node, ago time.Duration) {
-	metav1.SetMetaDataAnnotation(&n.ObjectMeta, v1alpha1.UnneededSinceAnnotation, now.Add(-ago).Format(time.RFC3339))
+	metav1.SetMetaDataLabel(&n.ObjectMeta, v1alpha1.UnneededSinceLabel, strconv.FormatInt(now.Add(-ago).Unix(), 10))
 }
 
 // verdict is what the plan says of a node: "remove", or the cause why it stays.
@@ -115,8 +117,8 @@ func TestEmptyNode(t *testing.T) {
 			unneeded(n, time.Hour)
 			in.Groups[0].LastScaleUp = now.Add(-time.Minute)
 		}, "GroupRecentlyGrown"},
-		{"an annotation that cannot be read", func(_ *cluster.Input, n *corev1.Node) {
-			n.Annotations = map[string]string{v1alpha1.UnneededSinceAnnotation: "yesterday"}
+		{"a record that cannot be read", func(_ *cluster.Input, n *corev1.Node) {
+			n.Labels[v1alpha1.UnneededSinceLabel] = "yesterday"
 		}, "NotUnneededLongEnough"},
 		{"disabled", func(_ *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)
@@ -128,16 +130,40 @@ func TestEmptyNode(t *testing.T) {
 		}, "ControlPlane"},
 		{"of no group", func(_ *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)
-			n.Spec.ProviderID = "aws:///us-west-2a/i-other"
+			n.Spec.ProviderID = "aws:///us-west-2a/i-0000ffff"
 		}, "NotAutoscaled"},
 		{"being removed already", func(_ *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)
-			n.Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+			n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		}, "CurrentlyBeingDeleted"},
-		{"not ready", func(_ *cluster.Input, n *corev1.Node) {
+		{"not ready, and does not say since when", func(_ *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)
 			n.Status.Conditions[0].Status = corev1.ConditionUnknown
-		}, "NotReady"},
+		}, "NotUnneededLongEnough"},
+		{"not ready for long by the record, and does not say since when", func(_ *cluster.Input, n *corev1.Node) {
+			n.Status.Conditions[0].Status = corev1.ConditionUnknown
+			unneeded(n, 20*time.Minute)
+		}, "remove"},
+		{"always not ready since now", func(_ *cluster.Input, n *corev1.Node) {
+			lost(n, 0)
+			unneeded(n, 20*time.Minute)
+		}, "remove"},
+		{"without a condition of readiness", func(_ *cluster.Input, n *corev1.Node) {
+			n.Status.Conditions, n.CreationTimestamp = nil, metav1.NewTime(now.Add(-time.Hour))
+			unneeded(n, 20*time.Minute)
+		}, "remove"},
+		{"always idle since now", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", 0)
+			unneeded(n, 10*time.Minute)
+		}, "remove"},
+		{"idle from the future on", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", -time.Hour)
+			unneeded(n, 10*time.Minute)
+		}, "remove"},
+		{"a control-plane taint that it gave itself", func(_ *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			n.Spec.Taints = []corev1.Taint{{Key: "node-role.kubernetes.io/control-plane", Effect: corev1.TaintEffectNoSchedule}}
+		}, "remove"},
 		{"not ready for long, and empty", func(_ *cluster.Input, n *corev1.Node) { lost(n, 20*time.Minute) }, "remove"},
 		{"not ready for not so long", func(_ *cluster.Input, n *corev1.Node) { lost(n, 19*time.Minute) }, "NotUnneededLongEnough"},
 		{"not ready for the group's own time", func(in *cluster.Input, n *corev1.Node) {
@@ -216,7 +242,7 @@ func TestEmptyNode(t *testing.T) {
 			if got := verdict(d, "node-2"); got == "remove" {
 				t.Errorf("the busy node is removed: %+v", d)
 			}
-			if d.Remove != nil && (!d.Remove[0].Empty || len(d.Remove[0].Pods) != 0 || d.Remove[0].InstanceID != "i-1") {
+			if d.Remove != nil && (!d.Remove[0].Empty || len(d.Remove[0].Pods) != 0 || d.Remove[0].InstanceID != ct.InstanceID("i-1")) {
 				t.Errorf("removal %+v, want an empty one of i-1", d.Remove[0])
 			}
 		})
@@ -260,7 +286,7 @@ func TestChoice(t *testing.T) {
 	})
 	t.Run("not more at a time than allowed, those under way counted", func(t *testing.T) {
 		in := idle(5)
-		in.Nodes[4].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		in.Nodes[4].Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		d := plan(t, in, scaledown.Options{MaxParallel: 3})
 		if got := removed(d); len(d.Remove) != 2 || verdict(d, "node-3") != "MaxParallelReached" && verdict(d, "node-4") == "" {
 			t.Errorf("removed %q: %+v", got, d)
@@ -268,7 +294,7 @@ func TestChoice(t *testing.T) {
 	})
 	t.Run("nodes under way count against the minimum", func(t *testing.T) {
 		in := idle(2)
-		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		if d := plan(t, in, scaledown.Options{}); len(d.Remove) != 0 || verdict(d, "node-2") != "NodeGroupMinSizeReached" {
 			t.Errorf("%+v", d)
 		}
@@ -283,7 +309,7 @@ func TestChoice(t *testing.T) {
 	})
 	t.Run("an instance that leaves is out of the desired capacity already", func(t *testing.T) {
 		in := idle(3)
-		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		in.Groups[0].Instances[0].LifecycleState = "Terminating"
 		in.Groups[0].Desired = 2
 		if d := plan(t, in, scaledown.Options{}); len(d.Remove) != 1 {
@@ -339,7 +365,7 @@ func TestChoice(t *testing.T) {
 		if d := plan(t, in, scaledown.Options{}); removed(d) != "node-1" || verdict(d, "node-2") != "MaxParallelReached" {
 			t.Errorf("removed %q: %+v", removed(d), d.Waiting)
 		}
-		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		if d := plan(t, in, scaledown.Options{}); removed(d) != "" || verdict(d, "node-2") != "MaxParallelReached" {
 			t.Errorf("while node-1 is being removed: removed %q: %+v", removed(d), d.Waiting)
 		}
@@ -385,4 +411,27 @@ func TestChoice(t *testing.T) {
 			t.Errorf("removed %q: %+v", removed(d), d)
 		}
 	})
+}
+
+// The loop plans again when a wait ends, so the plan says when that is, with the
+// group's own times.
+func TestWaitingSaysUntilWhen(t *testing.T) {
+	in := pool(4)
+	minute := time.Minute
+	in.Groups[0].ScaleDown.UnneededTime = &minute
+	agent(in.Nodes[0], "True", "Idle", 10*time.Second)
+	unneeded(in.Nodes[1], 20*time.Second)
+	agent(in.Nodes[2], "True", "Idle", 0) // always since now
+	unneeded(in.Nodes[2], 50*time.Second)
+	d := plan(t, in, scaledown.Options{})
+	want := map[string]time.Duration{"node-1": 20 * time.Second, "node-2": 40 * time.Second, "node-3": 10 * time.Second}
+	for _, w := range d.Waiting {
+		if left, ok := want[w.Node]; ok && !w.Until.Equal(now.Add(left)) {
+			t.Errorf("%s waits until %s: expected %s", w.Node, w.Until, now.Add(left))
+		}
+		delete(want, w.Node)
+	}
+	if len(want) > 0 {
+		t.Errorf("not waiting: %v: %+v", want, d)
+	}
 }

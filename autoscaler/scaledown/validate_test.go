@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/cluster"
 	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
 	"github.com/joinery/joinery/autoscaler/fit"
@@ -98,7 +100,7 @@ func checkRemovals(t *testing.T, in cluster.Input, d scaledown.Decision) {
 			t.Errorf("budget %s is overdrawn by %d", pdb.Name, -left)
 		}
 	}
-	problems, err := validate.Check(in, validate.Plan{Removed: removed, Placements: d.Moves}, profile, validate.Options{})
+	problems, err := validate.Check(ct.Honest(in), validate.Plan{Removed: removed, Placements: d.Moves}, profile, validate.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +147,7 @@ type world struct {
 // plan has them.
 func (w *world) grow() bool {
 	w.t.Helper()
-	s, err := cluster.New(w.in)
+	s, err := cluster.New(ct.Honest(w.in))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -197,7 +199,7 @@ func (w *world) run(placements []cluster.Placement, names map[string]string) {
 // shrink plans and carries out a scale-down, long after the growth.
 func (w *world) shrink() bool {
 	w.t.Helper()
-	s, err := cluster.New(w.in)
+	s, err := cluster.New(ct.Honest(w.in))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -212,9 +214,9 @@ func (w *world) shrink() bool {
 	w.in.Nodes = slices.DeleteFunc(slices.Clone(w.in.Nodes), func(n *corev1.Node) bool { return gone[n.Name] })
 	for i, n := range w.in.Nodes {
 		n = n.DeepCopy()
-		delete(n.Annotations, "joinery.dev/unneeded-since")
+		delete(n.Labels, v1alpha1.UnneededSinceLabel)
 		if since, ok := d.Unneeded[n.Name]; ok {
-			metav1.SetMetaDataAnnotation(&n.ObjectMeta, "joinery.dev/unneeded-since", since.Format(time.RFC3339))
+			metav1.SetMetaDataLabel(&n.ObjectMeta, v1alpha1.UnneededSinceLabel, strconv.FormatInt(since.Unix(), 10))
 		}
 		w.in.Nodes[i] = n
 	}

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 )
 
@@ -35,7 +36,7 @@ func TestAllocations(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			in := workload(tt.pods, tt.nodes, tt.groups, tt.term)
-			s, err := cluster.New(in)
+			s, err := cluster.New(ct.Honest(in))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,7 +59,7 @@ func BenchmarkPlan(b *testing.B) {
 		term func(string) func(*corev1.Pod)
 	}{{"plain", nil}, {"spread", zoneSpread}, {"hostspread", hostSpread}, {"affinity", zoneAffinity}, {"antiaffinity", apart}} {
 		b.Run(mix.name, func(b *testing.B) {
-			s, err := cluster.New(workload(5000, 0, 3, mix.term))
+			s, err := cluster.New(ct.Honest(workload(5000, 0, 3, mix.term)))
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -20,6 +20,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/cluster"
 	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
 	"github.com/joinery/joinery/autoscaler/scaleup"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 var (
@@ -30,7 +31,7 @@ var (
 func plan(t *testing.T, in cluster.Input, o scaleup.Options) scaleup.Decision {
 	t.Helper()
 	in.Now = now
-	s, err := cluster.New(in)
+	s, err := cluster.New(ct.Honest(in))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func TestPlan(t *testing.T) {
 		{"a node that is being removed is no place to wait for", func() cluster.Input {
 			g := medium(1, 5)
 			n := ct.Join(&g, "i-1", "us-west-2a")
-			n.Spec.Taints = []corev1.Taint{{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+			n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 			everything := func(p *corev1.Pod) {
 				p.Spec.Tolerations = []corev1.Toleration{{Operator: corev1.TolerationOpExists}}
 			}

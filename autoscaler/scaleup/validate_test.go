@@ -25,7 +25,7 @@ func checked(t *testing.T, in cluster.Input, o scaleup.Options) scaleup.Decision
 	if err != nil {
 		t.Fatal(err)
 	}
-	problems, err := validate.Check(in, validate.Plan{NewNodes: d.NewNodes, Placements: d.Placements}, profile, validate.Options{})
+	problems, err := validate.Check(ct.Honest(in), validate.Plan{NewNodes: d.NewNodes, Placements: d.Placements}, profile, validate.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func checked(t *testing.T, in cluster.Input, o scaleup.Options) scaleup.Decision
 
 func checkSums(t *testing.T, in cluster.Input, d scaleup.Decision) {
 	t.Helper()
-	s, err := cluster.New(in)
+	s, err := cluster.New(ct.Honest(in))
 	if err != nil {
 		t.Fatal(err)
 	}

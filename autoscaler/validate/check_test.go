@@ -227,7 +227,7 @@ func TestProfileDecides(t *testing.T) {
 	s := newScene()
 	s.volume("data", zoneB)
 	s.place(ct.Pending("p", "64", "1Gi", ct.Uses("data")), "node-a")
-	problems, err := validate.Check(s.in, s.plan, profile, validate.Options{})
+	problems, err := validate.Check(ct.Honest(s.in), s.plan, profile, validate.Options{})
 	if err != nil || len(problems) > 0 {
 		t.Errorf("problems %v, error %v; the plugins that would refuse are disabled", problems, err)
 	}
@@ -240,7 +240,7 @@ func TestCheckOfNoPicture(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := validate.Check(s.in, s.plan, profile, validate.Options{}); err == nil || !strings.HasPrefix(err.Error(), "validate plan: ") {
+	if _, err := validate.Check(ct.Honest(s.in), s.plan, profile, validate.Options{}); err == nil || !strings.HasPrefix(err.Error(), "validate plan: ") {
 		t.Errorf("error %v for a node that stands twice", err)
 	}
 }
@@ -293,7 +293,7 @@ func BenchmarkCheck(b *testing.B) {
 		}
 		b.Run(kind, func(b *testing.B) {
 			for b.Loop() {
-				problems, err := validate.Check(s.in, s.plan, profile, validate.Options{})
+				problems, err := validate.Check(ct.Honest(s.in), s.plan, profile, validate.Options{})
 				if err != nil || len(problems) > 0 {
 					b.Fatal(len(problems), err)
 				}

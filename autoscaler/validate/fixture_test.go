@@ -83,7 +83,7 @@ func (s *scene) check(t *testing.T, o validate.Options) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	problems, err := validate.Check(s.in, s.plan, profile, o)
+	problems, err := validate.Check(ct.Honest(s.in), s.plan, profile, o)
 	if err != nil {
 		t.Fatal(err)
 	}

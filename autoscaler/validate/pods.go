@@ -5,11 +5,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/kube"
 )
-
-// daemonPod is Cluster Autoscaler's annotation for a pod that is to be taken for
-// one of a DaemonSet.
-const daemonPod = "cluster-autoscaler.kubernetes.io/daemonset-pod"
 
 // step is a placement that makes sense as far as one can see without the
 // scheduler.
@@ -56,7 +53,7 @@ func (c *check) senseless(pod *corev1.Pod, name string, n *node) string {
 		return "the plan places the pod twice"
 	case pod.Spec.NodeName != "" && !c.removed[pod.Spec.NodeName]:
 		return "the pod has a node already: " + pod.Spec.NodeName
-	case cluster.Terminal(pod), pod.DeletionTimestamp != nil:
+	case kube.Finished(pod), kube.Terminating(pod):
 		return "the pod has ended or is ending"
 	case len(pod.Spec.SchedulingGates) > 0:
 		return "the pod is gated"
@@ -94,9 +91,7 @@ func (c *check) checkLeft(removed []string) {
 // node goes: it does not belong to the node, is not on its way out and is not
 // expendable.
 func needsPlace(pod *corev1.Pod) bool {
-	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
-	daemon := cluster.OwnedByDaemonSet(pod) || pod.Annotations[daemonPod] == "true"
-	return !mirror && !daemon && pod.DeletionTimestamp == nil && !cluster.Expendable(pod)
+	return !kube.MirrorPod(pod) && !kube.DaemonSetPod(pod) && !kube.Terminating(pod) && !cluster.Expendable(pod)
 }
 
 // unbound is the pod before it had a node.

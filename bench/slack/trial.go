@@ -73,7 +73,7 @@ func (t *trial) run(ctx context.Context) (outcome, error) {
 }
 
 func (t *trial) plan() ([]cluster.NewNode, error) {
-	s, err := cluster.New(t.in)
+	s, err := cluster.New(clustertest.Honest(t.in))
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package workload
 
 import (
 	"fmt"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,7 @@ func (s Spec) join(groups []cluster.Group) []*corev1.Node {
 		g := &groups[i%len(groups)]
 		node := clustertest.Join(g, fmt.Sprintf("i-%017x", i), g.Zones[0])
 		node.CreationTimestamp = metav1.NewTime(Now.Add(-age))
-		node.Annotations = map[string]string{v1alpha1.UnneededSinceAnnotation: Now.Add(-age).Format(time.RFC3339)}
+		metav1.SetMetaDataLabel(&node.ObjectMeta, v1alpha1.UnneededSinceLabel, strconv.FormatInt(Now.Add(-age).Unix(), 10))
 		g.Desired++
 		g.Instances[len(g.Instances)-1].LaunchedAt = Now.Add(-age)
 		out[i] = node

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/cluster/clustertest"
 )
 
 // Now is the moment at which every workload is observed.
@@ -46,7 +47,7 @@ func (s Spec) Input() cluster.Input {
 		s.Mix(m, s.Pods)
 		in.Pods = append(in.Pods, m.pods...)
 	}
-	return in
+	return clustertest.Honest(in)
 }
 
 func (s Spec) withDefaults() Spec {

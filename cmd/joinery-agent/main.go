@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -17,7 +16,8 @@ import (
 	"github.com/joinery/joinery/agent"
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/agent/report"
-	"github.com/joinery/joinery/internal/redact"
+	"github.com/joinery/joinery/internal/output"
+	"github.com/joinery/joinery/internal/version"
 )
 
 func main() {
@@ -25,7 +25,7 @@ func main() {
 	err := root().ExecuteContext(ctx)
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "joinery-agent:", redact.Text(err.Error()))
+		fmt.Fprintln(os.Stderr, "joinery-agent:", output.Line(err.Error()))
 		os.Exit(1)
 	}
 }
@@ -41,7 +41,8 @@ func root() *cobra.Command {
 		RunE:          run.RunE,
 	}
 	cmd.Flags().AddFlagSet(run.Flags())
-	cmd.AddCommand(run, versionCommand())
+	cmd.AddCommand(run)
+	version.AddTo(cmd)
 	return cmd
 }
 
@@ -52,35 +53,14 @@ func runCommand() *cobra.Command {
 		Short: "Boot the node and report about it until told to stop (the default)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log := slog.New(redact.NewHandler(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})))
+			log := output.NewLogger(cmd.ErrOrStderr(), level)
 			// The Kubernetes client logs by itself; its lines belong to ours.
 			klog.SetSlogLogger(log)
 			return agent.Run(cmd.Context(), agent.Options{
-				Version: version(), Paths: join.DefaultPaths(), State: agent.DefaultState, Holds: report.HoldDirectory, Log: log,
+				Version: version.Version(), Paths: join.DefaultPaths(), State: agent.DefaultState, Holds: report.HoldDirectory, Log: log,
 			})
 		},
 	}
 	cmd.Flags().TextVar(&level, "log-level", slog.LevelInfo, "least level to log: debug, info, warn or error")
 	return cmd
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
-			return err
-		},
-	}
-}
-
-// version is what the Go toolchain stamped into the program.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

@@ -3,8 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"strings"
+	"os"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
 )
 
 // answerTimeout bounds one request to AWS. The SDK's default client has no
@@ -24,6 +24,11 @@ const answerTimeout = 10 * time.Second
 // open are those of this master, by the instance metadata service, and are
 // filled in.
 func loadAWS(ctx context.Context, s *v1alpha1.ControllerSpec) (aws.Config, error) {
+	// As in the agent: IMDSv1 answers whoever gets this host to send a request. The SDK's
+	// own variable is the one setting that its credentials heed too.
+	if err := os.Setenv("AWS_EC2_METADATA_V1_DISABLED", "true"); err != nil {
+		return aws.Config{}, fmt.Errorf("turn IMDSv1 off: %w", err)
+	}
 	c, err := config.LoadDefaultConfig(ctx, config.WithRegion(s.Region),
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(answerTimeout)))
 	if err != nil {
@@ -40,31 +45,9 @@ func loadAWS(ctx context.Context, s *v1alpha1.ControllerSpec) (aws.Config, error
 		s.Region, c.Region = out.Region, out.Region
 	}
 	if s.VPCID == "" {
-		if s.VPCID, err = ownVPC(ctx, meta); err != nil {
+		if s.VPCID, err = awsfleet.OwnVPC(ctx, meta); err != nil {
 			return aws.Config{}, fmt.Errorf("spec.vpcID is empty and IMDS does not say it: %w", err)
 		}
 	}
 	return c, nil
-}
-
-// ownVPC asks for the VPC of the primary interface.
-func ownVPC(ctx context.Context, meta *imds.Client) (string, error) {
-	mac, err := metadata(ctx, meta, "mac")
-	if err != nil {
-		return "", err
-	}
-	return metadata(ctx, meta, "network/interfaces/macs/"+mac+"/vpc-id")
-}
-
-func metadata(ctx context.Context, meta *imds.Client, path string) (string, error) {
-	out, err := meta.GetMetadata(ctx, &imds.GetMetadataInput{Path: path})
-	if err != nil {
-		return "", err
-	}
-	defer out.Content.Close()
-	text, err := io.ReadAll(io.LimitReader(out.Content, 1024))
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	return strings.TrimSpace(string(text)), nil
 }

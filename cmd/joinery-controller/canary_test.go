@@ -39,7 +39,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/events"
 	"github.com/joinery/joinery/controlplane/progress"
-	"github.com/joinery/joinery/internal/redact"
+	"github.com/joinery/joinery/internal/output"
 )
 
 // The canaries: what the programs hold and must not say.
@@ -91,33 +91,34 @@ var (
 	}}
 )
 
-// output is what comes out of the program; it is written by many goroutines.
-type output struct {
+// transcript is what comes out of the program; it is written by many goroutines.
+type transcript struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-func (o *output) Write(p []byte) (int, error) {
+func (o *transcript) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.Write(p)
 }
 
-func (o *output) String() string {
+func (o *transcript) String() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.b.String()
 }
 
-// play runs all services of the controller for a while and returns what came out.
-func play(t *testing.T, client kubernetes.Interface) string {
+// play runs all services of the controller and returns what came out: for three
+// seconds, and on a busy machine until tried is among it.
+func play(t *testing.T, client kubernetes.Interface, tried string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "ca.crt"), []byte(canaryCA(t)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var out output
-	log := slog.New(redact.NewHandler(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	var out transcript
+	log := output.NewLogger(&out, slog.LevelDebug)
 	told := record.NewFakeRecorder(10000)
 	reg := prometheus.NewRegistry()
 	spec := canarySpec(t, dir)
@@ -129,8 +130,15 @@ func play(t *testing.T, client kubernetes.Interface) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
+	go func() {
+		time.Sleep(3 * time.Second)
+		for ctx.Err() == nil && !strings.Contains(out.String(), tried) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		cancel()
+	}()
 	var running sync.WaitGroup
 	for _, s := range p.services {
 		running.Go(func() {
@@ -172,7 +180,7 @@ func silent(t *testing.T, text string, secrets ...string) {
 func TestNoSecretComesOutOfAWSErrors(t *testing.T) {
 	client := fake.NewClientset()
 	client.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &apiversion.Info{GitVersion: "v1.37.2"}
-	text := play(t, client)
+	text := play(t, client, "ValidationE")
 	all, err := client.CoreV1().Secrets(metav1.NamespaceSystem).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +199,7 @@ func TestNoSecretComesOutOfAWSErrors(t *testing.T) {
 
 // The API server repeats what it is sent: the token's Secret, and who sent it.
 func TestNoSecretComesOutOfAPIErrors(t *testing.T) {
-	var sent output
+	var sent transcript
 	client, err := kubernetes.NewForConfig(&rest.Config{
 		Host: "http://api.invalid", BearerToken: canaryBearer,
 		Transport: tee{&sent, echoingAPI},
@@ -199,7 +207,7 @@ func TestNoSecretComesOutOfAPIErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := play(t, client)
+	text := play(t, client, "error=")
 	if !strings.Contains(text, "error=") || !strings.Contains(sent.String(), canaryBearer) {
 		t.Errorf("no error of the API server came out, so nothing was tried:\n%s", text)
 	}
@@ -208,7 +216,7 @@ func TestNoSecretComesOutOfAPIErrors(t *testing.T) {
 
 // tee keeps what was sent.
 type tee struct {
-	sent *output
+	sent *transcript
 	next http.RoundTripper
 }
 

@@ -1,19 +1,22 @@
 package main
 
 import (
+	"context"
 	"runtime"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/kubernetes"
 
+	"github.com/joinery/joinery/controlplane/apiserver"
+	"github.com/joinery/joinery/controlplane/awscalls"
 	"github.com/joinery/joinery/controlplane/health"
 	"github.com/joinery/joinery/controlplane/hooks"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/posture"
 	"github.com/joinery/joinery/controlplane/progress"
 	"github.com/joinery/joinery/controlplane/token"
+	"github.com/joinery/joinery/internal/version"
 )
 
 // rounds is how long the service of a name may go without a round that
@@ -41,21 +44,31 @@ func watched(b *progress.Board, services []leader.Service) []leader.Service {
 	return out
 }
 
-// newProbes returns the probes of a process; broken says what is wrong with the
-// configuration on disk.
-func newProbes(client kubernetes.Interface, credentials aws.CredentialsProvider, broken func() error, b *progress.Board, leading func() bool) probes {
-	api := health.APIServer(client.Discovery().RESTClient())
-	return probes{
-		alive: health.Handler(health.Services(b, api)),
-		ready: health.Handler(api, health.Credentials(credentials), health.Config(broken), health.Leadership(leading)),
-	}
+// startProbes returns the probes of a process, which look until ctx ends; broken says
+// what is wrong with the configuration on disk.
+func startProbes(ctx context.Context, clients *apiserver.Clients, credentials aws.CredentialsProvider, broken func() error, b *progress.Board, leading func() bool) probes {
+	api := health.APIServer(clients.Probe.Discovery().RESTClient())
+	alive := health.NewMonitor(health.Services(b, api))
+	ready := health.NewMonitor(api, clients.Certificate.Check(), health.Credentials(credentials), health.Config(broken), health.Leadership(leading))
+	go alive.Run(ctx)
+	go ready.Run(ctx)
+	return probes{alive: alive, ready: ready}
+}
+
+// registerProcess shows what concerns the whole process and no service alone. Metrics
+// of services are registered by assemble.
+func registerProcess(reg prometheus.Registerer, leading func() bool, certificate apiserver.Certificate, c *aws.Config, board *progress.Board) {
+	registerIdentity(reg, leading)
+	certificate.Register(reg)
+	awscalls.Count(c, reg)
+	reg.MustRegister(board)
 }
 
 // registerIdentity shows which build runs, and whether it leads.
 func registerIdentity(reg prometheus.Registerer, leading func() bool) {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "joinery_build_info", Help: "1, labelled with the version of this build and of Go.",
-		ConstLabels: prometheus.Labels{"version": version(), "goversion": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": version.Version(), "goversion": runtime.Version()},
 	})
 	build.Set(1)
 	reg.MustRegister(build, prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -11,14 +11,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"sigs.k8s.io/yaml"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/internal/redact"
+	"github.com/joinery/joinery/internal/output"
+	"github.com/joinery/joinery/internal/version"
 )
 
 const defaultConfig = "/etc/joinery/controller.yaml"
@@ -36,11 +36,11 @@ func main() {
 func report(w io.Writer, err error) {
 	var invalid *v1alpha1.InvalidError
 	if !errors.As(err, &invalid) {
-		fmt.Fprintln(w, "joinery-controller:", redact.Text(err.Error()))
+		fmt.Fprintln(w, "joinery-controller:", output.Line(err.Error()))
 		return
 	}
 	for _, p := range invalid.Problems {
-		fmt.Fprintln(w, "joinery-controller: config:", p)
+		fmt.Fprintln(w, "joinery-controller: config:", output.Line(p.String()))
 	}
 }
 
@@ -63,7 +63,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 				_, err := load(file)
 				return err
 			}
-			return run(cmd.Context(), c, broken, slog.New(redact.NewHandler(slog.NewTextHandler(stderr, nil))))
+			return run(cmd.Context(), c, broken, output.NewLogger(stderr, slog.LevelInfo))
 		},
 	}
 	check := &cobra.Command{
@@ -79,13 +79,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	for _, c := range []*cobra.Command{run, check} {
 		c.Flags().StringVar(&file, "config", defaultConfig, "the ControllerConfig to use")
 	}
-	root.AddCommand(run, check, &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			fmt.Fprintln(cmd.OutOrStdout(), version())
-			return nil
-		},
-	})
+	root.AddCommand(run, check, credentialCommand())
+	version.AddTo(root)
 	return root
 }
 
@@ -133,12 +128,4 @@ func filesNamed(config []byte) v1alpha1.AutoscalerSettings {
 		return v1alpha1.AutoscalerSettings{} // the decoder says why
 	}
 	return v1alpha1.AutoscalerSettings{Prices: c.Spec.Autoscaler.Prices, SchedulerConfig: c.Spec.Autoscaler.SchedulerConfig}
-}
-
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	return info.Main.Version
 }

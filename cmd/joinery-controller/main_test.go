@@ -138,6 +138,7 @@ kind: ControllerConfig
 spec:
   colour: red
   token: {schedule: "61 * * * *"}
+  approver: {proof: nodeRole}
   autoscaler: {prices: /nowhere/prices.csv, schedulerConfig: /nowhere/scheduler.yaml, drainTimeout: -1s}
 `)
 	_, err := load(file)

@@ -12,11 +12,16 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/nodes"
 	"github.com/joinery/joinery/controlplane/progress"
 	"github.com/joinery/joinery/controlplane/token"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
+	"github.com/joinery/joinery/internal/observe"
 )
 
 // parts are what the leader runs.
@@ -32,15 +37,20 @@ type assembly struct {
 	aws    aws.Config
 	client kubernetes.Interface
 	events record.EventRecorder
-	reg    *prometheus.Registry
+	reg    prometheus.Registerer
 	log    *slog.Logger
 	// confirm says whether this process leads, by asking and not by remembering.
 	confirm func(context.Context) error
+	// store has the Nodes, Pods and requests, binder says which instance a Node is,
+	// meter counts the rounds of services: all of them share these.
+	store  *observe.Store
+	binder *binder.Binder
+	meter  *drive.Meter
 	// progress hears of the rounds of services that have some.
 	progress *progress.Board
 }
 
-func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interface, events record.EventRecorder, reg *prometheus.Registry, log *slog.Logger, board *progress.Board, confirm func(context.Context) error) (*parts, error) {
+func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interface, events record.EventRecorder, reg prometheus.Registerer, log *slog.Logger, board *progress.Board, confirm func(context.Context) error) (*parts, error) {
 	a := assembly{spec: s, aws: c, client: client, events: events, reg: reg, log: log, progress: board, confirm: confirm}
 	tokens, err := a.rotators()
 	if err != nil {
@@ -50,21 +60,28 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 	if err != nil {
 		return nil, err
 	}
-	finder := instances.NewReader(ec2.NewFromConfig(c), autoscaling.NewFromConfig(c))
+	instances := ec2.NewFromConfig(c)
+	reader := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Cluster: s.Cluster})
+	templates := launch.NewTemplates(instances)
+	a.store, a.meter = observe.NewStore(client), drive.NewMeter(reg)
+	a.binder = binder.New(binder.Options{
+		Nodes: a.store.AllNodes, Client: client, Fleet: reader, Adopted: binder.ConfigMap(client), Log: log,
+		Rules: binding.Rules{Cluster: s.Cluster, Region: s.Region, VPC: s.VPCID, Mode: s.Approver.NodeNameMode},
+	})
 	janitor := nodes.NewJanitor(nodes.Deps{
-		Client: client, Finder: finder, Events: events, Registry: reg, Log: log,
+		Client: client, Store: a.store, Binding: a.binder, Groups: reader, Events: events, Registry: reg, Meter: a.meter, Log: log,
 	}, nodes.Options{Cluster: s.Cluster})
-	hooks, wakeHooks := a.hooks(finder)
+	hooks, wakeHooks := a.hooks(reader)
 	removed := func() {
 		janitor.Wake()
 		wakeHooks()
 	}
-	p := &parts{rotator: tokens.join, scaler: &scaler{assembly: a, facts: known, removed: removed}, services: []leader.Service{
-		{Name: "csr", Run: a.approver(finder, tokens)},
+	p := &parts{rotator: tokens.join, scaler: &scaler{assembly: a, facts: known, fleet: reader, templates: templates, removed: removed}, services: []leader.Service{
+		{Name: "csr", Run: a.approver(reader, tokens)},
 		{Name: "nodes", Run: janitor.Run},
 		a.posture(),
 	}}
-	p.services = append(p.services, a.labels(finder))
+	p.services = append(p.services, a.labels(reader, templates))
 	p.services = append(p.services, hooks...)
 	p.services = append(p.services, a.tokenServices(tokens)...)
 	if !s.Autoscaler.Disabled {

@@ -22,6 +22,7 @@ func (a assembly) posture() leader.Service {
 	}
 	a.reg.MustRegister(legacy)
 	w := &posture.Watch{
+		Meter:   a.meter,
 		Reviews: a.client.AuthorizationV1().SubjectAccessReviews(),
 		Events:  a.events,
 		About:   theLease(),

@@ -17,7 +17,7 @@ func (a assembly) queue(told func()) []leader.Service {
 	}
 	listener := queue.NewListener(queue.Deps{
 		SQS: sqs.NewFromConfig(a.aws, patient), URL: l.QueueURL, LaunchHook: l.LaunchHook, TerminateHook: l.TerminateHook,
-		Wake: told, Warn: a.warn, Registry: a.reg, Log: a.log,
+		Wake: told, Warn: a.warn, Registry: a.reg, Meter: a.meter, Log: a.log,
 	})
 	return []leader.Service{{Name: "queue", Run: listener.Run}}
 }

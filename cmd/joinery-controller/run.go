@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,20 +11,14 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/tools/clientcmd"
-	"k8s.io/client-go/tools/record"
 	"k8s.io/klog/v2"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/awscalls"
+	"github.com/joinery/joinery/controlplane/apiserver"
 	"github.com/joinery/joinery/controlplane/events"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
+	"github.com/joinery/joinery/internal/version"
 )
 
 // run is the program: it returns when ctx ends, when the Lease is lost, or when
@@ -41,35 +34,35 @@ func run(ctx context.Context, c *v1alpha1.ControllerConfig, broken func() error,
 	if err != nil {
 		return err
 	}
-	client, err := connect(c.Spec.Kubeconfig)
+	api, err := apiserver.Connect(c.Spec.Kubeconfig, "joinery-controller/"+version.Version())
 	if err != nil {
-		return err
+		return fmt.Errorf("spec.kubeconfig: %w", err)
 	}
+	client := api.Work
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	election := leader.NewElection(client, identity(), log)
+	election := leader.NewElection(api.Lease, identity(), log)
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	registerIdentity(reg, election.Leading)
-	awscalls.Count(&awsConfig, reg)
 	board := &progress.Board{}
-	reg.MustRegister(board)
-	p, err := assemble(c.Spec, awsConfig, client, recorder(ctx, client), reg, log, board, election.Confirm)
+	registerProcess(reg, election.Leading, api.Certificate, &awsConfig, board)
+	p, err := assemble(c.Spec, awsConfig, client, events.Start(ctx, client, "joinery-controller"), reg, log, board, election.Confirm)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", c.Spec.MetricsAddress)
+	listener, err := listen(c.Spec)
 	if err != nil {
-		return fmt.Errorf("spec.metricsAddress: %w", err)
+		return err
 	}
+	probes := startProbes(ctx, api, awsConfig.Credentials, broken, board, election.Leading)
 	served := make(chan error, 1)
 	go func() {
-		defer stop() // without metrics and probes nobody would see what goes wrong
-		served <- serve(ctx, listener, handler(reg, p.scaler, newProbes(client, awsConfig.Credentials, broken, board, election.Leading)), log)
+		defer stop() // without metrics and probes no one would see what goes wrong
+		served <- serve(ctx, listener, guarded(c.Spec, api.Probe, handler(reg, p.scaler, probes), log), log)
 	}()
 	go rotateOnHangup(ctx, hangups, p.rotator.Rotate, election.Leading, log)
 
-	log.Info("joinery-controller", "version", version(), "cluster", c.Spec.Cluster, "region", c.Spec.Region, "vpc", c.Spec.VPCID, "metrics", listener.Addr())
+	log.Info("joinery-controller", "version", version.Version(), "cluster", c.Spec.Cluster, "region", c.Spec.Region, "vpc", c.Spec.VPCID, "metrics", listener.Addr())
 	err = election.Run(ctx, watched(board, p.services)...)
 	stop()
 	if failed := <-served; err == nil {
@@ -86,27 +79,6 @@ func identity() string {
 		host = "unknown"
 	}
 	return host + "_" + uuid.NewString()
-}
-
-func connect(kubeconfig string) (kubernetes.Interface, error) {
-	rest, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
-	if err != nil {
-		return nil, fmt.Errorf("spec.kubeconfig: %w", err)
-	}
-	rest.UserAgent = "joinery-controller/" + version()
-	// A hundred nodes that boot at once ask for a hundred decisions at once.
-	rest.QPS, rest.Burst = 100, 200
-	client, err := kubernetes.NewForConfig(rest)
-	if err != nil {
-		return nil, fmt.Errorf("spec.kubeconfig: %w", err)
-	}
-	return client, nil
-}
-
-func recorder(ctx context.Context, client kubernetes.Interface) record.EventRecorder {
-	b := record.NewBroadcaster(record.WithContext(ctx))
-	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events(metav1.NamespaceAll)})
-	return events.NewRecorder(b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "joinery-controller"}))
 }
 
 // rotateOnHangup lets SIGHUP to the leader rotate the join token.

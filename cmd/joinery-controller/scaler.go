@@ -11,27 +11,38 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/loop"
 	"github.com/joinery/joinery/autoscaler/price"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
 )
 
 // scaler runs the autoscaler's loop. A Loop runs once, so each run has its own.
 type scaler struct {
 	assembly
 	facts
-	removed func()
-	current atomic.Pointer[loop.Loop]
+	fleet     *awsfleet.Reader
+	templates *launch.Templates
+	removed   func()
+	current   atomic.Pointer[loop.Loop]
 }
 
 func (s *scaler) run(ctx context.Context) error {
+	// The binder knows no Node before the store follows them.
+	stop, err := s.store.FollowNodes(ctx, cache.ResourceEventHandlerFuncs{})
+	if err != nil {
+		return err
+	}
+	defer stop()
 	metrics := &lent{Registerer: s.reg}
 	defer metrics.giveBack()
 	l, err := loop.New(loop.Options{
-		Kube: s.client, AutoScaling: autoscaling.NewFromConfig(s.aws), EC2: ec2.NewFromConfig(s.aws),
-		Spec: s.spec, Prices: s.prices, Profile: s.profile, Log: s.log.With("part", "autoscaler"), Metrics: metrics, Events: s.events, Removed: s.removed,
+		Kube: s.client, AutoScaling: autoscaling.NewFromConfig(s.aws), EC2: ec2.NewFromConfig(s.aws), Fleet: s.fleet, Templates: s.templates, Store: s.store, Binder: s.binder,
+		Spec: s.spec, Prices: s.prices, Profile: s.profile, Log: s.log.With("part", "autoscaler"), Metrics: metrics, Meter: s.meter, Events: s.events, Removed: s.removed,
 	})
 	if err != nil {
 		return err

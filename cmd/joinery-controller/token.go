@@ -49,6 +49,7 @@ func (a assembly) rotators() (rotators, error) {
 		Confirm: a.confirm, Log: a.log,
 		Observer: beat{token.NewMetrics(a.reg, token.Join, a.warn), func() { a.progress.Done("token") }},
 	}
+	deps.Meter = a.meter
 	r := rotators{join: token.NewRotator(a.spec.Cluster, deps, options)}
 	deps.Purpose = token.Legacy
 	deps.Store = bundle.NewBareStore(client, a.spec.Cluster, a.spec.Bundle.LegacyTokenParameter, key)
@@ -59,10 +60,10 @@ func (a assembly) rotators() (rotators, error) {
 
 // tokenServices keep tokens published, and answer who asks for another.
 func (a assembly) tokenServices(r rotators) []leader.Service {
-	desk := &rotation.Desk{Client: a.client, Rotator: r.join, Confirm: a.confirm, Log: a.log.With("part", "rotation")}
-	legacy := r.legacy.Retire
+	desk := &rotation.Desk{Client: a.client, Meter: a.meter, Rotator: r.join, Confirm: a.confirm, Log: a.log.With("part", "rotation")}
+	legacy, watched := r.legacy.Retire, []token.Purpose{token.Join}
 	if a.spec.Bundle.LegacyTokenParameter != "" {
-		legacy = r.legacy.Run
+		legacy, watched = r.legacy.Run, append(watched, token.Legacy)
 	}
 	changed := func() {
 		r.join.Wake()
@@ -70,7 +71,7 @@ func (a assembly) tokenServices(r rotators) []leader.Service {
 	}
 	return []leader.Service{
 		{Name: "token", Run: r.join.Run},
-		{Name: "token-watch", Run: func(ctx context.Context) error { return token.Watch(ctx, a.client, a.spec.Cluster, changed) }},
+		{Name: "token-watch", Run: func(ctx context.Context) error { return token.Watch(ctx, a.client, changed, watched...) }},
 		{Name: "token-requests", Run: desk.Run},
 		{Name: "token-legacy", Run: legacy},
 	}

@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"time"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/spf13/cobra"
 
@@ -19,8 +14,10 @@ import (
 const doctorLong = `Say what makes Joinery unsafe in this cluster or keeps nodes from joining, why
 that matters, and the command that mends it.
 
-With --config, that of a master, the published join bundle is looked at too. That
-takes AWS credentials that may read its parameter, as the AWS SDK finds them.
+With --config, that of a control-plane node, the settings about proofs of identity,
+the published join bundle and the next renewal of every node's certificate are looked at too. That takes AWS credentials
+that may read the bundle's parameter and describe instances, as the AWS SDK finds
+them.
 
 Exit codes: 0 nothing worse than a warning was found; 1 something is unsafe or
 broken; 2 something could not be looked at, and nothing worse was found.`
@@ -75,38 +72,22 @@ func examined(ctx context.Context, k *kubeconfig, file string) (doctor.Cluster, 
 	if file == "" {
 		return c, nil
 	}
-	text, err := os.ReadFile(file)
+	decoded, err := readConfig(file)
 	if err != nil {
-		return c, fmt.Errorf("read config: %w", err)
+		return c, err
 	}
-	decoded, err := v1alpha1.DecodeControllerConfig(text)
-	if err != nil {
-		return c, fmt.Errorf("read config %s: %w", file, err)
-	}
-	c.Name = decoded.Spec.Cluster
+	c.Name, c.Kubeconfig, c.Approver = decoded.Spec.Cluster, decoded.Spec.Kubeconfig, &decoded.Spec.Approver
+	c.Site = func(ctx context.Context) (doctor.Site, error) { return siteOf(ctx, decoded.Spec) }
 	if c.Published, err = published(ctx, decoded.Spec); err != nil {
 		return c, err
 	}
 	return c, nil
 }
 
-// published finds region and credentials as every AWS tool does; the
-// configuration's own region goes first.
 func published(ctx context.Context, s v1alpha1.ControllerSpec) (*doctor.Published, error) {
-	options := []func(*config.LoadOptions) error{
-		config.WithRegion(s.Region),
-		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(10 * time.Second)),
-	}
-	c, err := config.LoadDefaultConfig(ctx, options...)
-	if err == nil && c.Region == "" {
-		// Asked last: off EC2 it takes seconds to learn that nobody answers.
-		c, err = config.LoadDefaultConfig(ctx, append(options, config.WithEC2IMDSRegion())...)
-	}
+	c, err := loadAWS(ctx, s)
 	if err != nil {
-		return nil, fmt.Errorf("load AWS config: %w", err)
-	}
-	if c.Region == "" {
-		return nil, errors.New("load AWS config: no region: set spec.region or AWS_REGION")
+		return nil, err
 	}
 	return &doctor.Published{Parameters: ssm.NewFromConfig(c), Name: s.Bundle.Parameter}, nil
 }

@@ -5,6 +5,8 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/joinery/joinery/internal/version"
 )
 
 // kubeconfig says which API server to talk to, and as whom.
@@ -21,7 +23,7 @@ func (k *kubeconfig) connect() (kubernetes.Interface, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load kubeconfig: %w", err)
 	}
-	rest.UserAgent = "joinery/" + version()
+	rest.UserAgent = "joinery/" + version.Version()
 	rest.QPS, rest.Burst = 50, 100 // the doctor asks everything at once
 	client, err := kubernetes.NewForConfig(rest)
 	if err != nil {

@@ -11,14 +11,15 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
+	"github.com/joinery/joinery/internal/output"
 	"github.com/joinery/joinery/internal/redact"
+	"github.com/joinery/joinery/internal/version"
 )
 
 // Exit codes. Scripts rely on them.
@@ -59,8 +60,9 @@ func report(w io.Writer, err error) int {
 	if err == nil {
 		return 0
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(w, "joinery:", redact.Text(text))
+	// Redacted as a whole: a key has several lines.
+	for line := range strings.Lines(redact.Text(err.Error())) { // misuse has several
+		fmt.Fprintln(w, "joinery:", output.Line(strings.TrimSuffix(line, "\n")))
 	}
 	var exit *exitError
 	if errors.As(err, &exit) {
@@ -83,21 +85,7 @@ func command(name string, stdout, stderr io.Writer) *cobra.Command {
 	k := &kubeconfig{}
 	root.PersistentFlags().StringVar(&k.path, "kubeconfig", "", "the kubeconfig to use; as kubectl chooses it when empty")
 	root.PersistentFlags().StringVar(&k.context, "context", "", "the context to use in it; its current one when empty")
-	root.AddCommand(doctorCommand(k), tokenCommand(k), &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), version())
-			return err
-		},
-	})
+	root.AddCommand(doctorCommand(k), adoptCommand(k), tokenCommand(k), iamCommand())
+	version.AddTo(root)
 	return root
-}
-
-// version is what the Go toolchain stamped into the program.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

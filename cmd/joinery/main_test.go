@@ -110,6 +110,12 @@ func TestMisuseIsNoFinding(t *testing.T) {
 		"/nowhere/c.yaml": {"doctor", "--kubeconfig", here, "--config", "/nowhere/c.yaml"},
 		"spec.colour":     {"doctor", "--kubeconfig", here, "--config", broken},
 		"unknown command": {"dctor"},
+		"expected nodes to adopt, or --all\njoinery: expected --config, to ask EC2 what the nodes are, or --without-aws": {"adopt", "--kubeconfig", here},
+		"--force: expected the nodes by name":        {"adopt", "--all", "--force", "--without-aws", "--kubeconfig", here},
+		"expected one of --config and --without-aws": {"adopt", "--all", "--without-aws", "--config", broken, "--kubeconfig", here},
+		"--remove: expected nodes by name":           {"adopt", "--all", "--remove", "--kubeconfig", here},
+		`--output: "yaml": expected text or json`:    {"adopt", "a", "--without-aws", "-o", "yaml", "--kubeconfig", here},
+		"list nodes": {"adopt", "a", "--without-aws", "--kubeconfig", here},
 	} {
 		if code, out, trouble := run(t, args...); code != 2 || !strings.Contains(trouble, want) || out != "" {
 			t.Errorf("%v: code %d, %q, %q", args, code, out, trouble)
@@ -179,6 +185,11 @@ func TestKubectlPluginSaysItsName(t *testing.T) {
 
 func TestReportKeepsSecrets(t *testing.T) {
 	var out bytes.Buffer
+	report(&out, errors.New("decode: -----BEGIN EC PRIVATE KEY-----\nMHcCAQEE\nabc\n-----END EC PRIVATE KEY-----\nexpected a certificate"))
+	if got := out.String(); strings.Contains(got, "MHcC") || strings.Contains(got, "abc") || !strings.Contains(got, "expected a certificate") {
+		t.Errorf("a key of several lines: %s", got)
+	}
+	out.Reset()
 	if code := report(&out, errors.New("token abcdef.0123456789abcdef is wrong")); code != 2 || strings.Contains(out.String(), "0123456789abcdef") {
 		t.Errorf("%d: %s", code, &out)
 	}

@@ -22,17 +22,22 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // Identity is who signed a proof, as STS says.
 type Identity struct {
+	// Kind is by which of its roles the instance signed.
+	Kind v1alpha1.ProofKind
 	// Partition and Account of the signer, such as aws and 123456789012.
 	Partition, Account string
-	// Role is the name of the IAM role, without path.
+	// Role is the name of the role, without path; aws:ec2-instance for the kind
+	// instanceIdentity.
 	Role string
 	// InstanceID is the name of the role's session, which EC2 sets to the id of
-	// the instance that it gives the credentials to.
+	// the instance that it gives the credentials to. With the kind nodeRole other
+	// principals may have chosen it, if the role's trust policy lets them.
 	InstanceID string
 }
 
@@ -45,13 +50,18 @@ const (
 	Malformed Why = "Malformed"
 	// OtherEndpoint: it was signed for another host or region.
 	OtherEndpoint Why = "OtherEndpoint"
-	// Expired: it was not made for this request, or is too old by now.
+	// Skewed: it was signed too long before or after its request was created, by
+	// the signer's clock.
+	Skewed Why = "Skewed"
+	// Expired: it was made for this request, and is too old by now.
 	Expired Why = "Expired"
 	// Rejected: STS does not accept the signature: it was made for another
 	// cluster or request, or with credentials that are no longer good.
 	Rejected Why = "Rejected"
 	// OtherIdentity: the signer is no instance of this account with a node's role.
 	OtherIdentity Why = "OtherIdentity"
+	// OtherKind: it is a proof of a kind that the settings do not accept.
+	OtherKind Why = "OtherKind"
 )
 
 // FalseError says that a proof proves nothing and never will. Any other error of
@@ -59,6 +69,9 @@ const (
 type FalseError struct {
 	Why    Why
 	Detail string
+	// Ahead is how far the signer's clock seems to be ahead of the API server's,
+	// of a proof that is Skewed.
+	Ahead time.Duration
 }
 
 // Error says why. It never repeats the proof.
@@ -72,7 +85,10 @@ func isFalse(w Why, format string, args ...any) error {
 type Options struct {
 	// Cluster that is joined.
 	Cluster string
-	// Roles are the names of the nodes' roles.
+	// Proof is the kind of proof that is good; any when empty.
+	Proof v1alpha1.ProofKind
+	// Roles are the names of the nodes' roles. Without any, no proof of the kind
+	// nodeRole is good.
 	Roles []string
 	// Transport carries the requests to STS; http.DefaultTransport when nil.
 	Transport http.RoundTripper
@@ -97,10 +113,12 @@ type self struct {
 }
 
 // Bounds on what holders of a token can make the verifier do: each proof that is
-// well formed costs a call to STS, which has a rate limit for the account.
+// well formed costs a call to STS, which allows 600 a second to an account in a
+// region (IAM User Guide, "IAM and STS quotas"). The approver bounds the calls for
+// each instance before that, so that one cannot take them from another.
 const (
-	callsPerSecond = 20
-	callsAtOnce    = 40
+	callsPerSecond = 100
+	callsAtOnce    = 200
 	answerTimeout  = 5 * time.Second
 )
 
@@ -149,13 +167,18 @@ func (v *Verifier) Verify(ctx context.Context, proof string, request []byte, cre
 }
 
 func (v *Verifier) check(id Identity, self *self) error {
+	accepted := v1alpha1.ApproverSettings{Proof: v.options.Proof, NodeRoles: v.options.Roles}
 	switch {
 	case id.Partition != self.partition || id.Account != self.account:
 		return isFalse(OtherIdentity, "the signer is of account %s in %s: expected %s in %s", id.Account, id.Partition, self.account, self.partition)
-	case !slices.Contains(v.options.Roles, id.Role):
-		return isFalse(OtherIdentity, "the signer has role %q: expected one of spec.approver.nodeRoles %q", id.Role, v.options.Roles)
-	case !instances.ValidID(id.InstanceID):
-		return isFalse(OtherIdentity, "the signer's session of role %s is named %q: expected an instance id", id.Role, id.InstanceID)
+	case !accepted.Accepts(id.Kind) && id.Kind == v1alpha1.ProofInstanceIdentity:
+		return isFalse(OtherKind, "instance %s signed with its instance identity, and spec.approver.proof is %s", id.InstanceID, v.options.Proof)
+	case !accepted.Accepts(id.Kind):
+		return isFalse(OtherKind, "the signer has role %s: expected an instance identity, because spec.approver.proof is %s or spec.approver.nodeRoles is empty", quote.Text(id.Role), v1alpha1.ProofInstanceIdentity)
+	case id.Kind == v1alpha1.ProofNodeRole && !slices.Contains(v.options.Roles, id.Role):
+		return isFalse(OtherIdentity, "the signer has role %s: expected one of spec.approver.nodeRoles %q", quote.Text(id.Role), v.options.Roles)
+	case !fleet.ValidID(id.InstanceID):
+		return isFalse(OtherIdentity, "the signer's session of role %s is named %s: expected an instance id", quote.Name(id.Role), quote.Text(id.InstanceID))
 	}
 	return nil
 }
@@ -180,7 +203,7 @@ func (v *Verifier) known(ctx context.Context) (*self, error) {
 	if err != nil {
 		return nil, fmt.Errorf("verify proof: ask for the own account: %w", err)
 	}
-	partition, account, _, err := splitARN(aws.ToString(out.Arn))
+	_, partition, account, _, err := splitARN(aws.ToString(out.Arn))
 	if err != nil {
 		return nil, fmt.Errorf("verify proof: own identity: %w", err)
 	}

@@ -39,7 +39,8 @@ func world(t testing.TB, region string) (*awssim.World, awssim.Instance) {
 func instanceConfig(w *awssim.World, id string) aws.Config {
 	c := w.Config("unused")
 	meta := imds.New(imds.Options{
-		Endpoint: "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(w.IMDS(id))},
+		DisableDefaultTimeout: true, // the machine that tests may be busy
+		Endpoint:              "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(w.IMDS(id))},
 	})
 	c.Credentials = aws.NewCredentialsCache(ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = meta }))
 	return c
@@ -68,8 +69,14 @@ func TestHonestProof(t *testing.T) {
 			w, i := world(t, region)
 			now := time.Now()
 			id, err := verifier(w, nil).Verify(t.Context(), prove(t, instanceConfig(w, i.ID), "demo", request), []byte(request), now, now)
-			if err != nil || id.InstanceID != i.ID || id.Role != "joinery-node" || id.Account != "123456789012" {
-				t.Errorf("got %+v, %v", id, err)
+			want := attest.Identity{Kind: v1alpha1.ProofNodeRole, Partition: w.Partition(), Account: "123456789012", Role: "joinery-node", InstanceID: i.ID}
+			if err != nil || id != want {
+				t.Errorf("got %+v, %v: expected %+v", id, err, want)
+			}
+			want.Kind, want.Role = v1alpha1.ProofInstanceIdentity, "aws:ec2-instance"
+			id, err = verifier(w, nil).Verify(t.Context(), prove(t, identityConfig(t, w, i.ID), "demo", request), []byte(request), now, now)
+			if err != nil || id != want {
+				t.Errorf("got %+v, %v: expected %+v", id, err, want)
 			}
 		})
 	}
@@ -186,17 +193,18 @@ func TestProofOfAnotherMoment(t *testing.T) {
 		name         string
 		created, now time.Time
 		good         bool
+		why          attest.Why
 	}{
-		{"request a minute after", now.Add(time.Minute), now.Add(time.Minute), true},
-		{"clock of the node a minute ahead", now.Add(-time.Minute), now, true},
-		{"kept for three minutes", now.Add(3 * time.Minute), now.Add(3 * time.Minute), false},
-		{"made in advance", now.Add(-3 * time.Minute), now, false},
-		{"judged after a quarter of an hour", now, now.Add(15 * time.Minute), false},
-		{"judged after ten minutes", now, now.Add(10 * time.Minute), true},
+		{"request a minute after", now.Add(time.Minute), now.Add(time.Minute), true, ""},
+		{"clock of the node a minute ahead", now.Add(-time.Minute), now, true, ""},
+		{"kept for three minutes", now.Add(3 * time.Minute), now.Add(3 * time.Minute), false, attest.Skewed},
+		{"made in advance", now.Add(-3 * time.Minute), now, false, attest.Skewed},
+		{"judged after a quarter of an hour", now, now.Add(15 * time.Minute), false, attest.Expired},
+		{"judged after ten minutes", now, now.Add(10 * time.Minute), true, ""},
 	} {
 		_, err := v.Verify(t.Context(), p, []byte(request), test.created, test.now)
 		var f *attest.FalseError
-		if test.good != (err == nil) || (!test.good && (!errors.As(err, &f) || f.Why != attest.Expired)) {
+		if test.good != (err == nil) || (!test.good && (!errors.As(err, &f) || f.Why != test.why)) {
 			t.Errorf("%s: %v", test.name, err)
 		}
 	}
@@ -247,6 +255,21 @@ func TestUnknownIsNotFalse(t *testing.T) {
 		"two sessions": func(rw http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(rw, answer(role, "AROA:i-1", "123456789012"))
 		},
+		"an instance identity of a role": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer("arn:aws:sts::123456789012:assumed-role/aws:ec2-instance/"+i.ID, "AROA:"+i.ID, "123456789012"))
+		},
+		"an instance identity of another account": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer("arn:aws:sts::123456789012:assumed-role/aws:ec2-instance/"+i.ID, "999999999999:aws:ec2-instance:"+i.ID, "123456789012"))
+		},
+		"instance identities of two instances": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer("arn:aws:sts::123456789012:assumed-role/aws:ec2-instance/"+i.ID, "123456789012:aws:ec2-instance:i-1", "123456789012"))
+		},
+		"a role with the id of an instance identity": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer(role, "123456789012:aws:ec2-instance:"+i.ID, "123456789012"))
+		},
+		"a role without an id": func(rw http.ResponseWriter, _ *http.Request) {
+			fmt.Fprint(rw, answer(role, ":"+i.ID, "123456789012"))
+		},
 		"no ARN": func(rw http.ResponseWriter, _ *http.Request) {
 			fmt.Fprint(rw, answer("x", "AROA:"+i.ID, "123456789012"))
 		},
@@ -275,6 +298,15 @@ func TestSignersThatAreNoInstances(t *testing.T) {
 		"arn:aws:iam::123456789012:user/joinery-node", "arn:aws:iam::123456789012:root",
 		"arn:aws:sts::123456789012:federated-user/" + i.ID, "arn:aws:iam::123456789012:user/joinery-node/" + i.ID,
 		"arn:aws:sts::123456789012:assumed-role/joinery-node/" + i.ID + "/" + i.ID,
+		"arn:aws:iam::123456789012:assumed-role/joinery-node/" + i.ID,
+		"arn:aws:iam::123456789012:assumed-role/aws:ec2-instance/" + i.ID,
+		"arn:aws:iam::123456789012:role/aws:ec2-instance/" + i.ID,
+		"arn:aws:sts::123456789012:assumed-role/aws/ec2-instance/" + i.ID,
+		"arn:aws:sts::123456789012:assumed-role/x/aws:ec2-instance/" + i.ID,
+		"arn:aws:sts::123456789012:assumed-role/aws:ec2-instance",
+		"arn:aws:sts::123456789012:assumed-role/AWS:EC2-Instance/" + i.ID,
+		"arn:aws:sts::123456789012:assumed-role/aws:ec2-instance-connect/" + i.ID,
+		"arn:aws:sts::123456789012:federated-user/aws:ec2-instance/" + i.ID,
 	} {
 		v := verifier(w, func(o *attest.Options) {
 			o.Transport = awssim.Transport(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
@@ -323,7 +355,7 @@ func TestCallsAreLimited(t *testing.T) {
 	v, now := verifier(w, nil), time.Now()
 	p := edit(t, prove(t, instanceConfig(w, i.ID), "demo", request), set("X-Amz-Signature", "0"))
 	rejected, held := 0, 0
-	for range 100 {
+	for range 300 {
 		_, err := v.Verify(t.Context(), p, []byte(request), now, now)
 		var f *attest.FalseError
 		if errors.As(err, &f) {
@@ -332,8 +364,8 @@ func TestCallsAreLimited(t *testing.T) {
 			held++
 		}
 	}
-	if rejected != 40 || held != 60 {
-		t.Errorf("%d proofs were sent to STS and %d not: expected 40 and 60", rejected, held)
+	if rejected != 200 || held != 100 {
+		t.Errorf("%d proofs were sent to STS and %d not: expected 200 and 100", rejected, held)
 	}
 }
 

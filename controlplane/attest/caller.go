@@ -10,6 +10,9 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // maxAnswer bounds what is read of an answer; an honest one has under 1 KB.
@@ -76,32 +79,54 @@ func refusal(status int, body []byte) error {
 	if status >= 400 && status < 500 && slices.Contains(rejections, f.Code) {
 		return isFalse(Rejected, "STS does not accept the signature (%s)", f.Code)
 	}
-	return fmt.Errorf("verify proof: STS answered with status %d %s", status, clip(f.Code))
+	return fmt.Errorf("verify proof: STS answered with status %d %s", status, quote.Text(f.Code))
 }
 
-// identity reads who the caller is: a session of a role.
+// identityRole is the name of the instance identity role in the ARN of a caller:
+//
+//	arn:<partition>:sts::<account>:assumed-role/aws:ec2-instance/<instance-id>
+//
+// with the unique id <account>:aws:ec2-instance:<instance-id>. AWS documents the
+// role, and shows this form in a sample of a CloudTrail event. That
+// GetCallerIdentity answers with it is known from public reports, and was not
+// tried here. This is the one place that accepts it.
+//
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-instance-identity-roles.html
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/logging-using-cloudtrail.html
+const identityRole = "aws:ec2-instance"
+
+// identity reads who the caller is: a session of a role. No role that is made in
+// IAM, and no session that AssumeRole gives, passes for an instance identity:
+// their names have neither ":" nor "/".
 func (c caller) identity() (Identity, error) {
-	partition, account, resource, err := splitARN(c.Arn)
+	service, partition, account, resource, err := splitARN(c.Arn)
 	if err != nil || account != c.Account {
 		return Identity{}, errors.New("verify proof: the answer of STS names no account or two")
 	}
 	parts := strings.Split(resource, "/")
-	if len(parts) != 3 || parts[0] != "assumed-role" {
-		return Identity{}, isFalse(OtherIdentity, "the signer is %s: expected an instance's role", clip(resource))
+	if len(parts) != 3 || parts[0] != "assumed-role" || service != "sts" {
+		return Identity{}, isFalse(OtherIdentity, "the signer is %s: expected an instance's role", quote.Text(resource))
 	}
-	id := Identity{Partition: partition, Account: account, Role: parts[1], InstanceID: parts[2]}
-	// The unique id of the caller ends in the same session.
-	if _, session, ok := strings.Cut(c.UserID, ":"); !ok || session != id.InstanceID {
+	id := Identity{Kind: v1alpha1.ProofNodeRole, Partition: partition, Account: account, Role: parts[1], InstanceID: parts[2]}
+	// The unique id of the caller ends in the same session. Before it is the id of
+	// the role.
+	role, session, ok := strings.Cut(c.UserID, ":")
+	if id.Role == identityRole {
+		id.Kind = v1alpha1.ProofInstanceIdentity
+		session, ok = strings.CutPrefix(c.UserID, account+":"+identityRole+":")
+	}
+	if !ok || role == "" || session != id.InstanceID {
 		return Identity{}, errors.New("verify proof: the answer of STS names two sessions")
 	}
 	return id, nil
 }
 
-// splitARN reads arn:<partition>:sts::<account>:<resource>.
-func splitARN(arn string) (partition, account, resource string, err error) {
+// splitARN reads arn:<partition>:<service>::<account>:<resource>, where the service
+// is sts or iam.
+func splitARN(arn string) (service, partition, account, resource string, err error) {
 	parts := strings.SplitN(arn, ":", 6)
-	if len(parts) != 6 || parts[0] != "arn" || parts[1] == "" || (parts[2] != "sts" && parts[2] != "iam") || len(parts[4]) != 12 {
-		return "", "", "", fmt.Errorf("%q is no ARN of an identity", clip(arn))
+	if len(parts) != 6 || parts[0] != "arn" || parts[1] == "" || (parts[2] != "sts" && parts[2] != "iam") || parts[3] != "" || len(parts[4]) != 12 {
+		return "", "", "", "", fmt.Errorf("%s is no ARN of an identity", quote.Text(arn))
 	}
-	return parts[1], parts[4], parts[5], nil
+	return parts[2], parts[1], parts[4], parts[5], nil
 }

@@ -1,12 +1,14 @@
 package attest
 
 import (
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // signed is a presigned request, taken apart.
@@ -96,7 +98,7 @@ const honoured = 14 * time.Minute
 // found in an old object or made in advance, nothing is believed.
 func (s signed) checkTime(created, now time.Time) error {
 	if apart := created.Sub(s.at); apart.Abs() > v1alpha1.MaxProofAge {
-		return isFalse(Expired, "it was signed %s before its request was created: expected at most %s between them", apart.Round(time.Second), v1alpha1.MaxProofAge)
+		return &FalseError{Why: Skewed, Ahead: -apart, Detail: fmt.Sprintf("it was signed %s its request was created: expected at most %s between them", before(apart), v1alpha1.MaxProofAge)}
 	}
 	if age := now.Sub(s.at); age > honoured {
 		return isFalse(Expired, "it was signed %s ago: expected at most %s", age.Round(time.Second), honoured)
@@ -104,24 +106,21 @@ func (s signed) checkTime(created, now time.Time) error {
 	return nil
 }
 
+func before(apart time.Duration) string {
+	if apart < 0 {
+		return (-apart).Round(time.Second).String() + " after"
+	}
+	return apart.Round(time.Second).String() + " before"
+}
+
 // checkEndpoint pins the host: a request to any other would be answered by
 // whoever is there.
 func (s signed) checkEndpoint(own *url.URL, region string) error {
 	if s.scheme != own.Scheme || s.host != own.Host {
-		return isFalse(OtherEndpoint, "it was signed for %s://%s: expected %s", s.scheme, clip(s.host), own.Scheme+"://"+own.Host)
+		return isFalse(OtherEndpoint, "it was signed for %s: expected %s", quote.Text(s.scheme+"://"+s.host), own.Scheme+"://"+own.Host)
 	}
 	if s.region != region {
-		return isFalse(OtherEndpoint, "it was signed for region %q: expected %q", clip(s.region), region)
+		return isFalse(OtherEndpoint, "it was signed for region %s: expected %q", quote.Text(s.region), region)
 	}
 	return nil
-}
-
-// clip bounds what of outside input is repeated in messages.
-func clip(s string) string {
-	const most = 64
-	s = strings.ToValidUTF8(s, "?")
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }

@@ -1,41 +1,48 @@
 package csr
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
 	certificatesv1 "k8s.io/api/certificates/v1"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
-	"k8s.io/client-go/util/workqueue"
 
 	"github.com/joinery/joinery/controlplane/attest"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 )
 
-// finder is the part of instances.Reader that Approver uses.
+// finder is the part of awsfleet.Reader that Approver uses.
 type finder interface {
-	ByPrivateIP(context.Context, netip.Addr) ([]instances.Instance, error)
-	ByID(context.Context, ...string) ([]instances.Instance, error)
-	Group(context.Context, string) (*instances.Group, error)
-	// Pooled maps the instances in a group's warm pool to their lifecycle states.
-	Pooled(context.Context, string) (map[string]string, error)
+	ByPrivateIP(context.Context, netip.Addr) ([]fleet.Instance, error)
+	ByID(context.Context, ...string) ([]fleet.Instance, error)
+	Group(ctx context.Context, name string, maxAge time.Duration) (*fleet.Group, error)
+	// Pool returns the instances in a group's warm pool.
+	Pool(ctx context.Context, group string, maxAge time.Duration) ([]fleet.Member, error)
+	// Instances returns the cluster's instances in any state.
+	Instances(ctx context.Context, maxAge time.Duration) ([]fleet.Instance, error)
+	// Managed returns the cluster's groups.
+	Managed(ctx context.Context, maxAge time.Duration) ([]fleet.Group, error)
 }
 
 // tokens is the part of token.Rotator that Approver uses.
 type tokens interface {
-	// Issued says whether the bootstrap token of that id is ours and was not
-	// revoked.
-	Issued(ctx context.Context, id string) (bool, error)
+	// Issued says whether the bootstrap token of that id is ours, existed when
+	// something was asked for with it, and was not revoked.
+	Issued(ctx context.Context, id string, asked time.Time) (bool, error)
 }
 
 // verifier is the part of attest.Verifier that Approver uses.
@@ -44,47 +51,85 @@ type verifier interface {
 	Verify(ctx context.Context, proof string, request []byte, created, now time.Time) (attest.Identity, error)
 }
 
-// Bounds of the wait before a request that is held is judged again.
-const (
-	firstRetry = 200 * time.Millisecond
-	lastRetry  = 10 * time.Second
-)
+// backoff bounds the wait before a request that is held is judged again.
+var backoff = drive.Backoff{First: 200 * time.Millisecond, Last: 10 * time.Second}
 
-// workers judge requests side by side, so that a slow answer about one instance
-// delays no other. They also bound the calls to EC2 that a flood can cause.
-const workers = 4
+// workers judge requests side by side, one of each lane, so that a slow answer
+// about one instance delays no other.
+const workers = 16
 
-// patience bounds one judgement, so that connections that hang do not end all
+// timeout bounds one judgement, so that connections that hang do not end all
 // judging.
-const patience = 30 * time.Second
+const timeout = 30 * time.Second
+
+// judgement is how a request is judged.
+type judgement func(context.Context, Request) (Facts, Verdict)
 
 // Approver judges requests as they arrive.
 type Approver struct {
 	client   kubernetes.Interface
+	store    store
 	finder   finder
 	tokens   tokens
 	legacy   tokens // nil: there are none
 	verifier verifier
 	grants   *Grants
+	images   *Images
 	events   record.EventRecorder
 	metrics  *Metrics
 	log      *slog.Logger
 	policy   Policy
-	queue    workqueue.TypedRateLimitingInterface[item]
+	queue    *drive.Queue[item]
+	meter    *drive.Meter
 	alive    func() // nil: nobody wants to know
+	binding  binds
+	lanes    *lanes
+	pace     *rate.Limiter // of sweeping
+	alarmed  time.Time     // when it was last said that too many wait; of sweep alone
+	wake     *drive.Wake   // for a look at the instances that may be joining
+	swept    *drive.Wake   // for a sweep
+	wanted   atomic.Bool   // such a look
+	looked   time.Time     // when the last one ended; of lookOut alone
+	pause    time.Duration // until the next one, 0 while none is due; of lookOut alone
 	memory
 }
 
-// item is a request by its name, or an instance whose Node, called node, became
-// Ready. The empty one shows that a worker is free.
-type item struct{ request, joined, node string }
+// item is a lane of requests, or a Node by its name that became Ready.
+type item struct {
+	lane   laneKey
+	joined string
+}
+
+// String names the item in logs.
+func (i item) String() string { return cmp.Or(i.joined, i.lane.claim, i.lane.requester) }
+
+// store is the part of observe.Store that Approver uses.
+type store interface {
+	FollowNodes(context.Context, cache.ResourceEventHandler) (stop func(), err error)
+}
+
+// Access is what an Approver does with the API server.
+var Access = []drive.Access{
+	{Group: "certificates.k8s.io", Resource: "certificatesigningrequests", Verbs: []string{"get", "list", "watch"}},
+	{Group: "certificates.k8s.io", Resource: "certificatesigningrequests/approval", Verbs: []string{"update"}},
+	{Group: "certificates.k8s.io", Resource: "signers", Verbs: []string{"approve"}, Names: []string{certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName}},
+	{Resource: "nodes", Verbs: []string{"get", "list", "watch", "patch", "delete"}},
+	{Resource: "events", Verbs: []string{"create", "patch"}},
+	{Resource: "configmaps", Verbs: []string{"get", "update"}, Namespace: metav1.NamespaceSystem, Names: []string{"joinery-grants", "joinery-proven-images"}},
+	{Resource: "configmaps", Verbs: []string{"create"}, Namespace: metav1.NamespaceSystem},
+	{Resource: "configmaps", Verbs: []string{"get"}, Namespace: binder.RecordsNamespace, Names: []string{binder.RecordsName}},
+}
 
 // Deps are what an Approver works with.
 type Deps struct {
 	// Client of the API server.
 	Client kubernetes.Interface
+	// Store has the Nodes.
+	Store store
 	// Finder asks AWS.
 	Finder finder
+	// Binding says how a Node stands to the instances of EC2.
+	Binding binds
 	// Tokens knows which bootstrap tokens are ours.
 	Tokens tokens
 	// LegacyTokens knows which of those for old user data are; nil if there are
@@ -97,6 +142,8 @@ type Deps struct {
 	Events record.EventRecorder
 	// Metrics counts verdicts.
 	Metrics *Metrics
+	// Meter counts judgements, sweeps and looks at EC2; nil for none.
+	Meter *drive.Meter
 	// Log gets one line for each verdict.
 	Log *slog.Logger
 	// Alive, unless nil, is called every minute while a worker is free to judge.
@@ -105,69 +152,39 @@ type Deps struct {
 
 // NewApprover returns an approver that judges by p.
 func NewApprover(d Deps, p Policy) *Approver {
-	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[item](firstRetry, lastRetry)
 	return &Approver{
-		client: d.Client, finder: d.Finder, tokens: d.Tokens, legacy: d.LegacyTokens, verifier: d.Verifier,
+		client: d.Client, store: d.Store, finder: d.Finder, tokens: d.Tokens, legacy: d.LegacyTokens, verifier: d.Verifier,
 		events: d.Events, metrics: d.Metrics, log: d.Log.With("part", "csr"), policy: p,
 		grants: NewGrants(d.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem), p.LaunchWindow),
-		queue:  workqueue.NewTypedRateLimitingQueue(limiter),
-		alive:  d.Alive,
+		images: NewImages(d.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)),
+		queue:  drive.NewQueue[item](backoff), meter: d.Meter,
+		alive: d.Alive, binding: d.Binding,
+		lanes: newLanes(p.JudgedPerMinute, p.JudgedAtOnce), pace: rate.NewLimiter(rate.Every(sweepEvery), sweptAtOnce), wake: drive.NewWake(), swept: drive.NewWake(),
 		memory: newMemory(),
 	}
 }
 
-// process handles one item; false when the queue has shut down.
-func (a *Approver) process(ctx context.Context) bool {
-	it, down := a.queue.Get()
-	if down {
-		return false
-	}
-	defer a.queue.Done(it)
-	bounded, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	again, err := a.handle(bounded, it)
-	switch {
-	case ctx.Err() != nil:
-	case err != nil:
-		a.log.Error("signing request", "request", it.request, "instance", it.joined, "error", err)
-		a.queue.AddRateLimited(it)
-	case again:
-		a.queue.AddRateLimited(it)
-	default:
-		a.queue.Forget(it)
-	}
-	return true
-}
-
-func (a *Approver) handle(ctx context.Context, it item) (again bool, err error) {
-	if it == (item{}) {
-		a.alive()
-		return false, nil
-	}
-	if it.joined != "" {
-		return false, a.grants.Joined(ctx, it.joined, it.node, time.Now())
-	}
-	c, err := a.client.CertificatesV1().CertificateSigningRequests().Get(ctx, it.request, metav1.GetOptions{})
+// handle reads a request and does what judge decides about it; again asks for
+// another judgement later.
+func (a *Approver) handle(ctx context.Context, name string, judge judgement) (again bool, err error) {
+	c, err := a.client.CertificatesV1().CertificateSigningRequests().Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		a.forget(it.request)
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("read request: %w", err)
 	}
 	if !a.judges(KindOf(c)) {
-		a.forget(it.request)
 		return false, nil
 	}
 	r := Parse(c)
+	if v := superseded(c); v != nil {
+		return a.execute(ctx, c, r, Facts{}, *v)
+	}
 	if v := a.checkToken(ctx, r); v != nil {
 		return a.execute(ctx, c, r, Facts{}, *v)
 	}
-	if r.Problem == nil && !a.admit(r) {
-		a.alarm(ctx, c, r)
-		return true, nil
-	}
-	f, v := a.judge(ctx, r)
+	f, v := judge(ctx, r)
 	return a.execute(ctx, c, r, f, v)
 }
 
@@ -178,7 +195,7 @@ func (a *Approver) judges(k Kind) bool { return k != "" && (k != Serving || !a.p
 // token may be given our group by whoever may make Secrets in kube-system, and
 // deleting a token's Secret revokes what was asked for with it.
 func (a *Approver) checkToken(ctx context.Context, r Request) *Verdict {
-	id, holder := strings.CutPrefix(r.Requester, requesterPrefix)
+	id, holder := strings.CutPrefix(r.Requester, kube.BootstrapUserPrefix)
 	if !holder {
 		return nil
 	}
@@ -189,75 +206,17 @@ func (a *Approver) checkToken(ctx context.Context, r Request) *Verdict {
 	if known == nil {
 		return &Verdict{Action: Ignore, Reason: UnknownToken, Message: "token " + id + " is for old user data, for which there are none"}
 	}
-	ours, err := known.Issued(ctx, id)
+	t := tokenID{id: id, legacy: r.Legacy}
+	if a.ourToken(t, r.Created) {
+		return nil
+	}
+	ours, err := known.Issued(ctx, id, r.Created)
 	switch {
 	case err != nil:
 		return hold(FactsUnreadable, "%v", err)
 	case !ours:
 		return &Verdict{Action: Ignore, Reason: UnknownToken, Message: "token " + id + " is none of this cluster's, or was revoked: left to others"}
 	}
-	return nil
-}
-
-// execute does what the verdict says; again asks for another judgement later.
-func (a *Approver) execute(ctx context.Context, c *certificatesv1.CertificateSigningRequest, r Request, f Facts, v Verdict) (again bool, err error) {
-	switch {
-	case v.Action == Ignore:
-		a.tell(ctx, c, r, v)
-		a.forget(c.Name)
-		return false, nil
-	case v.Action == Hold:
-		a.tell(ctx, c, r, v)
-		if v.Reason == StaleNode {
-			return true, a.deleteStale(ctx, r.Node, f.Node.UID)
-		}
-		return true, nil
-	case v.Remember != nil:
-		// Recorded first: dying in between costs one of the launch's grants,
-		// the other order would give certificates that nobody remembers.
-		err := a.grants.Record(ctx, v.Instance.ID, f.Grants[v.Instance.ID], *v.Remember, time.Now())
-		if errors.Is(err, errGrantChanged) {
-			return true, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("record grant: %w", err)
-		}
-	}
-	if err := a.update(ctx, c, v); apierrors.IsConflict(err) {
-		return true, nil
-	} else if err != nil {
-		return false, err
-	}
-	a.tell(ctx, c, r, v)
-	a.forget(c.Name)
-	return false, nil
-}
-
-func (a *Approver) update(ctx context.Context, c *certificatesv1.CertificateSigningRequest, v Verdict) error {
-	kind := certificatesv1.CertificateApproved
-	if v.Action == Deny {
-		kind = certificatesv1.CertificateDenied
-	}
-	next := c.DeepCopy()
-	next.Status.Conditions = append(next.Status.Conditions, certificatesv1.CertificateSigningRequestCondition{
-		Type: kind, Status: corev1.ConditionTrue, Reason: "Joinery" + string(v.Reason), Message: v.Message,
-	})
-	_, err := a.client.CertificatesV1().CertificateSigningRequests().UpdateApproval(ctx, c.Name, next, metav1.UpdateOptions{})
-	if err != nil {
-		return fmt.Errorf("%s request: %w", v.Action, err)
-	}
-	return nil
-}
-
-func (a *Approver) deleteStale(ctx context.Context, name, uid string) error {
-	id := types.UID(uid)
-	err := a.client.CoreV1().Nodes().Delete(ctx, name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &id}})
-	switch {
-	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another Node by now
-		return nil
-	case err != nil:
-		return fmt.Errorf("delete stale node %s: %w", name, err)
-	}
-	a.log.Info("stale node deleted", "node", name, "uid", uid)
+	a.rememberToken(t, r.Created)
 	return nil
 }

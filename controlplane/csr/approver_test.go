@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -14,58 +13,54 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
 	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/prometheus/client_golang/prometheus"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/agent/proof"
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/csr"
-	"github.com/joinery/joinery/controlplane/instances"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/simcluster"
 )
 
 // rig is an approver between a simulated AWS with one managed group of one
 // instance and an API server in memory.
 type rig struct {
-	*awssim.World
-	client   *fake.Clientset
-	events   *record.FakeRecorder
+	*simcluster.Cluster
 	instance awssim.Instance
 	tokens   atomic.Pointer[tokens]
 	legacy   atomic.Pointer[tokens]
+	// stormProof is the false proof of a storm.
+	stormProof map[string]string
 }
 
 // legacyTokens are those for old user data.
 type legacyTokens struct{ *rig }
 
-func (l legacyTokens) Issued(ctx context.Context, id string) (bool, error) {
-	return l.legacy.Load().Issued(ctx, id)
+func (l legacyTokens) Issued(ctx context.Context, id string, asked time.Time) (bool, error) {
+	return l.legacy.Load().Issued(ctx, id, asked)
 }
 
 // tokens are the ids of those that are ours; nil for those of an API server that
 // is away.
 type tokens map[string]bool
 
-func (t tokens) Issued(_ context.Context, id string) (bool, error) {
+func (t tokens) Issued(_ context.Context, id string, _ time.Time) (bool, error) {
 	if t == nil {
 		return false, errors.New("API server is away")
 	}
 	return t[id], nil
 }
 
-func (r *rig) Issued(ctx context.Context, id string) (bool, error) {
-	return r.tokens.Load().Issued(ctx, id)
+func (r *rig) Issued(ctx context.Context, id string, asked time.Time) (bool, error) {
+	return r.tokens.Load().Issued(ctx, id, asked)
 }
 
 // withRig runs test with a running approver, in a bubble with its own time.
@@ -78,41 +73,48 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	w := &awssim.World{}
 	w.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: "ami-1", InstanceType: "m5.large", RoleName: "nodes"})
-	tags := []awssim.Tag{
-		{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/demo", Value: "owned"},
-		{Key: "joinery:cluster", Value: "demo", Propagate: true},
-	}
-	if err := w.PutGroup(awssim.GroupSpec{Name: "workers", Max: 3, Desired: 1, LaunchTemplate: "nodes", Tags: tags}); err != nil {
+	if err := w.PutGroup(awssim.GroupSpec{Name: "workers", Max: 3, Desired: 1, LaunchTemplate: "nodes", Tags: simcluster.Tags()}); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(20 * time.Second)
-	r := &rig{World: w, client: fake.NewClientset(), events: record.NewFakeRecorder(100), instance: w.Instances()[0]}
+	r := &rig{Cluster: simcluster.New(t, w), instance: w.Instances()[0]}
 	r.tokens.Store(&tokens{"abcdef": true})
 	r.legacy.Store(&tokens{})
 	return r
 }
 
+// deps are what an approver works with that asks AWS by cfg. Its binder reads the Nodes
+// from the API server itself, so that a test need not wait for a watch.
+func (r *rig) deps(cfg aws.Config, p csr.Policy) csr.Deps {
+	by := r.ReadersBy(cfg, p.Rules())
+	return csr.Deps{
+		Client: r.Client, Store: by.Store, Finder: by.Fleet, Binding: r.Binder(by.Fleet, p.Rules(), r.Listed),
+		Tokens: r, Events: r.Events, Log: r.Log,
+	}
+}
+
 func withMode(t *testing.T, mode v1alpha1.ProofMode, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	withKind(t, mode, v1alpha1.ProofAny, test)
+}
+
+// withKind is withMode where proofs of one kind are good.
+func withKind(t *testing.T, mode v1alpha1.ProofMode, kind v1alpha1.ProofKind, test func(t *testing.T, r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		defer r.Close()
 		cfg := r.Config("controller")
 		cfg.RetryMaxAttempts = 1
 		p := policy
 		p.VPC = r.instance.VPCID
-		p.Proof = mode
-		a := csr.NewApprover(csr.Deps{
-			Verifier: attest.NewVerifier(cfg, attest.Options{Cluster: "demo", Roles: []string{"nodes"}, Transport: r.Transport()}),
-			Client:   r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
-			Tokens: r, LegacyTokens: legacyTokens{r}, Events: r.events, Metrics: csr.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
-		}, p)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- a.Run(ctx) }()
+		p.Proof, p.Kind = mode, kind
+		deps := r.deps(cfg, p)
+		deps.Verifier = attest.NewVerifier(cfg, attest.Options{Cluster: simcluster.Name, Proof: kind, Roles: []string{"nodes"}, Transport: r.Transport()})
+		deps.LegacyTokens, deps.Metrics = legacyTokens{r}, csr.NewMetrics(r.Registry)
+		stop := r.Start(csr.NewApprover(deps, p).Run)
 		synctest.Wait()
 		test(t, r)
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
+		if err := stop(); !errors.Is(err, context.Canceled) {
 			t.Errorf("approver ended with %v", err)
 		}
 	})
@@ -137,7 +139,7 @@ func (r *rig) askProven(t *testing.T, name, node string, wait time.Duration) *ce
 func (r *rig) prove(t *testing.T, request []byte) string {
 	t.Helper()
 	cfg := r.Config("unused")
-	meta := imds.New(imds.Options{Endpoint: "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(r.IMDS(r.instance.ID))}})
+	meta := imds.New(imds.Options{DisableDefaultTimeout: true, Endpoint: "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(r.IMDS(r.instance.ID))}})
 	cfg.Credentials = ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = meta })
 	signed, err := proof.NewSigner(cfg).Prove(t.Context(), "demo", request)
 	if err != nil {
@@ -156,7 +158,7 @@ func (r *rig) request(t *testing.T, node string) *certificatesv1.CertificateSign
 func (r *rig) send(t *testing.T, name string, c *certificatesv1.CertificateSigningRequest, wait time.Duration) *certificatesv1.CertificateSigningRequest {
 	t.Helper()
 	c.Name, c.UID, c.ResourceVersion, c.CreationTimestamp = name, types.UID(name), "7", metav1.Now()
-	if _, err := r.client.CertificatesV1().CertificateSigningRequests().Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
+	if _, err := r.Client.CertificatesV1().CertificateSigningRequests().Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(wait)
@@ -167,7 +169,7 @@ func (r *rig) send(t *testing.T, name string, c *certificatesv1.CertificateSigni
 // outcome is "" while a request is open, else its condition and reason.
 func (r *rig) outcome(t *testing.T, name string) string {
 	t.Helper()
-	c, err := r.client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), name, metav1.GetOptions{})
+	c, err := r.Client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,10 +193,11 @@ func (r *rig) putNode(t *testing.T, instanceID string, ready bool) *corev1.Node 
 		ObjectMeta: metav1.ObjectMeta{Name: r.instance.PrivateDNSName, UID: "n1", CreationTimestamp: metav1.Now()},
 		Spec:       corev1.NodeSpec{ProviderID: "aws:///us-west-2a/" + instanceID},
 	}
+	n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: r.instance.PrivateIP}}
 	if ready {
 		n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}
 	}
-	n, err := r.client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{})
+	n, err := r.Client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,10 +208,10 @@ func TestApprovesItsOwnInstanceAtOnce(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		r.ask(t, "a", r.instance.PrivateDNSName, 200*time.Millisecond)
 		r.want(t, "a", "Approved JoineryAttested")
-		if e := <-r.events.Events; !strings.Contains(e, "Normal ApproveAttested") || !strings.Contains(e, r.instance.ID) {
+		if e := <-r.Events.Events; !strings.Contains(e, "Normal ApproveAttested") || !strings.Contains(e, r.instance.ID) {
 			t.Errorf("event %q", e)
 		}
-		grants, err := r.client.CoreV1().ConfigMaps("kube-system").Get(t.Context(), csr.GrantsName, metav1.GetOptions{})
+		grants, err := r.Client.CoreV1().ConfigMaps("kube-system").Get(t.Context(), csr.GrantsName, metav1.GetOptions{})
 		if err != nil || !strings.Contains(grants.Data[r.instance.ID], `"keys":["`) {
 			t.Errorf("grants %v: %v", grants, err)
 		}
@@ -231,8 +234,8 @@ func TestHoldsWhileEC2IsAway(t *testing.T) {
 		remove := r.Inject(awssim.Fault{Service: "ec2", Code: awssim.Throttle})
 		r.ask(t, "a", r.instance.PrivateDNSName, 5*time.Minute)
 		r.want(t, "a", "")
-		if e := <-r.events.Events; !strings.Contains(e, "HoldEC2Unreachable") || len(r.events.Events) != 0 {
-			t.Errorf("event %q and %d more: expected one for the whole time", e, len(r.events.Events))
+		if e := <-r.Events.Events; !strings.Contains(e, "HoldEC2Unreachable") || len(r.Events.Events) != 0 {
+			t.Errorf("event %q and %d more: expected one for the whole time", e, len(r.Events.Events))
 		}
 		remove()
 		time.Sleep(15 * time.Second)
@@ -290,7 +293,7 @@ func TestHoldsInTheWarmPool(t *testing.T) {
 		r.instance = all[len(all)-1]
 		r.askProven(t, "early", r.instance.PrivateDNSName, 5*time.Minute)
 		r.want(t, "early", "")
-		if e := <-r.events.Events; !strings.Contains(e, "HoldWarmPool") {
+		if e := <-r.Events.Events; !strings.Contains(e, "HoldWarmPool") {
 			t.Errorf("event %q", e)
 		}
 		g.Desired = 2
@@ -318,7 +321,7 @@ func TestKubeletsOwnCertificates(t *testing.T) {
 		const client, serving = certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName
 		r.kubelet(t, "too early", client, "")
 		r.want(t, "too early", "")
-		if err := r.client.CertificatesV1().CertificateSigningRequests().Delete(t.Context(), "too early", metav1.DeleteOptions{}); err != nil {
+		if err := r.Client.CertificatesV1().CertificateSigningRequests().Delete(t.Context(), "too early", metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		joined := r.askProven(t, "join", r.instance.PrivateDNSName, time.Second)
@@ -349,13 +352,13 @@ func TestKubeletsOwnCertificates(t *testing.T) {
 // certificate.
 func (r *rig) issue(t *testing.T, c *certificatesv1.CertificateSigningRequest) (credential string) {
 	t.Helper()
-	c, err := r.client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), c.Name, metav1.GetOptions{})
+	c, err := r.Client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), c.Name, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	der := []byte("certificate of " + c.Name)
 	c.Status.Certificate = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	if _, err := r.client.CertificatesV1().CertificateSigningRequests().UpdateStatus(t.Context(), c, metav1.UpdateOptions{}); err != nil {
+	if _, err := r.Client.CertificatesV1().CertificateSigningRequests().UpdateStatus(t.Context(), c, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Wait()
@@ -371,7 +374,7 @@ func TestNodeOfAnotherNameDoesNotCountAsJoined(t *testing.T) {
 			Spec:       corev1.NodeSpec{ProviderID: "aws:///us-west-2a/" + r.instance.ID},
 			Status:     corev1.NodeStatus{Conditions: []corev1.NodeCondition{{Type: corev1.NodeReady, Status: corev1.ConditionTrue}}},
 		}
-		if _, err := r.client.CoreV1().Nodes().Create(t.Context(), rogue, metav1.CreateOptions{}); err != nil {
+		if _, err := r.Client.CoreV1().Nodes().Create(t.Context(), rogue, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)
@@ -416,10 +419,10 @@ func TestSecondClaimantWaits(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		r.ask(t, "first", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "first", "Approved JoineryAttested")
-		<-r.events.Events
+		<-r.Events.Events
 		r.ask(t, "second", r.instance.PrivateDNSName, 9*time.Minute)
 		r.want(t, "second", "")
-		if e := <-r.events.Events; !strings.Contains(e, "Warning HoldSecondClaimant") {
+		if e := <-r.Events.Events; !strings.Contains(e, "Warning HoldSecondClaimant") {
 			t.Errorf("event %q", e)
 		}
 		time.Sleep(2 * time.Minute)
@@ -437,8 +440,8 @@ func TestRequiredProof(t *testing.T) {
 		replay.Annotations = honest.Annotations
 		r.send(t, "replay", replay, time.Second)
 		r.want(t, "replay", "Denied JoineryProofRejected")
-		if n := len(r.CallsTo("ec2", "DescribeInstances")); n != 1 {
-			t.Errorf("%d questions to EC2: expected one, for the honest request", n)
+		if n := len(r.CallsTo("ec2", "DescribeInstances")); n != 2 {
+			t.Errorf("%d questions to EC2: expected two, who may be joining and who is behind the honest request", n)
 		}
 	})
 }
@@ -477,7 +480,7 @@ func TestAJoinedNodeGetsNoSecondIdentity(t *testing.T) {
 		r.ask(t, "while ready", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "while ready", "Denied JoineryAlreadyJoined")
 		n.Status.Conditions[0].Status = corev1.ConditionFalse
-		if _, err := r.client.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
+		if _, err := r.Client.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		r.ask(t, "while not ready", r.instance.PrivateDNSName, time.Second)
@@ -490,20 +493,24 @@ func TestStaleNodeGoesFirst(t *testing.T) {
 		r.putNode(t, goneID, false)
 		r.ask(t, "a", r.instance.PrivateDNSName, 2*time.Second)
 		r.want(t, "a", "Approved JoineryAttested")
-		if _, err := r.client.CoreV1().Nodes().Get(t.Context(), r.instance.PrivateDNSName, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		if _, err := r.Client.CoreV1().Nodes().Get(t.Context(), r.instance.PrivateDNSName, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			t.Errorf("stale node: %v", err)
 		}
 	})
 }
 
-func TestReadyNodeThatEC2DoesNotKnowStays(t *testing.T) {
+// A Ready Node of an instance that EC2 does not know stays while EC2 may be late. It
+// does not keep the name from its instance for good.
+func TestReadyNodeThatEC2DoesNotKnow(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		r.putNode(t, goneID, true)
 		r.ask(t, "a", r.instance.PrivateDNSName, time.Minute)
 		r.want(t, "a", "")
-		if _, err := r.client.CoreV1().Nodes().Get(t.Context(), r.instance.PrivateDNSName, metav1.GetOptions{}); err != nil {
+		if _, err := r.Client.CoreV1().Nodes().Get(t.Context(), r.instance.PrivateDNSName, metav1.GetOptions{}); err != nil {
 			t.Errorf("the node: %v", err)
 		}
+		time.Sleep(2 * time.Minute)
+		r.want(t, "a", "Approved JoineryAttested")
 	})
 }
 
@@ -515,7 +522,7 @@ func TestRestartedNodeThatWasReadyGetsNoSecondIdentity(t *testing.T) {
 		r.want(t, "first", "Approved JoineryAttested")
 		for _, status := range []corev1.ConditionStatus{corev1.ConditionTrue, corev1.ConditionUnknown} {
 			n.Status.Conditions = []corev1.NodeCondition{{Type: corev1.NodeReady, Status: status, LastTransitionTime: metav1.Now()}}
-			if _, err := r.client.CoreV1().Nodes().Update(t.Context(), n, metav1.UpdateOptions{}); err != nil {
+			if _, err := r.Client.CoreV1().Nodes().Update(t.Context(), n, metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Second)
@@ -528,12 +535,12 @@ func TestRestartedNodeThatWasReadyGetsNoSecondIdentity(t *testing.T) {
 func TestUnreadableGrantsHold(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		broken := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: csr.GrantsName, Namespace: "kube-system"}, Data: map[string]string{"i-1": "{"}}
-		if _, err := r.client.CoreV1().ConfigMaps("kube-system").Create(t.Context(), broken, metav1.CreateOptions{}); err != nil {
+		if _, err := r.Client.CoreV1().ConfigMaps("kube-system").Create(t.Context(), broken, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		r.ask(t, "a", r.instance.PrivateDNSName, time.Minute)
 		r.want(t, "a", "")
-		if e := <-r.events.Events; !strings.Contains(e, "HoldFactsUnreadable") {
+		if e := <-r.Events.Events; !strings.Contains(e, "HoldFactsUnreadable") {
 			t.Errorf("event %q", e)
 		}
 	})

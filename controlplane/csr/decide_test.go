@@ -9,7 +9,8 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/csr"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 
 var policy = csr.Policy{
 	Cluster: "demo", Region: "us-west-2", VPC: "vpc-1", Mode: v1alpha1.IPName,
-	LaunchWindow: 30 * time.Minute, Visible: 2 * time.Minute, MaxGrants: 5, MaxHeld: 3, MaxHeldByNode: 2,
+	LaunchWindow: 30 * time.Minute, Visible: 2 * time.Minute, MaxGrants: 5, MaxRejoins: 2, JudgedPerMinute: 120, JudgedAtOnce: 20,
 	Proof: v1alpha1.ProofAccept,
 }
 
@@ -28,28 +29,29 @@ var policy = csr.Policy{
 func honest() (csr.Request, csr.Facts) {
 	return csr.Request{Name: "joinery-x", Created: launch.Add(20 * time.Second), Node: nodeName, Key: "k1", Kind: csr.Bootstrap, Life: 10 * time.Minute},
 		csr.Facts{
-			Candidates: []instances.Instance{{
+			Candidates: []fleet.Instance{{
 				ID: instanceID, State: "running", PrivateIP: "10.99.0.12", Zone: "us-west-2a", VPC: "vpc-1",
-				LaunchTime: launch, Cluster: "demo", Group: "workers",
+				LaunchTime: launch, Cluster: "demo", Group: "workers", PrivateDNSName: nodeName,
+				PublicDNSName:    "ec2-203-0-113-7.us-west-2.compute.amazonaws.com",
+				Addresses:        ips("10.99.0.12", "10.99.0.112", "10.99.1.12", "203.0.113.7", "2001:db8::12", "2001:db8::112"),
+				PrimaryAddresses: ips("10.99.0.12", "203.0.113.7", "2001:db8::12"),
 			}},
-			Groups: map[string]*instances.Group{"workers": {
-				Name: "workers", Lifecycles: map[string]string{instanceID: "InService"},
-				Tags: map[string]string{"k8s.io/cluster-autoscaler/enabled": "true", "k8s.io/cluster-autoscaler/demo": "owned"},
+			Groups: map[string]*fleet.Group{"workers": {
+				Name: "workers", Members: []fleet.Member{{ID: instanceID, LifecycleState: fleet.InService}},
+				Tags: map[string]string{"k8s.io/cluster-autoscaler/enabled": "true", "k8s.io/cluster-autoscaler/demo": "owned", "joinery:cluster": "demo"},
 			}},
 		}
 }
 
 type change = func(*csr.Request, *csr.Facts)
 
-func instance(set func(*instances.Instance)) change {
+func instance(set func(*fleet.Instance)) change {
 	return func(_ *csr.Request, f *csr.Facts) { set(&f.Candidates[0]) }
 }
 
-func lifecycle(s string) change {
-	return func(_ *csr.Request, f *csr.Facts) { f.Groups["workers"].Lifecycles[instanceID] = s }
+func lifecycle(s fleet.Lifecycle) change {
+	return func(_ *csr.Request, f *csr.Facts) { f.Groups["workers"].Members[0].LifecycleState = s }
 }
-
-func node(n csr.Node) change { return func(_ *csr.Request, f *csr.Facts) { f.Node = &n } }
 
 // proven is a request with a good proof of an instance.
 func proven(id string, and ...change) change {
@@ -67,13 +69,6 @@ func falsely(why attest.Why) change {
 	}
 }
 
-// of is a node of an instance that EC2 knows.
-func of(n csr.Node, id, state string) csr.Node {
-	n.InstanceID = id
-	n.Instance = &instances.Instance{ID: id, State: state}
-	return n
-}
-
 func grant(g csr.Grant) change {
 	return func(_ *csr.Request, f *csr.Facts) { f.Grants = map[string]csr.Grant{instanceID: g} }
 }
@@ -87,27 +82,27 @@ var verdicts = []struct {
 	reason     csr.Reason
 }{
 	{"honest", func(*csr.Request, *csr.Facts) {}, csr.Approve, csr.Approve, csr.Attested},
-	{"pending", instance(func(i *instances.Instance) { i.State = "pending" }), csr.Approve, csr.Approve, csr.Attested},
+	{"pending", instance(func(i *fleet.Instance) { i.State = "pending" }), csr.Approve, csr.Approve, csr.Attested},
 	{"launching", lifecycle("Pending:Wait"), csr.Approve, csr.Approve, csr.Attested},
 
 	{"no such instance", func(_ *csr.Request, f *csr.Facts) { f.Candidates = nil }, csr.Hold, csr.Deny, csr.NoInstance},
-	{"other address", instance(func(i *instances.Instance) { i.PrivateIP = "10.99.0.13" }), csr.Deny, csr.Deny, csr.WrongName},
+	{"other address", instance(func(i *fleet.Instance) { i.PrivateIP = "10.99.0.13" }), csr.Deny, csr.Deny, csr.WrongName},
 	{"other region's name", func(r *csr.Request, _ *csr.Facts) { r.Node = "ip-10-99-0-12.ec2.internal" }, csr.Deny, csr.Deny, csr.WrongName},
-	{"address of a terminated one", instance(func(i *instances.Instance) { i.PrivateIP, i.State = "", "terminated" }), csr.Hold, csr.Deny, csr.NoInstance},
+	{"address of a terminated one", instance(func(i *fleet.Instance) { i.PrivateIP, i.State = "", "terminated" }), csr.Hold, csr.Deny, csr.NoInstance},
 	{"two", func(_ *csr.Request, f *csr.Facts) {
 		second := f.Candidates[0]
 		second.ID = goneID
 		f.Candidates = append(f.Candidates, second)
 	}, csr.Deny, csr.Deny, csr.Ambiguous},
-	{"other VPC", instance(func(i *instances.Instance) { i.VPC = "vpc-2" }), csr.Hold, csr.Deny, csr.OtherVPC},
-	{"stopped", instance(func(i *instances.Instance) { i.State = "stopped" }), csr.Hold, csr.Deny, csr.NotRunning},
-	{"shutting down", instance(func(i *instances.Instance) { i.State = "shutting-down" }), csr.Hold, csr.Deny, csr.NotRunning},
-	{"launched long ago", instance(func(i *instances.Instance) { i.LaunchTime = launch.Add(-31 * time.Minute) }), csr.Deny, csr.Deny, csr.OutsideWindow},
-	{"request before the launch", instance(func(i *instances.Instance) { i.LaunchTime = launch.Add(time.Minute) }), csr.Deny, csr.Deny, csr.OutsideWindow},
-	{"clocks a little apart", instance(func(i *instances.Instance) { i.LaunchTime = launch.Add(28 * time.Second) }), csr.Approve, csr.Approve, csr.Attested},
-	{"no cluster tag", instance(func(i *instances.Instance) { i.Cluster = "" }), csr.Hold, csr.Deny, csr.OtherCluster},
-	{"other cluster", instance(func(i *instances.Instance) { i.Cluster = "prod" }), csr.Deny, csr.Deny, csr.OtherCluster},
-	{"no group", instance(func(i *instances.Instance) { i.Group = "" }), csr.Hold, csr.Deny, csr.NotManaged},
+	{"other VPC", instance(func(i *fleet.Instance) { i.VPC = "vpc-2" }), csr.Hold, csr.Deny, csr.OtherVPC},
+	{"stopped", instance(func(i *fleet.Instance) { i.State = "stopped" }), csr.Hold, csr.Deny, csr.NotRunning},
+	{"shutting down", instance(func(i *fleet.Instance) { i.State = "shutting-down" }), csr.Hold, csr.Deny, csr.NotRunning},
+	{"launched long ago", instance(func(i *fleet.Instance) { i.LaunchTime = launch.Add(-31 * time.Minute) }), csr.Deny, csr.Deny, csr.OutsideWindow},
+	{"request before the launch", instance(func(i *fleet.Instance) { i.LaunchTime = launch.Add(time.Minute) }), csr.Deny, csr.Deny, csr.OutsideWindow},
+	{"clocks a little apart", instance(func(i *fleet.Instance) { i.LaunchTime = launch.Add(28 * time.Second) }), csr.Approve, csr.Approve, csr.Attested},
+	{"no cluster tag", instance(func(i *fleet.Instance) { i.Cluster = "" }), csr.Hold, csr.Deny, csr.OtherCluster},
+	{"other cluster", instance(func(i *fleet.Instance) { i.Cluster = "prod" }), csr.Deny, csr.Deny, csr.OtherCluster},
+	{"no group", instance(func(i *fleet.Instance) { i.Group = "" }), csr.Hold, csr.Deny, csr.NotManaged},
 	{"unknown group", func(_ *csr.Request, f *csr.Facts) { f.Groups = nil }, csr.Hold, csr.Deny, csr.NotManaged},
 	{"group of another cluster", func(_ *csr.Request, f *csr.Facts) {
 		delete(f.Groups["workers"].Tags, "k8s.io/cluster-autoscaler/demo")
@@ -115,30 +110,36 @@ var verdicts = []struct {
 	{"group not enabled", func(_ *csr.Request, f *csr.Facts) {
 		delete(f.Groups["workers"].Tags, "k8s.io/cluster-autoscaler/enabled")
 	}, csr.Hold, csr.Deny, csr.NotManaged},
-	{"forged group tag", func(_ *csr.Request, f *csr.Facts) { f.Groups["workers"].Lifecycles = nil }, csr.Hold, csr.Deny, csr.NotManaged},
+	{"forged group tag", func(_ *csr.Request, f *csr.Facts) { f.Groups["workers"].Members = nil }, csr.Hold, csr.Deny, csr.NotManaged},
 	{"in the warm pool", lifecycle("Warmed:Running"), csr.Hold, csr.Hold, csr.WarmPool},
 	{"terminating", lifecycle("Terminating:Wait"), csr.Deny, csr.Deny, csr.Leaving},
 	{"in standby", lifecycle("Standby"), csr.Hold, csr.Hold, csr.NotInService},
 	{"in a state of the future", lifecycle("Quarantined"), csr.Hold, csr.Hold, csr.NotInService},
 	{"detaching", lifecycle("Detaching"), csr.Deny, csr.Deny, csr.Leaving},
 
-	{"a master's name", node(csr.Node{ControlPlane: true, InstanceID: instanceID}), csr.Deny, csr.Deny, csr.ControlPlaneName},
-	{"joined", node(csr.Node{Ready: true, InstanceID: instanceID}), csr.Deny, csr.Deny, csr.AlreadyJoined},
-	{"half joined", node(csr.Node{InstanceID: instanceID}), csr.Approve, csr.Approve, csr.Attested},
-	{"joined before, not Ready now", func(r *csr.Request, f *csr.Facts) {
-		node(csr.Node{InstanceID: instanceID})(r, f)
-		grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true})(r, f)
-	}, csr.Deny, csr.Deny, csr.AlreadyJoined},
-	{"joined in an earlier launch", func(r *csr.Request, f *csr.Facts) {
-		node(csr.Node{InstanceID: instanceID})(r, f)
-		grant(csr.Grant{Launch: launch.Add(-time.Hour), Keys: []string{"k0"}, Joined: true})(r, f)
-	}, csr.Approve, csr.Approve, csr.Attested},
-	{"name of a living node", node(of(csr.Node{}, goneID, "running")), csr.Deny, csr.Deny, csr.NameTaken},
-	{"name of a living Ready node", node(of(csr.Node{Ready: true}, goneID, "running")), csr.Deny, csr.Deny, csr.NameTaken},
-	{"node without provider id", node(csr.Node{}), csr.Deny, csr.Deny, csr.NameTaken},
-	{"node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID}), csr.Hold, csr.Hold, csr.StaleNode},
-	{"Ready node of an instance that EC2 does not know", node(csr.Node{InstanceID: goneID, Ready: true}), csr.Hold, csr.Deny, csr.NameTaken},
-	{"stale node", node(of(csr.Node{Ready: true}, goneID, "terminated")), csr.Hold, csr.Hold, csr.StaleNode},
+	{"a control-plane node's name", node(controlPlane), csr.Deny, csr.Deny, csr.ControlPlaneName},
+	{"joined", node(isReady), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"joined and admitted", node(isReady, isAdmitted), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"half joined", node(), csr.Approve, csr.Approve, csr.Attested},
+	{"half joined, without provider id", node(providerID("")), csr.Approve, csr.Approve, csr.Attested},
+	{"half joined, without addresses", node(internalIPs()), csr.Approve, csr.Approve, csr.Attested},
+	{"joined before, not Ready now", both(node(), grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true})), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"joined in an earlier launch", both(node(), grant(csr.Grant{Launch: launch.Add(-time.Hour), Keys: []string{"k0"}, Joined: true})), csr.Approve, csr.Approve, csr.Attested},
+	{"name of a node that claims another instance", node(of(goneID, "running")), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"name of a Ready node that claims another instance", node(isReady, of(goneID, "running")), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"name of a node that claims a stopped instance", node(isReady, of(goneID, "stopped")), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"name of a node with another address", node(isReady, internalIPs("10.99.0.66")), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"name of a node without provider id, with another address", node(isReady, providerID(""), internalIPs("10.99.0.66")), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"name of a node of another provider", node(isReady, providerID("gce:///x/y")), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"name of an adopted node that is no instance", node(isReady, providerID(""), isAdopted, notInEC2), csr.Deny, csr.Deny, csr.NameTaken},
+	{"name of an adopted node of a living instance", node(isReady, of(goneID, "running"), isAdopted), csr.Deny, csr.Deny, csr.NameTaken},
+	{"name of an adopted node of an instance that is gone", node(isReady, of(goneID, "terminated"), isAdopted), csr.Hold, csr.Hold, csr.StaleNode},
+	{"name of a node that an operator adopted as another", node(isReady, providerID(""), internalIPs("10.99.0.66"), isAdopted, madeAgain), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"adopted itself", node(isReady, isAdopted), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"EC2 was not asked about the node", node(of(goneID, ""), unasked), csr.Hold, csr.Hold, csr.EC2Unreachable},
+	{"node of an instance that EC2 does not know", node(of(goneID, "")), csr.Hold, csr.Hold, csr.StaleNode},
+	{"stale node", node(isReady, of(goneID, "terminated")), csr.Hold, csr.Hold, csr.StaleNode},
+	{"impostor, before an instance that gets nothing", both(node(isReady, of(goneID, "running")), grant(csr.Grant{Launch: launch, Keys: []string{"a", "b", "c", "d", "e"}})), csr.Deny, csr.Deny, csr.TooManyGrants},
 
 	{"same key again", grant(csr.Grant{Launch: launch, Keys: []string{"k0", "k1"}}), csr.Approve, csr.Approve, csr.Repeated},
 	{"same key at the limit", grant(csr.Grant{Launch: launch, Keys: []string{"k1", "k2", "k3", "k4", "k5"}}), csr.Approve, csr.Approve, csr.Repeated},
@@ -147,13 +148,25 @@ var verdicts = []struct {
 	{"another key while the first is good", grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Until: launch.Add(10 * time.Minute)}), csr.Hold, csr.Hold, csr.SecondClaimant},
 	{"another key, proven", proven(instanceID, grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Until: launch.Add(10 * time.Minute)})), csr.Approve, csr.Approve, csr.Regranted},
 	{"proven", proven(instanceID), csr.Approve, csr.Approve, csr.Proven},
-	{"proven after it joined", proven(instanceID, grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true})), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"node deleted, proven", proven(instanceID, grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true})), csr.Approve, csr.Approve, csr.Rejoined},
+	{"node made again by the kubelet, proven", proven(instanceID, both(node(isReady), grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true}))), csr.Approve, csr.Approve, csr.Rejoined},
+	{"node made again by a thief, proven", proven(instanceID, both(node(isReady, of(goneID, "running")), grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true}))), csr.Hold, csr.Hold, csr.ImpostorNode},
+	{"node is there and admitted, proven", proven(instanceID, both(node(isReady, isAdmitted), grant(csr.Grant{Launch: launch, Keys: []string{"k0"}, Joined: true}))), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"node deleted, long after the launch, proven", proven(instanceID, old), csr.Approve, csr.Approve, csr.Rejoined},
+	{"node deleted, long after the launch, proven with the proof of another", proven(goneID, old), csr.Deny, csr.Deny, csr.ProofOtherInstance},
+	{"node is there, long after the launch, proven", proven(instanceID, both(old, node(isReady, isAdmitted))), csr.Deny, csr.Deny, csr.AlreadyJoined},
+	{"its group lets it go, long after the launch, proven", proven(instanceID, both(old, lifecycle("Terminating:Wait"))), csr.Deny, csr.Deny, csr.Leaving},
+	{"proven before the launch", proven(instanceID, instance(func(i *fleet.Instance) { i.LaunchTime = launch.Add(time.Minute) })), csr.Deny, csr.Deny, csr.OutsideWindow},
+	{"deleted twice within the hour", proven(instanceID, rejoins(launch.Add(-10*time.Minute))), csr.Approve, csr.Approve, csr.RejoinedAgain},
+	{"deleted again after the hour", proven(instanceID, rejoins(launch.Add(-61*time.Minute))), csr.Approve, csr.Approve, csr.Rejoined},
+	{"deleted too often within the hour", proven(instanceID, rejoins(launch.Add(-20*time.Minute), launch.Add(-10*time.Minute))), csr.Deny, csr.Deny, csr.TooManyGrants},
 	{"proven too often", proven(instanceID, grant(csr.Grant{Launch: launch, Keys: []string{"a", "b", "c", "d", "e"}})), csr.Deny, csr.Deny, csr.TooManyGrants},
 	{"another instance's proof", proven(goneID), csr.Deny, csr.Deny, csr.ProofOtherInstance},
 	{"a proof that is not looked at", func(r *csr.Request, _ *csr.Facts) { r.Proof = "x" }, csr.Hold, csr.Hold, csr.STSUnreachable},
 	{"malformed proof", falsely(attest.Malformed), csr.Deny, csr.Deny, csr.ProofMalformed},
 	{"proof for another endpoint", falsely(attest.OtherEndpoint), csr.Deny, csr.Deny, csr.ProofOtherEndpoint},
-	{"old proof", falsely(attest.Expired), csr.Deny, csr.Deny, csr.ProofExpired},
+	{"proof that grew old here", falsely(attest.Expired), csr.Hold, csr.Hold, csr.ProofAged},
+	{"proof by a wrong clock", falsely(attest.Skewed), csr.Hold, csr.Hold, csr.ClockSkew},
 	{"replayed proof", falsely(attest.Rejected), csr.Deny, csr.Deny, csr.ProofRejected},
 	{"another role's proof", falsely(attest.OtherIdentity), csr.Deny, csr.Deny, csr.ProofOtherIdentity},
 	{"a kind of falsehood of the future", falsely("Sung"), csr.Deny, csr.Deny, csr.ProofMalformed},
@@ -161,7 +174,7 @@ var verdicts = []struct {
 		f.Candidates[0].LaunchTime = launch.Add(-48 * time.Hour)
 		lifecycle("Pending:Wait")(r, f)
 	}, csr.Approve, csr.Approve, csr.Attested},
-	{"launched long ago and in service", instance(func(i *instances.Instance) { i.LaunchTime = launch.Add(-48 * time.Hour) }), csr.Deny, csr.Deny, csr.OutsideWindow},
+	{"launched long ago and in service", instance(func(i *fleet.Instance) { i.LaunchTime = launch.Add(-48 * time.Hour) }), csr.Deny, csr.Deny, csr.OutsideWindow},
 	{"too many keys", grant(csr.Grant{Launch: launch, Keys: []string{"a", "b", "c", "d", "e"}}), csr.Deny, csr.Deny, csr.TooManyGrants},
 	{"many keys in an earlier launch", grant(csr.Grant{Launch: launch.Add(-time.Hour), Keys: []string{"a", "b", "c", "d", "e"}}), csr.Approve, csr.Approve, csr.Attested},
 }
@@ -207,6 +220,30 @@ func TestModesOfProof(t *testing.T) {
 		if v := csr.Decide(r, f, launch.Add(time.Minute), p); v.Action != test.action || v.Reason != test.reason {
 			t.Errorf("%s: got %s %s (%s)", test.name, v.Action, v.Reason, v.Message)
 		}
+	}
+}
+
+// A Ready Node of an instance that EC2 does not show may be right while EC2 is late,
+// and cannot be once it is not: the name is another, living instance's.
+func TestReadyNodeOfAnUnknownInstance(t *testing.T) {
+	for age, want := range map[time.Duration]csr.Reason{30 * time.Second: csr.NameTaken, 5 * time.Minute: csr.ImpostorNode} {
+		r, f := honest()
+		node(isReady, of(goneID, ""))(&r, &f)
+		if v := csr.Decide(r, f, launch.Add(age), policy); v.Action != csr.Hold || v.Reason != want {
+			t.Errorf("after %s: %+v", age, v)
+		}
+	}
+}
+
+// A second rejoin starts over: what the first was given does not count against it,
+// and the Node that follows is awaited.
+func TestRejoinIsRemembered(t *testing.T) {
+	r, f := honest()
+	proven(instanceID, grant(csr.Grant{Launch: launch, Node: nodeName, Keys: []string{"a", "b", "c", "d", "e"}, Own: "o", OwnOf: 5, Joined: true}))(&r, &f)
+	now := launch.Add(time.Minute)
+	g := csr.Decide(r, f, now, policy).Remember
+	if g == nil || g.Joined || g.Own != "" || g.OwnOf != 0 || !slices.Equal(g.Keys, []string{"k1"}) || !slices.Equal(g.Rejoins, []time.Time{now}) || !g.Granted.Equal(now) {
+		t.Errorf("remembers %+v", g)
 	}
 }
 
@@ -259,5 +296,36 @@ func TestDecideInTheOtherNameModes(t *testing.T) {
 		if v := csr.Decide(r, f, launch.Add(time.Minute), p); v.Action == csr.Approve {
 			t.Errorf("%s: approved %s", mode, r.Node)
 		}
+	}
+}
+
+// A kubelet whose certificate ended, or is refused, cannot keep its Node Ready. Its
+// instance proves itself again and joins, though the Node stands and was admitted.
+func TestNodeThatLostItsCertificateJoinsAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		ready  bool
+		proof  bool
+		want   csr.Action
+		reason csr.Reason
+	}{
+		"silent and proven":     {false, true, csr.Approve, csr.Rejoined},
+		"silent and not proven": {false, false, csr.Deny, csr.AlreadyJoined},
+		"Ready and proven":      {true, true, csr.Deny, csr.AlreadyJoined},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, f := honest()
+			f.Node = &csr.Node{UID: "u", Ready: test.ready, Admitted: true, Binding: binding.Verdict{
+				Standing: binding.Bound, Reason: binding.FactsAgree, InstanceID: f.Candidates[0].ID, Instance: &f.Candidates[0]}}
+			f.Grants = map[string]csr.Grant{f.Candidates[0].ID: {Launch: f.Candidates[0].LaunchTime.UTC(), Node: r.Node, Keys: []string{"other"}, Joined: true}}
+			p := policy
+			p.Proof = v1alpha1.ProofAccept
+			if test.proof {
+				r.Proof = "proof"
+				f.Proof = csr.Proof{Identity: &attest.Identity{InstanceID: f.Candidates[0].ID, Kind: v1alpha1.ProofInstanceIdentity}}
+			}
+			if v := csr.Decide(r, f, r.Created.Add(time.Minute), p); v.Action != test.want || v.Reason != test.reason {
+				t.Errorf("%s %s: %s", v.Action, v.Reason, v.Message)
+			}
+		})
 	}
 }

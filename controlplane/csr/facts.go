@@ -3,17 +3,14 @@ package csr
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/attest"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/identity"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // judge decides with as few questions as it takes.
@@ -24,9 +21,9 @@ func (a *Approver) judge(ctx context.Context, r Request) (Facts, Verdict) {
 	if r.Kind != Bootstrap {
 		return a.judgeNode(ctx, r)
 	}
-	look, ok := LookupFor(r.Node, a.policy.Mode)
+	look, ok := identity.LookupFor(r.Node, a.policy.Region, a.policy.Mode)
 	if !ok {
-		return Facts{}, *deny(WrongName, "%q is no node name of mode %s", clip(r.Node), a.policy.Mode)
+		return Facts{}, *a.noName(r)
 	}
 	var f Facts
 	var err error
@@ -37,17 +34,29 @@ func (a *Approver) judge(ctx context.Context, r Request) (Facts, Verdict) {
 	if v := checkProof(r, f, a.policy); v != nil {
 		return f, *v
 	}
+	if who := f.Proof.Identity; who != nil && a.policy.binds(who.Kind) {
+		if f.Images, err = a.images.All(ctx); err != nil {
+			return f, *hold(FactsUnreadable, "%v", err)
+		}
+	}
 	if v := a.resolve(ctx, r, look, &f); v != nil {
 		return f, *v
 	}
 	return f, Decide(r, f, time.Now(), a.policy)
 }
 
+func (a *Approver) noName(r Request) *Verdict {
+	return deny(WrongName, "%s is no node name of mode %s", quote.Text(r.Node), a.policy.Mode)
+}
+
 // judgeNode judges what a node asks for itself. Its instance is known by its
 // Node, and by its name only while it has none.
 func (a *Approver) judgeNode(ctx context.Context, r Request) (Facts, Verdict) {
 	f := Facts{ShortLived: a.shortLived(r.Credential)}
-	look, _ := LookupFor(r.Node, a.policy.Mode)
+	if v := a.stillNotAdmitted(ctx, r, f); v != nil {
+		return f, *v
+	}
+	look, _ := identity.LookupFor(r.Node, a.policy.Region, a.policy.Mode)
 	if v := a.resolve(ctx, r, look, &f); v != nil {
 		return f, *v
 	}
@@ -76,19 +85,16 @@ func (a *Approver) prove(ctx context.Context, r Request) (Proof, error) {
 }
 
 // resolve asks AWS and the API server. A verdict says that an answer is missing.
-func (a *Approver) resolve(ctx context.Context, r Request, look Lookup, f *Facts) *Verdict {
+func (a *Approver) resolve(ctx context.Context, r Request, look identity.Lookup, f *Facts) *Verdict {
 	var err error
 	if f.Grants, err = a.grants.All(ctx); err != nil {
 		return hold(FactsUnreadable, "%v", err)
 	}
-	if f.Node, err = a.node(ctx, r.Node); err != nil {
-		return hold(FactsUnreadable, "%v", err)
-	}
-	if err := a.findInstance(ctx, f.Node); err != nil {
-		return hold(EC2Unreachable, "%v", err)
+	if v := a.findNode(ctx, r.Node, f); v != nil {
+		return v
 	}
 	switch {
-	case r.Kind != Bootstrap && f.Node != nil && f.Node.InstanceID != "":
+	case r.Kind != Bootstrap && f.Node != nil:
 		return nil // its name need not say anything
 	case look.InstanceID != "":
 		f.Candidates, err = a.finder.ByID(ctx, look.InstanceID)
@@ -101,7 +107,7 @@ func (a *Approver) resolve(ctx context.Context, r Request, look Lookup, f *Facts
 	if err != nil {
 		return hold(EC2Unreachable, "%v", err)
 	}
-	f.Groups = map[string]*instances.Group{}
+	f.Groups = map[string]*fleet.Group{}
 	for _, i := range f.Candidates {
 		if i.Group == "" || !i.Alive() || i.VPC != a.policy.VPC {
 			continue
@@ -115,17 +121,23 @@ func (a *Approver) resolve(ctx context.Context, r Request, look Lookup, f *Facts
 
 // group describes an instance's group. Auto Scaling lists an instance in the warm
 // pool apart from the group's own.
-func (a *Approver) group(ctx context.Context, i instances.Instance) (*instances.Group, error) {
-	g, err := a.finder.Group(ctx, i.Group)
-	if err != nil || g == nil || g.WarmPool == "" || g.Lifecycles[i.ID] != "" {
+func (a *Approver) group(ctx context.Context, i fleet.Instance) (*fleet.Group, error) {
+	g, err := a.finder.Group(ctx, i.Group, 0)
+	if err != nil || g == nil || g.WarmPool == "" {
 		return g, err
 	}
-	pooled, err := a.finder.Pooled(ctx, i.Group)
+	if _, ok := g.Member(i.ID); ok {
+		return g, nil
+	}
+	pooled, err := a.finder.Pool(ctx, i.Group, 0)
 	if err != nil {
 		return nil, err
 	}
-	if state := pooled[i.ID]; state != "" {
-		g.Lifecycles[i.ID] = state
+	for _, m := range pooled {
+		if m.ID == i.ID {
+			with := g.WithMember(m)
+			return &with, nil
+		}
 	}
 	return g, nil
 }
@@ -134,7 +146,7 @@ func (a *Approver) group(ctx context.Context, i instances.Instance) (*instances.
 func (a *Approver) findLetIn(ctx context.Context, name string, f *Facts) error {
 	var ids []string
 	for id, g := range f.Grants {
-		known := slices.ContainsFunc(f.Candidates, func(i instances.Instance) bool { return i.ID == id })
+		known := slices.ContainsFunc(f.Candidates, func(i fleet.Instance) bool { return i.ID == id })
 		if g.Node == name && !known {
 			ids = append(ids, id)
 		}
@@ -145,48 +157,4 @@ func (a *Approver) findLetIn(ctx context.Context, name string, f *Facts) error {
 	found, err := a.finder.ByID(ctx, ids...)
 	f.Candidates = append(f.Candidates, found...)
 	return err
-}
-
-// node describes the Node of that name, but for what EC2 knows.
-func (a *Approver) node(ctx context.Context, name string) (*Node, error) {
-	n, err := a.client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read node: %w", err)
-	}
-	out := &Node{UID: string(n.UID), Ready: ready(n)}
-	_, out.ControlPlane = n.Labels["node-role.kubernetes.io/control-plane"]
-	out.InstanceID, _ = instances.FromProviderID(n.Spec.ProviderID)
-	return out, nil
-}
-
-func (a *Approver) findInstance(ctx context.Context, n *Node) error {
-	if n == nil || n.InstanceID == "" {
-		return nil
-	}
-	found, err := a.finder.ByID(ctx, n.InstanceID)
-	if err != nil {
-		return err
-	}
-	if len(found) > 0 {
-		n.Instance = &found[0]
-	}
-	return nil
-}
-
-func ready(n *corev1.Node) bool {
-	c := readiness(n)
-	return c != nil && c.Status == corev1.ConditionTrue
-}
-
-// readiness is the condition Ready; nil for none.
-func readiness(n *corev1.Node) *corev1.NodeCondition {
-	for i := range n.Status.Conditions {
-		if n.Status.Conditions[i].Type == corev1.NodeReady {
-			return &n.Status.Conditions[i]
-		}
-	}
-	return nil
 }

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 // GrantsName is the ConfigMap in kube-system that remembers what was granted.
@@ -39,11 +39,24 @@ type Grant struct {
 	OwnOf int    `json:"ownOf,omitempty"`
 	// Joined says that the instance's Node was Ready since the launch.
 	Joined bool `json:"joined,omitempty"`
+	// Granted is when the last of Keys was given.
+	Granted time.Time `json:"granted,omitzero"`
+	// Rejoins are the times within rejoinPeriod at which the instance was admitted
+	// again, after its Node was deleted.
+	Rejoins []time.Time `json:"rejoins,omitempty"`
 }
+
+// rejoinPeriod is the period in which Policy.MaxRejoins bounds rejoins.
+const rejoinPeriod = time.Hour
+
+// awaitJoin is how long a launch that was admitted is remembered while its Node
+// was not Ready: only the Ready Node of a remembered launch is admitted.
+const awaitJoin = 24 * time.Hour
 
 func (g Grant) equal(o Grant) bool {
 	return g.Launch.Equal(o.Launch) && g.Node == o.Node && slices.Equal(g.Keys, o.Keys) && g.Until.Equal(o.Until) &&
-		g.Own == o.Own && g.OwnOf == o.OwnOf && g.Joined == o.Joined
+		g.Own == o.Own && g.OwnOf == o.OwnOf && g.Joined == o.Joined && g.Granted.Equal(o.Granted) &&
+		slices.EqualFunc(g.Rejoins, o.Rejoins, time.Time.Equal)
 }
 
 // with is the grant with one certificate more, for the request's key.
@@ -56,11 +69,28 @@ func (g Grant) with(r Request, now time.Time) *Grant {
 	if until := now.Add(r.Life).UTC().Truncate(time.Second); until.After(g.Until) {
 		g.Until = until
 	}
+	g.Granted = now.UTC().Truncate(time.Second)
 	return &g
 }
 
+// recentRejoins are those that count against Policy.MaxRejoins.
+func (g Grant) recentRejoins(now time.Time) []time.Time {
+	return slices.DeleteFunc(slices.Clone(g.Rejoins), func(t time.Time) bool { return now.Sub(t) >= rejoinPeriod })
+}
+
+// rejoined is the grant of an instance that is admitted again: what was given
+// before no longer counts, and its next Ready Node is admitted.
+func (g Grant) rejoined(r Request, now time.Time) *Grant {
+	next := Grant{Launch: g.Launch, Rejoins: append(g.recentRejoins(now), now.UTC().Truncate(time.Second))}
+	return next.with(r, now)
+}
+
+// pending reports whether the launch was admitted under that name and its Node was
+// not Ready since.
+func (g Grant) pending(node string) bool { return len(g.Keys) > 0 && !g.Joined && g.Node == node }
+
 // granted is what this launch of the instance was granted before.
-func (f Facts) granted(i instances.Instance) Grant {
+func (f Facts) granted(i fleet.Instance) Grant {
 	if g, ok := f.Grants[i.ID]; ok && g.Launch.Equal(i.LaunchTime) {
 		return g
 	}
@@ -159,9 +189,17 @@ func (g *Grants) update(ctx context.Context, now time.Time, change func(map[stri
 		if changed, err := change(all); err != nil || !changed {
 			return err
 		}
-		maps.DeleteFunc(all, func(_ string, one Grant) bool { return now.Sub(one.Launch) > g.keep })
+		maps.DeleteFunc(all, func(_ string, one Grant) bool { return g.over(one, now) })
 		return g.write(ctx, cm, all)
 	})
+}
+
+// over reports whether nothing can follow from a grant any more.
+func (g *Grants) over(one Grant, now time.Time) bool {
+	if one.pending(one.Node) {
+		return now.Sub(one.Granted) > awaitJoin && now.Sub(one.Launch) > g.keep
+	}
+	return now.Sub(one.Granted) > g.keep && now.Sub(one.Launch) > g.keep
 }
 
 func (g *Grants) write(ctx context.Context, cm *corev1.ConfigMap, all map[string]Grant) error {

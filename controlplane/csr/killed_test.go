@@ -4,25 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
-	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/csr"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/lab/simcluster"
 )
 
 // death ends a leader at one of its calls to the API server or to AWS, before or
@@ -83,11 +79,10 @@ func (r *rig) lead(ctx context.Context, d *death, p csr.Policy) {
 	cfg.RetryMaxAttempts = 1
 	through := transport{d, r.Transport()}
 	cfg.HTTPClient = &http.Client{Transport: through}
-	_ = csr.NewApprover(csr.Deps{
-		Client: r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
-		Verifier: attest.NewVerifier(cfg, attest.Options{Cluster: "demo", Roles: []string{"nodes"}, Transport: through}),
-		Tokens:   r, Events: record.NewFakeRecorder(1000), Metrics: csr.NewMetrics(prometheus.NewRegistry()), Log: slog.New(slog.DiscardHandler),
-	}, p).Run(ctx)
+	deps := r.deps(cfg, p)
+	deps.Verifier = attest.NewVerifier(cfg, attest.Options{Cluster: simcluster.Name, Roles: []string{"nodes"}, Transport: through})
+	deps.Metrics = csr.NewMetrics(prometheus.NewRegistry()) // the next leader has its own
+	_ = csr.NewApprover(deps, p).Run(ctx)
 }
 
 // killAt plays: an instance asks, the leader dies at call n, another one goes on.
@@ -96,13 +91,12 @@ func killAt(t *testing.T, n int, after bool, ask func(*testing.T, *rig)) (calls 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		defer r.Close()
 		p := policy
 		p.VPC, p.Proof = r.instance.VPCID, "require"
 		first := &death{at: n, after: after}
 		current := first
-		real := clienttesting.ObjectReaction(r.client.Tracker())
-		r.client.PrependReactor("*", "*", func(a clienttesting.Action) (handled bool, o runtime.Object, err error) {
+		real := clienttesting.ObjectReaction(r.Client.Tracker())
+		r.Client.PrependReactor("*", "*", func(a clienttesting.Action) (handled bool, o runtime.Object, err error) {
 			if by(a) == "" {
 				return false, nil, nil
 			}
@@ -145,8 +139,8 @@ func by(a clienttesting.Action) string {
 // checkOnce wants one approved request, and one certificate remembered.
 func (r *rig) checkOnce(t *testing.T, what string) {
 	t.Helper()
-	r.client.ReactionChain = r.client.ReactionChain[1:] // the test's own eyes
-	c, err := r.client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), "a", metav1.GetOptions{})
+	r.Client.ReactionChain = r.Client.ReactionChain[1:] // the test's own eyes
+	c, err := r.Client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), "a", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +153,7 @@ func (r *rig) checkOnce(t *testing.T, what string) {
 	if approved != 1 || len(c.Status.Conditions) != 1 {
 		t.Errorf("%s: conditions %+v: expected one approval", what, c.Status.Conditions)
 	}
-	grants, err := csr.NewGrants(r.client.CoreV1().ConfigMaps("kube-system"), time.Hour).All(t.Context())
+	grants, err := csr.NewGrants(r.Client.CoreV1().ConfigMaps("kube-system"), time.Hour).All(t.Context())
 	if err != nil || len(grants) != 1 || len(grants[r.instance.ID].Keys) != 1 {
 		t.Errorf("%s: grants %+v, %v: expected one for one key", what, grants, err)
 	}

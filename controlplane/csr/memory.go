@@ -1,14 +1,8 @@
 package csr
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/pem"
-	"strings"
 	"sync"
 	"time"
-
-	certificatesv1 "k8s.io/api/certificates/v1"
 
 	"github.com/joinery/joinery/controlplane/attest"
 )
@@ -19,21 +13,23 @@ type memory struct {
 	mu sync.Mutex
 	// held has the requests that are held, by name; it keeps a request that is
 	// judged every few seconds from repeating itself in events and logs.
-	held map[string]heldRequest
-	// alarmed is when it was last said that too many are held.
-	alarmed time.Time
+	held map[string]Reason
 	// proven has who signed the proof of a request that is held, by its name, so
 	// that STS is asked once.
 	proven map[string]provenRequest
 	// issued maps what the API server calls a client certificate to the name of
 	// the request that a token's holder got it by.
 	issued map[string]string
+	// settled are the names of the Nodes that joined and are Ready.
+	settled map[string]bool
+	// ours has when a token was last found to be one of ours.
+	ours map[tokenID]proven
 }
 
-// heldRequest is a request that is held: for what reason, and whose it is.
-type heldRequest struct {
-	reason    Reason
-	requester string
+// tokenID is a bootstrap token by its id, and whether it is for old user data.
+type tokenID struct {
+	id     string
+	legacy bool
 }
 
 // provenRequest is who signed the proof of the request of that UID.
@@ -43,39 +39,26 @@ type provenRequest struct {
 }
 
 func newMemory() memory {
-	return memory{held: map[string]heldRequest{}, proven: map[string]provenRequest{}, issued: map[string]string{}}
+	return memory{held: map[string]Reason{}, proven: map[string]provenRequest{}, issued: map[string]string{}, ours: map[tokenID]proven{}, settled: map[string]bool{}}
 }
 
 // news remembers for what a request is held, and says whether that is new.
 func (m *memory) news(r Request, reason Reason) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.held[r.Name].reason == reason {
+	if m.held[r.Name] == reason {
 		return false
 	}
-	m.held[r.Name] = heldRequest{reason: reason, requester: r.Requester}
+	m.held[r.Name] = reason
 	return true
 }
 
-// admit says whether a request may be judged: one that is held already, or any
-// while there is room for one more of its kind of requester.
-func (a *Approver) admit(r Request) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if _, before := a.held[r.Name]; before {
-		return true
-	}
-	_, holder := strings.CutPrefix(r.Requester, requesterPrefix)
-	most, n := a.policy.MaxHeldByNode, 0
-	if holder {
-		most = a.policy.MaxHeld
-	}
-	for _, h := range a.held {
-		if holder && strings.HasPrefix(h.requester, requesterPrefix) || h.requester == r.Requester {
-			n++
-		}
-	}
-	return n < most
+// toldToAskAgain reports whether a request is held because its node is to make
+// another one.
+func (m *memory) toldToAskAgain(request string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.held[request] == ClockSkew || m.held[request] == ProofAged
 }
 
 // forget drops a request that is decided, gone or not ours.
@@ -99,19 +82,52 @@ func (m *memory) rememberProof(r Request, id attest.Identity) {
 	m.proven[r.Name] = provenRequest{uid: r.UID, id: id}
 }
 
-// noteIssued remembers the certificate that the holder of a token was given.
-func (m *memory) noteIssued(c *certificatesv1.CertificateSigningRequest) {
-	if !strings.HasPrefix(c.Spec.Username, requesterPrefix) {
-		return
-	}
-	block, _ := pem.Decode(c.Status.Certificate)
-	if block == nil {
-		return
-	}
-	sum := sha256.Sum256(block.Bytes)
+// noteNode remembers whether a Node joined and is Ready.
+func (m *memory) noteNode(name string, settled bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.issued["X509SHA256="+hex.EncodeToString(sum[:])] = c.Name
+	if settled {
+		m.settled[name] = true
+	} else {
+		delete(m.settled, name)
+	}
+}
+
+func (m *memory) isSettled(name string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settled[name]
+}
+
+// oursFor is how long a token that was found to be ours is held to be: revoking it
+// takes as long, and a flood costs no more questions.
+const oursFor = 2 * time.Second
+
+// proven is when a token was found to be ours, and for a request made when. Ids of
+// tokens are used again: a request from before may be a revoked token's.
+type proven struct{ at, asked time.Time }
+
+func (m *memory) ourToken(t tokenID, asked time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.ours[t]
+	return time.Since(p.at) < oursFor && !asked.Before(p.asked)
+}
+
+func (m *memory) rememberToken(t tokenID, asked time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ours[t] = proven{time.Now(), asked}
+}
+
+// noteIssued remembers the certificate that the holder of a token was given.
+func (m *memory) noteIssued(s *sighting) {
+	if s.credential == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.issued[s.credential] = s.Name
 }
 
 // dropIssued forgets the certificate of a request that Kubernetes has deleted, an

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -28,14 +27,11 @@ import (
 	certificatesv1 "k8s.io/api/certificates/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/kube"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 const (
-	// requesterPrefix is how Kubernetes names the user of a bootstrap token.
-	requesterPrefix = "system:bootstrap:"
-	nodePrefix      = "system:node:"
-	nodesGroup      = "system:nodes"
 	// maxCertificateLife bounds what is approved. Agents ask for ten minutes,
 	// which is what the API server grants at least; a kubelet's own
 	// certificate comes later, by its own request.
@@ -99,9 +95,9 @@ func KindOf(c *certificatesv1.CertificateSigningRequest) Kind {
 	if decided(c) {
 		return ""
 	}
-	holder := strings.HasPrefix(s.Username, requesterPrefix) &&
+	holder := strings.HasPrefix(s.Username, kube.BootstrapUserPrefix) &&
 		(slices.Contains(s.Groups, v1alpha1.BootstrapGroup) || slices.Contains(s.Groups, v1alpha1.LegacyBootstrapGroup))
-	node := strings.HasPrefix(s.Username, nodePrefix) && slices.Contains(s.Groups, nodesGroup)
+	node := strings.HasPrefix(s.Username, kube.NodeUserPrefix) && slices.Contains(s.Groups, kube.NodesGroup)
 	switch {
 	case s.SignerName == certificatesv1.KubeAPIServerClientKubeletSignerName && holder:
 		return Bootstrap
@@ -131,7 +127,7 @@ func Parse(c *certificatesv1.CertificateSigningRequest) Request {
 		r.Problem = deny(Malformed, "%v", err)
 		return r
 	}
-	r.Node = strings.TrimPrefix(req.Subject.CommonName, nodePrefix)
+	r.Node = strings.TrimPrefix(req.Subject.CommonName, kube.NodeUserPrefix)
 	sum := sha256.Sum256(req.RawSubjectPublicKeyInfo)
 	r.Key = base64.RawStdEncoding.EncodeToString(sum[:16])
 	r.DNSNames = req.DNSNames
@@ -154,8 +150,8 @@ func problem(r Request, req *x509.CertificateRequest, s certificatesv1.Certifica
 			return v
 		}
 	}
-	if r.Kind != Bootstrap && r.Requester != nodePrefix+r.Node {
-		return deny(WrongRequester, "%s asks for a %s certificate of %s", clip(r.Requester), r.Kind, clip(r.Node))
+	if r.Kind != Bootstrap && r.Requester != kube.NodeUser(r.Node) {
+		return deny(WrongRequester, "%s asks for a %s certificate of %s", quote.Name(r.Requester), r.Kind, quote.Name(r.Node))
 	}
 	return checkSpec(r, s)
 }
@@ -173,7 +169,7 @@ func life(seconds *int32) time.Duration {
 // credential is how the API server identifies a client certificate in the
 // requester's extra fields (k8s.io/apiserver, authentication/user.CredentialIDKey).
 func credential(extra map[string]certificatesv1.ExtraValue) string {
-	for _, v := range extra["authentication.kubernetes.io/credential-id"] {
+	for _, v := range extra[kube.CredentialIDExtra] {
 		return v
 	}
 	return ""
@@ -212,11 +208,11 @@ func checkKey(req *x509.CertificateRequest) *Verdict {
 }
 
 func checkSubject(req *x509.CertificateRequest) *Verdict {
-	if !slices.Equal(req.Subject.Organization, []string{nodesGroup}) {
-		return deny(WrongSubject, "organization %q: expected %s alone", req.Subject.Organization, nodesGroup)
+	if !slices.Equal(req.Subject.Organization, []string{kube.NodesGroup}) {
+		return deny(WrongSubject, "organization %s: expected %s alone", quote.List(req.Subject.Organization), kube.NodesGroup)
 	}
-	if !strings.HasPrefix(req.Subject.CommonName, nodePrefix) || len(req.Subject.Names) != 2 {
-		return deny(WrongSubject, "subject %q: expected CN=%s<node> and O=%s", req.Subject, nodePrefix, nodesGroup)
+	if !strings.HasPrefix(req.Subject.CommonName, kube.NodeUserPrefix) || len(req.Subject.Names) != 2 {
+		return deny(WrongSubject, "subject %s: expected CN=%s<node> and O=%s", quote.Text(req.Subject.String()), kube.NodeUserPrefix, kube.NodesGroup)
 	}
 	return nil
 }
@@ -269,28 +265,4 @@ func checkSpec(r Request, s certificatesv1.CertificateSigningRequestSpec) *Verdi
 		return deny(LongLived, "expected expirationSeconds of at most %d", int(maxCertificateLife.Seconds()))
 	}
 	return nil
-}
-
-// Lookup is how EC2 is asked for the instance behind a node name: by one of the
-// two fields.
-type Lookup struct {
-	PrivateIP  netip.Addr
-	InstanceID string
-}
-
-var ipName = regexp.MustCompile(`^ip-(\d{1,3})-(\d{1,3})-(\d{1,3})-(\d{1,3})\.`)
-
-// LookupFor reads out of name what to look for. It proves nothing: the name is
-// computed again from what EC2 says about what was found.
-func LookupFor(name string, mode v1alpha1.NodeNameMode) (Lookup, bool) {
-	if mode == v1alpha1.IPName {
-		m := ipName.FindStringSubmatch(name)
-		if m == nil {
-			return Lookup{}, false
-		}
-		addr, err := netip.ParseAddr(strings.Join(m[1:], "."))
-		return Lookup{PrivateIP: addr}, err == nil
-	}
-	id, _, _ := strings.Cut(name, ".")
-	return Lookup{InstanceID: id}, instances.ValidID(id)
 }

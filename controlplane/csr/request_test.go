@@ -216,36 +216,6 @@ func TestParseSpecProblems(t *testing.T) {
 	}
 }
 
-func TestLookupFor(t *testing.T) {
-	for _, test := range []struct {
-		name string
-		mode v1alpha1.NodeNameMode
-		want string
-		ok   bool
-	}{
-		{nodeName, v1alpha1.IPName, "10.99.0.12", true},
-		{"ip-10-99-0-12.ec2.internal", v1alpha1.IPName, "10.99.0.12", true},
-		{"ip-10-99-0-300.ec2.internal", v1alpha1.IPName, "", false},
-		{"ip-10-99-0-012.ec2.internal", v1alpha1.IPName, "", false},
-		{"ip-10-99-0-12", v1alpha1.IPName, "", false},
-		{"master", v1alpha1.IPName, "", false},
-		{"i-0123456789abcdef0", v1alpha1.IPName, "", false},
-		{"i-0123456789abcdef0", v1alpha1.InstanceIDName, "i-0123456789abcdef0", true},
-		{"i-0123456789abcdef0.us-west-2.compute.internal", v1alpha1.ResourceName, "i-0123456789abcdef0", true},
-		{"i-xyz", v1alpha1.InstanceIDName, "", false},
-		{"", v1alpha1.ResourceName, "", false},
-	} {
-		look, ok := csr.LookupFor(test.name, test.mode)
-		got := look.InstanceID
-		if look.PrivateIP.IsValid() {
-			got = look.PrivateIP.String()
-		}
-		if ok != test.ok || (ok && got != test.want) {
-			t.Errorf("%s as %s: got %q, %t", test.name, test.mode, got, ok)
-		}
-	}
-}
-
 // FuzzParse feeds what a token's holder may put into a request: whatever comes
 // out without a problem must be exactly a kubelet's request.
 func FuzzParse(f *testing.F) {

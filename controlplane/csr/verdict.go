@@ -3,7 +3,8 @@ package csr
 import (
 	"fmt"
 
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 // Action is what becomes of a request.
@@ -31,6 +32,11 @@ const (
 	Repeated Reason = "Repeated"
 	// Regranted: another key for a launch that was already granted one.
 	Regranted Reason = "Regranted"
+	// Rejoined: an instance that joined before, and whose Node was deleted or made
+	// again, proves itself and joins again.
+	Rejoined Reason = "Rejoined"
+	// RejoinedAgain: the same, and not for the first time within the hour.
+	RejoinedAgain Reason = "RejoinedAgain"
 	// FirstOwn: the kubelet of an instance that was just let in asks for the
 	// certificate that it will live with.
 	FirstOwn Reason = "FirstOwn"
@@ -60,12 +66,20 @@ const (
 	// of attest.Why.
 	ProofMalformed     Reason = "ProofMalformed"
 	ProofOtherEndpoint Reason = "ProofOtherEndpoint"
-	ProofExpired       Reason = "ProofExpired"
 	ProofRejected      Reason = "ProofRejected"
 	ProofOtherIdentity Reason = "ProofOtherIdentity"
+	// ProofOtherKind: the proof is by another of the instance's roles than
+	// spec.approver.proof accepts.
+	ProofOtherKind Reason = "ProofOtherKind"
 	// ProofOtherInstance: the proof is good, and another instance's than the one
 	// that the request is for.
 	ProofOtherInstance Reason = "ProofOtherInstance"
+	// ClockSkew: the proof was signed too long before or after its request was
+	// created, as by a node whose clock is wrong. The node is told and asks again.
+	ClockSkew Reason = "ClockSkew"
+	// ProofAged: the proof grew too old while the request waited here. The node is
+	// told and asks again.
+	ProofAged Reason = "ProofAged"
 	// STSUnreachable: STS did not say whose proof it is; held.
 	STSUnreachable Reason = "STSUnreachable"
 	// WrongName: no instance can have this name.
@@ -93,8 +107,18 @@ const (
 	NotInService Reason = "NotInService"
 	// OutsideWindow: the request does not follow a launch.
 	OutsideWindow Reason = "OutsideWindow"
-	// NameTaken: a Node of another, living instance has this name.
+	// NameTaken: a Node that was adopted, or whose instance EC2 does not show yet,
+	// has this name.
 	NameTaken Reason = "NameTaken"
+	// ImpostorNode: EC2's facts contradict what the Node of this name says about
+	// itself. It gets no certificate, and does not keep the name from the instance
+	// that has it by these facts.
+	ImpostorNode Reason = "ImpostorNode"
+	// NotAdmitted: the Node came from no approved join and was not adopted by an
+	// operator.
+	NotAdmitted Reason = "NotAdmitted"
+	// Unbound: it is not known, or not yet, which instance the Node is.
+	Unbound Reason = "Unbound"
 	// StaleNode: a Node of an instance that is gone has this name; it goes first.
 	StaleNode Reason = "StaleNode"
 	// AlreadyJoined: this launch joined already.
@@ -112,7 +136,8 @@ const (
 	FactsUnreadable Reason = "FactsUnreadable"
 	// UnknownToken: the requester's token is none of ours, or was revoked.
 	UnknownToken Reason = "UnknownToken"
-	// TooManyHeld: as many requests are held as may be; this one waits unjudged.
+	// TooManyHeld: so many requests wait for the same name, or for names that no
+	// instance has, that they delay each other.
 	TooManyHeld Reason = "TooManyHeld"
 )
 
@@ -122,7 +147,10 @@ type Verdict struct {
 	Reason  Reason
 	Message string
 	// Instance that the request was found to be for; empty if none was.
-	Instance instances.Instance
+	Instance fleet.Instance
+	// Proof is the kind of proof that an approved join was made with; empty without
+	// one.
+	Proof v1alpha1.ProofKind
 	// Remember is what the launch will have been granted; nil when an approval
 	// gives nothing that has to be remembered.
 	Remember *Grant
@@ -132,8 +160,10 @@ type Verdict struct {
 // else's token, and whatever means that a name has two claimants.
 func (v Verdict) alarming() bool {
 	switch v.Reason {
-	case Regranted, SecondClaimant, TooManyHeld:
+	case Regranted, RejoinedAgain, SecondClaimant, TooManyHeld, ImpostorNode:
 		return true
+	case ClockSkew, ProofAged:
+		return false // no fault of anyone's
 	}
 	return v.Action == Deny || v.Action == Ignore
 }
@@ -146,6 +176,6 @@ func hold(r Reason, format string, args ...any) *Verdict {
 	return &Verdict{Action: Hold, Reason: r, Message: fmt.Sprintf(format, args...)}
 }
 
-func approve(r Reason, i instances.Instance, format string, args ...any) *Verdict {
+func approve(r Reason, i fleet.Instance, format string, args ...any) *Verdict {
 	return &Verdict{Action: Approve, Reason: r, Message: fmt.Sprintf(format, args...), Instance: i}
 }

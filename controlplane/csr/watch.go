@@ -3,6 +3,7 @@ package csr
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,21 +14,25 @@ import (
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // Run judges requests until ctx ends; an Approver runs once. It is driven by
 // watches: a request is looked at when it appears, and again, with growing
 // pauses, while it is held.
 func (a *Approver) Run(ctx context.Context) error {
-	nodes := informers.NewSharedInformerFactoryWithOptions(a.client, 0, informers.WithTransform(slim))
-	if _, err := nodes.Core().V1().Nodes().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(o any) { a.nodeSeen(nil, o) },
-		UpdateFunc: a.nodeSeen,
-	}); err != nil {
-		return fmt.Errorf("watch nodes: %w", err)
+	defer a.queue.ShutDown()
+	stop, err := a.store.FollowNodes(ctx, cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(o any) { a.nodeNoted(o, false); a.nodeSeen(nil, o) },
+		UpdateFunc: func(before, o any) { a.nodeNoted(o, false); a.nodeSeen(before, o) },
+		DeleteFunc: func(o any) { a.nodeNoted(o, true) },
+	})
+	if err != nil {
+		return fmt.Errorf("follow nodes: %w", err)
 	}
-	watched := []informers.SharedInformerFactory{nodes}
+	defer stop()
+	var watched []informers.SharedInformerFactory
 	for _, signer := range []string{certificatesv1.KubeAPIServerClientKubeletSignerName, certificatesv1.KubeletServingSignerName} {
 		requests, err := a.watchRequests(signer)
 		if err != nil {
@@ -44,17 +49,18 @@ func (a *Approver) Run(ctx context.Context) error {
 		w.WaitForCacheSync(ctx.Done())
 	}
 	var running sync.WaitGroup
-	for range workers {
-		running.Go(func() {
-			for a.process(ctx) {
-			}
-		})
+	for _, part := range []func(context.Context) error{a.judging().Run, a.runLooks, a.runSweeps} {
+		running.Go(func() { _ = part(ctx) }) // each ends with ctx
 	}
-	running.Go(func() { a.showAlive(ctx) })
-	<-ctx.Done()
-	a.queue.ShutDown()
 	running.Wait()
 	return ctx.Err()
+}
+
+// judging is the service that judges requests and admits Nodes.
+func (a *Approver) judging() drive.Keys[item] {
+	return drive.Keys[item]{
+		Name: "csr", Queue: a.queue, Work: a.process, Workers: workers, Timeout: timeout, Meter: a.meter, Done: a.alive, Log: a.log,
+	}
 }
 
 func (a *Approver) watchRequests(signer string) (informers.SharedInformerFactory, error) {
@@ -72,43 +78,58 @@ func (a *Approver) watchRequests(signer string) (informers.SharedInformerFactory
 	return f, nil
 }
 
-// slim keeps of an object what the handlers read: requests are read again to be
-// judged, and all Nodes of a large cluster would take much memory.
+// slim keeps of a request what the handlers read: it is read again to be judged.
 func slim(obj any) (any, error) {
-	switch o := obj.(type) {
-	case *certificatesv1.CertificateSigningRequest:
-		o.ManagedFields, o.Spec.Request = nil, nil
-	case *corev1.Node:
-		out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: o.Name, UID: o.UID, ResourceVersion: o.ResourceVersion, CreationTimestamp: o.CreationTimestamp}}
-		out.Spec.ProviderID = o.Spec.ProviderID
-		if c := readiness(o); c != nil {
-			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status, LastTransitionTime: c.LastTransitionTime}}
-		}
-		return out, nil
+	if c, ok := obj.(*certificatesv1.CertificateSigningRequest); ok {
+		return sight(c), nil
 	}
 	return obj, nil
 }
 
 // requestSeen is told of requests for a signer; an API server in memory, as tests
-// have it, knows no field selectors.
+// have it, knows no field selectors. It asks no one anything: a request whose claim
+// no instance can make good costs what is kept of it.
 func (a *Approver) requestSeen(signer string, o any) {
-	c, ok := o.(*certificatesv1.CertificateSigningRequest)
-	if !ok || c.Spec.SignerName != signer {
+	s, ok := o.(*sighting)
+	if !ok || s.signer != signer {
 		return
 	}
-	a.noteIssued(c)
-	if a.judges(KindOf(c)) {
-		a.queue.Add(item{request: c.Name})
+	a.noteIssued(s)
+	if !a.judges(s.kind) {
+		a.forget(s.Name)
+		return
 	}
+	w := waiting{name: s.Name, requester: s.requester, uid: s.UID, created: s.CreationTimestamp.Time}
+	if s.asked {
+		w.due = time.Now().Add(askedFor)
+	}
+	k := a.lane(s)
+	if a.lanes.put(k, w) {
+		a.queue.Add(item{lane: k})
+	} else {
+		a.wantLook()
+	}
+	a.swept.Now()
 }
 
 func (a *Approver) requestGone(o any) {
 	if last, missed := o.(cache.DeletedFinalStateUnknown); missed {
 		o = last.Obj
 	}
-	if c, ok := o.(*certificatesv1.CertificateSigningRequest); ok {
-		a.forget(c.Name)
-		a.dropIssued(c.Name)
+	if s, ok := o.(*sighting); ok {
+		a.forget(s.Name)
+		a.dropIssued(s.Name)
+	}
+}
+
+// nodeNoted keeps the names of the Nodes that came from an approved join and are
+// Ready: their instances have nothing to ask for.
+func (a *Approver) nodeNoted(o any, gone bool) {
+	if last, missed := o.(cache.DeletedFinalStateUnknown); missed {
+		o = last.Obj
+	}
+	if n, ok := o.(*corev1.Node); ok {
+		a.noteNode(n.Name, kube.KubeletReady(n) && admitted(n) && !gone)
 	}
 }
 
@@ -116,19 +137,18 @@ func (a *Approver) requestGone(o any) {
 // still be granted certificates.
 func (a *Approver) nodeSeen(before, now any) {
 	n, ok := now.(*corev1.Node)
-	if !ok || !ready(n) {
+	if !ok || !kube.KubeletReady(n) || admitted(n) {
 		return
 	}
 	// The Node of an instance that was stopped and started is older than its
 	// launch; the transition is by the node's own clock, which may be wrong.
-	recent := func(t metav1.Time) bool { return time.Since(t.Time) <= a.policy.LaunchWindow+heldTooLong }
-	if !recent(n.CreationTimestamp) && !recent(readiness(n).LastTransitionTime) {
+	recent := func(t metav1.Time) bool { return time.Since(t.Time) <= a.policy.LaunchWindow+heldTooLong+awaitJoin }
+	if !recent(n.CreationTimestamp) && !recent(kube.Condition(n, corev1.NodeReady).LastTransitionTime) {
 		return
 	}
-	if old, ok := before.(*corev1.Node); ok && ready(old) {
+	if old, ok := before.(*corev1.Node); ok && kube.KubeletReady(old) && old.UID == n.UID && old.Spec.ProviderID == n.Spec.ProviderID &&
+		slices.Equal(old.Status.Addresses, n.Status.Addresses) {
 		return
 	}
-	if id, ok := instances.FromProviderID(n.Spec.ProviderID); ok {
-		a.queue.Add(item{joined: id, node: n.Name})
-	}
+	a.queue.Add(item{joined: n.Name})
 }

@@ -11,11 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // tokenGroups are those of Joinery's tokens: its own, and the one that every
 // bootstrap token is in.
-var tokenGroups = []string{v1alpha1.BootstrapGroup, "system:bootstrappers"}
+var tokenGroups = []string{v1alpha1.BootstrapGroup, kube.BootstrapDefaultGroup}
 
 // Roles that are looked at elsewhere, or are what a token is for.
 const (

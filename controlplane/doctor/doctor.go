@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/joinery/joinery/api/v1alpha1"
 )
 
 // Level says how bad a finding is.
@@ -52,8 +54,16 @@ type Cluster struct {
 	Client kubernetes.Interface
 	// Name of the cluster; empty takes tokens of every name for Joinery's.
 	Name string
+	// Kubeconfig is the controller's own, on this machine; empty leaves its
+	// certificate out.
+	Kubeconfig string
 	// Published is where nodes find their join bundle; nil leaves it out.
 	Published *Published
+	// Approver are the controller's settings about proofs of identity; nil leaves
+	// them out.
+	Approver *v1alpha1.ApproverSettings
+	// Site says where the cluster's nodes are; nil leaves out what takes EC2.
+	Site func(context.Context) (Site, error)
 }
 
 // patience bounds one check.
@@ -74,6 +84,9 @@ var checks = []check{
 	{"permissions", permissions},
 	{"leader", leadership},
 	{"grants", grants},
+	{"proofs", proofs},
+	{"certificates", certificates},
+	{"client-certificate", clientCertificate},
 	{"join-bundle", joinBundle},
 	{"foreign-tokens", foreignTokens},
 	{"uploaded-certs", uploadedCerts},

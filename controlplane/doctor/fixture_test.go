@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
@@ -30,6 +31,15 @@ func manifests(t *testing.T) []runtime.Object {
 	if err != nil {
 		t.Fatal(err)
 	}
+	out := decode(t, text)
+	if len(out) < 5 {
+		t.Fatalf("only %d manifests", len(out))
+	}
+	return out
+}
+
+func decode(t *testing.T, text []byte) []runtime.Object {
+	t.Helper()
 	var out []runtime.Object
 	for doc := range bytes.SplitSeq(text, []byte("\n---\n")) {
 		doc = bytes.TrimPrefix(doc, []byte("---\n"))
@@ -39,10 +49,18 @@ func manifests(t *testing.T) []runtime.Object {
 		}
 		out = append(out, o)
 	}
-	if len(out) < 5 {
-		t.Fatalf("only %d manifests", len(out))
-	}
 	return out
+}
+
+// legacyRights are what a migration gives the tokens for legacy user data, without
+// the policy that bounds them.
+func legacyRights(t *testing.T) []runtime.Object {
+	t.Helper()
+	return slices.DeleteFunc(decode(t, rbac.Legacy()), func(o runtime.Object) bool {
+		_, policy := o.(*admissionregistrationv1.ValidatingAdmissionPolicy)
+		_, binding := o.(*admissionregistrationv1.ValidatingAdmissionPolicyBinding)
+		return policy || binding
+	})
 }
 
 func role(name, right string) *rbacv1.ClusterRole {
@@ -75,7 +93,7 @@ func pod(name, component string, command ...string) *corev1.Pod {
 // Flags as kubeadm 1.37 writes them.
 var (
 	apiServerCommand = []string{"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--enable-bootstrap-token-auth=true"}
-	managerCommand   = []string{"--controllers=*,bootstrap-signer-controller,token-cleaner-controller"}
+	managerCommand   = []string{"--controllers=*,bootstrap-signer-controller,token-cleaner-controller", "--cluster-signing-duration=168h"}
 )
 
 func lease(holder string, renewed time.Time) *coordinationv1.Lease {

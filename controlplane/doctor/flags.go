@@ -169,5 +169,5 @@ func judgeControllerManager(f flags) []Finding {
 		out = append(out, Finding{Level: Warning, Found: "controller " + cleaner.name + " is off",
 			Why: "tokens that nobody deletes stay after their end", Mend: "--controllers=*,bootstrap-signer-controller," + cleaner.name})
 	}
-	return out
+	return append(out, signingDuration(f)...)
 }

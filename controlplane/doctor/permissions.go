@@ -27,7 +27,7 @@ import (
 // somebody added included.
 const mendRights = "kubectl auth reconcile --remove-extra-permissions --remove-extra-subjects -f deploy/rbac/"
 
-// permissions compares Joinery's RBAC objects with the manifests of this build.
+// permissions compares Joinery's objects in the API server with the manifests of this build.
 func permissions(ctx context.Context, c Cluster, _ time.Time) ([]Finding, error) {
 	text, err := rbac.Manifests()
 	if err != nil {
@@ -37,22 +37,58 @@ func permissions(ctx context.Context, c Cluster, _ time.Time) ([]Finding, error)
 	if err != nil {
 		return nil, err
 	}
+	migrating, err := legacyObjects(ctx, c.Client)
+	if err != nil {
+		return nil, err
+	}
+	wanted = append(wanted, migrating...)
 	var out []Finding
 	for _, w := range wanted {
-		have, err := fetch(ctx, c.Client, w)
-		switch {
-		case apierrors.IsNotFound(err):
-			out = append(out, Finding{Level: Broken, Found: rightsOf(w).title() + " is missing", Why: "without it the controller or the nodes may not do their work", Mend: mendRights})
-		case err != nil:
-			return out, fmt.Errorf("read %s: %w", rightsOf(w).title(), err)
-		default:
-			out = append(out, compare(rightsOf(w), rightsOf(have))...)
+		found, err := examine(ctx, c.Client, w)
+		if err != nil {
+			return out, err
 		}
+		out = append(out, found...)
 	}
 	if len(out) == 0 {
-		return well("all %d RBAC objects are as this build ships them", len(wanted)), nil
+		return well("all %d objects are as this build ships them", len(wanted)), nil
 	}
 	return out, nil
+}
+
+// legacyObjects are the manifests for tokens for legacy user data, of a cluster in
+// which these tokens have rights.
+func legacyObjects(ctx context.Context, client kubernetes.Interface) ([]runtime.Object, error) {
+	_, err := client.RbacV1().ClusterRoleBindings().Get(ctx, rbac.LegacyBinding, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read ClusterRoleBinding %s: %w", rbac.LegacyBinding, err)
+	}
+	return decodeAll(rbac.Legacy())
+}
+
+// examine compares one object with its manifest.
+func examine(ctx context.Context, client kubernetes.Interface, want runtime.Object) ([]Finding, error) {
+	g, isGuard := guardOf(want)
+	title := g.title()
+	missing := Finding{Level: g.level(), Found: title + " is missing", Why: g.without, Mend: g.mend()}
+	if !isGuard {
+		title = rightsOf(want).title()
+		missing = Finding{Level: Broken, Found: title + " is missing", Why: "without it the controller or the nodes may not do their work", Mend: mendRights}
+	}
+	have, err := fetch(ctx, client, want)
+	switch {
+	case apierrors.IsNotFound(err):
+		return []Finding{missing}, nil
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", title, err)
+	case isGuard:
+		now, _ := guardOf(have)
+		return compareGuard(g, now), nil
+	}
+	return compare(rightsOf(want), rightsOf(have)), nil
 }
 
 func decodeAll(text []byte) ([]runtime.Object, error) {
@@ -87,7 +123,7 @@ func fetch(ctx context.Context, client kubernetes.Interface, o runtime.Object) (
 	case *rbacv1.RoleBinding:
 		return client.RbacV1().RoleBindings(o.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
 	}
-	return nil, fmt.Errorf("a manifest holds a %T", o)
+	return fetchGuard(ctx, client, o)
 }
 
 // rights is what the four kinds have in common.

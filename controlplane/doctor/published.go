@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // parameters is the part of the SSM client that is used.
@@ -89,7 +90,7 @@ func judgeBundle(b *v1alpha1.JoinBundle, cluster string, now time.Time) []Findin
 
 // judgePublishedToken looks whether the API server knows the token.
 func judgePublishedToken(ctx context.Context, c Cluster, b *v1alpha1.JoinBundle) ([]Finding, error) {
-	_, err := c.Client.CoreV1().Secrets(metav1.NamespaceSystem).Get(ctx, "bootstrap-token-"+b.TokenID(), metav1.GetOptions{})
+	_, err := c.Client.CoreV1().Secrets(metav1.NamespaceSystem).Get(ctx, kube.BootstrapTokenSecretName(b.TokenID()), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return []Finding{{Level: Broken, Found: "the cluster does not know the published token " + b.TokenID(), Why: "a node that boots now cannot join", Mend: mendBundle}}, nil
 	}

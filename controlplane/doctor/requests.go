@@ -9,6 +9,9 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/internal/kube"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // slow is how long an honest request may take: most are decided in a second, and
@@ -66,7 +69,7 @@ func undecided(all []certificatesv1.CertificateSigningRequest, signer string, no
 func names(requests []certificatesv1.CertificateSigningRequest) []string {
 	out := make([]string, len(requests))
 	for i, r := range requests {
-		out[i] = r.Name + " of " + r.Spec.Username
+		out[i] = r.Name + " of " + quote.Name(r.Spec.Username)
 	}
 	return out
 }
@@ -75,7 +78,7 @@ func names(requests []certificatesv1.CertificateSigningRequest) []string {
 func requesters(requests []certificatesv1.CertificateSigningRequest) []string {
 	var out []string
 	for _, r := range requests {
-		if name := strings.TrimPrefix(r.Spec.Username, "system:node:"); !slices.Contains(out, name) {
+		if name := strings.TrimPrefix(r.Spec.Username, kube.NodeUserPrefix); !slices.Contains(out, name) {
 			out = append(out, name)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // foreignTokens looks for bootstrap tokens that Joinery did not make.
@@ -49,18 +50,9 @@ func judgeTokens(secrets []corev1.Secret, cluster string, now time.Time) []Findi
 	return out
 }
 
-// Names in a bootstrap token Secret, from the Kubernetes documentation,
-// "Authenticating with Bootstrap Tokens".
-const (
-	usageAuthentication = "usage-bootstrap-authentication"
-	usageSigning        = "usage-bootstrap-signing"
-	extraGroups         = "auth-extra-groups"
-	expiration          = "expiration"
-)
-
 func judgeToken(s *corev1.Secret, now time.Time) (Finding, bool) {
 	end := "for ever"
-	if text := string(s.Data[expiration]); text != "" {
+	if text := string(s.Data[kube.BootstrapTokenExpirationKey]); text != "" {
 		expires, err := time.Parse(time.RFC3339, text)
 		if err == nil && !expires.After(now) {
 			return Finding{}, false
@@ -70,16 +62,16 @@ func judgeToken(s *corev1.Secret, now time.Time) (Finding, bool) {
 		}
 	}
 	var why []string
-	if string(s.Data[usageAuthentication]) == "true" {
+	if string(s.Data[kube.BootstrapTokenUsageAuthKey]) == "true" {
 		why = append(why, "who holds it may ask for certificates, and is approved unseen where auto-approval is on")
 	}
-	if string(s.Data[usageSigning]) == "true" {
+	if string(s.Data[kube.BootstrapTokenUsageSignKey]) == "true" {
 		why = append(why, "who holds it can pose as the API server to nodes that join without a pinned CA")
 	}
 	if len(why) == 0 {
 		return Finding{}, false
 	}
-	groups := string(s.Data[extraGroups])
+	groups := string(s.Data[kube.BootstrapTokenGroupsKey])
 	if groups == "" {
 		groups = "none"
 	}

@@ -19,7 +19,14 @@ import (
 	"github.com/joinery/joinery/controlplane/progress"
 )
 
-func get(h http.Handler) (int, string) {
+// get is the answer after a look.
+func get(t *testing.T, m *health.Monitor) (int, string) {
+	t.Helper()
+	m.Look(t.Context())
+	return ask(m)
+}
+
+func ask(h http.Handler) (int, string) {
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 	return rec.Code, rec.Body.String()
@@ -30,11 +37,11 @@ func says(name, found string, err error) health.Check {
 }
 
 func TestEveryCheckHasItsLine(t *testing.T) {
-	code, body := get(health.Handler(says("a", "", nil), says("b", "since noon", nil)))
+	code, body := get(t, health.NewMonitor(says("a", "", nil), says("b", "since noon", nil)))
 	if want := "[+] a\n[+] b: since noon\nok\n"; code != http.StatusOK || body != want {
 		t.Errorf("%d %q, want %q", code, body, want)
 	}
-	code, body = get(health.Handler(says("a", "", errors.New("away")), says("b", "x", nil)))
+	code, body = get(t, health.NewMonitor(says("a", "", errors.New("away")), says("b", "x", nil)))
 	if want := "[-] a: away\n[+] b: x\nfailed\n"; code != http.StatusServiceUnavailable || body != want {
 		t.Errorf("%d %q, want %q", code, body, want)
 	}
@@ -43,7 +50,7 @@ func TestEveryCheckHasItsLine(t *testing.T) {
 func TestACheckThatHangsIsGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		code, body := get(health.Handler(says("a", "", nil), health.Check{Name: "b", Look: func(ctx context.Context) (string, error) {
+		code, body := get(t, health.NewMonitor(says("a", "", nil), health.Check{Name: "b", Look: func(ctx context.Context) (string, error) {
 			<-ctx.Done()
 			return "", ctx.Err()
 		}}))
@@ -129,10 +136,10 @@ func TestServicesThatAreStuck(t *testing.T) {
 			return ctx.Err()
 		}}, 15*time.Minute)
 		var away error
-		h := health.Handler(health.Services(b, health.Check{Name: "api-server", Look: func(context.Context) (string, error) { return "", away }}))
+		h := health.NewMonitor(health.Services(b, health.Check{Name: "api-server", Look: func(context.Context) (string, error) { return "", away }}))
 		expect := func(when string, code int, text string) {
 			t.Helper()
-			if got, body := get(h); got != code || !strings.Contains(body, text) {
+			if got, body := get(t, h); got != code || !strings.Contains(body, text) {
 				t.Errorf("%s: %d %q, want %d with %q", when, got, body, code, text)
 			}
 		}
@@ -151,5 +158,44 @@ func TestServicesThatAreStuck(t *testing.T) {
 		expect("after a round", http.StatusOK, "token 0s ago")
 		cancel()
 		<-done
+	})
+}
+
+// TestProbesAskNoOne floods a probe: what was asked of the API server depends on the
+// time that passed alone.
+func TestProbesAskNoOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks := 0
+		m := health.NewMonitor(health.Check{Name: "a", Look: func(context.Context) (string, error) {
+			looks++
+			return "", nil
+		}})
+		if code, body := ask(m); code != http.StatusServiceUnavailable || !strings.Contains(body, "no look yet") {
+			t.Errorf("before the first look: %d %q", code, body)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			m.Run(ctx)
+		}()
+		synctest.Wait()
+		for range 60 {
+			for range 1000 {
+				if code, body := ask(m); code != http.StatusOK {
+					t.Fatalf("%d %q", code, body)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		if want := int(time.Minute / health.Every); looks < want || looks > want+1 {
+			t.Errorf("%d looks in a minute with 60,000 questions: expected %d", looks, want)
+		}
+		cancel()
+		<-done
+		time.Sleep(time.Minute)
+		if code, body := ask(m); code != http.StatusServiceUnavailable || !strings.Contains(body, "the last look was 1m") {
+			t.Errorf("long after the last look: %d %q", code, body)
+		}
 	})
 }

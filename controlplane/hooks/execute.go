@@ -9,7 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/binding/binder"
 )
 
 // execute does what was decided about one instance.
@@ -32,10 +32,10 @@ func (l *Loop) execute(ctx context.Context, d Decision) error {
 func (l *Loop) prepare(ctx context.Context, d Decision) error {
 	var failed []error
 	for _, n := range d.Drain {
-		failed = append(failed, l.drainer.drain(ctx, d.Held, n))
+		failed = append(failed, l.drain(ctx, n))
 	}
 	if d.Clear != nil {
-		failed = append(failed, l.drainer.clear(ctx, *d.Clear))
+		failed = append(failed, l.clear(ctx, *d.Clear))
 	}
 	return errors.Join(failed...)
 }
@@ -81,6 +81,7 @@ func (l *Loop) finish(ctx context.Context, d Decision, s *sight) error {
 		return nil
 	}
 	err = l.actions.complete(ctx, d.Held, d.Action)
+	l.deps.Finder.Changed()
 	switch {
 	case errors.Is(err, errNoAction):
 		s.done = true
@@ -117,12 +118,18 @@ func (l *Loop) again(ctx context.Context, h Held) (Held, error) {
 		if err != nil {
 			return h, fmt.Errorf("read node %s: %w", name, err)
 		}
-		if id, _ := instances.FromProviderID(n.Spec.ProviderID); id == h.InstanceID {
-			h.Nodes = append(h.Nodes, nodeOf(n))
+		v, err := l.deps.Binding.Fresh(ctx, name, n.UID)
+		var changed *binder.ChangedError
+		switch {
+		case errors.As(err, &changed): // gone, or another Node by now
+		case err != nil:
+			return h, fmt.Errorf("judge node %s: %w", name, err)
+		case v.InstanceID == h.InstanceID:
+			h.Nodes = append(h.Nodes, standing(nodeOf(n), v))
 		}
 	}
 	if h.Phase != Draining {
 		return h, nil
 	}
-	return h, l.readPods(ctx, h.Nodes, time.Now())
+	return h, l.readPods(ctx, h.Nodes)
 }

@@ -2,13 +2,9 @@ package hooks_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,18 +12,19 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/joinery/joinery/controlplane/hooks"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/fleet/awsfleet"
 )
 
 // moved is an Auto Scaling whose instances are in another state by the time that
 // they are looked at again.
 type moved struct {
-	*instances.Reader
-	to string
+	*awsfleet.Reader
+	to fleet.Lifecycle
 }
 
-func (m moved) Lifecycles(_ context.Context, ids ...string) (map[string]string, error) {
-	return map[string]string{ids[0]: m.to}, nil
+func (m moved) Lifecycles(_ context.Context, ids ...string) (map[string]fleet.Lifecycle, error) {
+	return map[string]fleet.Lifecycle{ids[0]: m.to}, nil
 }
 
 // TestNoAnswerForAnotherPass: the hook that lets an instance into the pool holds
@@ -35,13 +32,10 @@ func (m moved) Lifecycles(_ context.Context, ids ...string) (map[string]string, 
 // second.
 func TestNoAnswerForAnotherPass(t *testing.T) {
 	withRig(t, pool("Stopped"), func(r *rig) {
-		cfg := r.Config("controller")
-		groups := autoscaling.NewFromConfig(cfg)
-		l := hooks.NewLoop(hooks.Deps{
-			Client: r.client, Finder: moved{instances.NewReader(ec2.NewFromConfig(cfg), groups), "Pending:Wait"}, AutoScaling: groups,
-			Events: r.events, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
-		}, policy)
-		ctx, cancel := context.WithTimeout(r.t.Context(), 10*time.Minute)
+		d := r.deps(r.Config("controller"))
+		d.Finder = moved{d.Finder.(*awsfleet.Reader), "Pending:Wait"}
+		l := hooks.NewLoop(d, policy)
+		ctx, cancel := context.WithTimeout(r.T.Context(), 10*time.Minute)
 		defer cancel()
 		_ = l.Run(ctx)
 		if n := len(r.CallsTo("autoscaling", "CompleteLifecycleAction")); n != 0 {
@@ -63,8 +57,8 @@ func TestAnswerFollowsFreshState(t *testing.T) {
 			withRig(t, one, func(r *rig) {
 				time.Sleep(6 * time.Second)
 				r.join(r.member(0), nil)
-				r.client.PrependReactor("get", "nodes", func(a clienttesting.Action) (bool, runtime.Object, error) {
-					_, o, err := clienttesting.ObjectReaction(r.client.Tracker())(a)
+				r.Client.PrependReactor("get", "nodes", func(a clienttesting.Action) (bool, runtime.Object, error) {
+					_, o, err := clienttesting.ObjectReaction(r.Client.Tracker())(a)
 					n, ok := o.(*corev1.Node)
 					if err != nil || !ok {
 						return true, o, err
@@ -91,18 +85,18 @@ func TestPodThatCameLastIsWaitedFor(t *testing.T) {
 		r.start(policy)
 		in, name := r.inService()
 		late := false
-		r.client.PrependReactor("patch", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
+		r.Client.PrependReactor("patch", "nodes", func(clienttesting.Action) (bool, runtime.Object, error) {
 			if !late {
 				late = true
 				time.AfterFunc(500*time.Millisecond, func() { r.addPod("late", name, nil) })
 			}
 			return false, nil, nil
 		})
-		r.blocked.Store(true)
+		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
 		time.Sleep(2 * time.Minute)
 		r.want("with the late pod", "Terminating:Wait")
-		r.ok(r.client.CoreV1().Pods("shop").Delete(r.t.Context(), "late", metav1.DeleteOptions{}))
+		r.OK(r.Client.CoreV1().Pods("shop").Delete(r.T.Context(), "late", metav1.DeleteOptions{}))
 		time.Sleep(20 * time.Second)
 		r.want("without", "")
 	})

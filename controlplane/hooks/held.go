@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 // Phase is what an instance is held for.
@@ -35,7 +35,7 @@ const (
 // phases are what an instance in a state may be held for. At the door of a warm
 // pool a new instance is held by the launch hook and one that comes back by the
 // terminating hook; their state is the same.
-var phases = map[string][]Phase{
+var phases = map[fleet.Lifecycle][]Phase{
 	"Pending:Wait":            {Joining},
 	"Warmed:Pending:Wait":     {Warming, Draining},
 	"Terminating:Wait":        {Draining},
@@ -58,7 +58,7 @@ type Held struct {
 	Group string
 	Hook  Hook
 	// State is the instance's lifecycle state, Phase what it stands for.
-	State string
+	State fleet.Lifecycle
 	Phase Phase
 	// Doubtful says that the state may be due to the other hook. The answer to a
 	// hook that holds nothing changes nothing, and tells.
@@ -66,9 +66,8 @@ type Held struct {
 	// InstanceID of the instance.
 	InstanceID string
 	// Instance is what EC2 says of it; nil when EC2 does not know it.
-	Instance *instances.Instance
-	// Nodes are those whose provider id names the instance. What a Node says of
-	// itself may be false: see own.
+	Instance *fleet.Instance
+	// Nodes are those that claim the instance. Only one that is Bound is it.
 	Nodes []Node
 	// Blind is why EC2 or the API server did not answer; nil when they did.
 	Blind error
@@ -105,26 +104,15 @@ func (h Held) nodeName(p Policy) string {
 	return name
 }
 
-// named returns the Node of the instance with the name that only it can have:
-// its certificate was given for that name.
-func (h Held) named(p Policy) *Node {
-	name := h.nodeName(p)
+// bound returns the Node that is the instance; nil for none. A Node that merely claims
+// it is neither waited for nor drained.
+func (h Held) bound() *Node {
 	for i := range h.Nodes {
-		if name != "" && h.Nodes[i].Name == name {
+		if h.Nodes[i].Bound {
 			return &h.Nodes[i]
 		}
 	}
 	return nil
-}
-
-// own returns the Nodes to drain: the one of the right name or, without it, all
-// that name the instance. A Node that lies about its instance is drained itself,
-// and holds nobody else's termination up.
-func (h Held) own(p Policy) []Node {
-	if n := h.named(p); n != nil {
-		return []Node{*n}
-	}
-	return h.Nodes
 }
 
 // since is when the instance's time to join began.

@@ -97,7 +97,7 @@ func TestLeaderKilledInHooks(t *testing.T) {
 // killedAt reports whether the leader made n calls.
 func killedAt(t *testing.T, n int, after bool) (reached bool) {
 	withRig(t, awssim.GroupSpec{Desired: 1}, func(r *rig) {
-		t := r.t
+		t := r.T
 		stop := r.start(policy)
 		going, name := r.inService()
 		stop()
@@ -112,15 +112,15 @@ func killedAt(t *testing.T, n int, after bool) (reached bool) {
 
 		ctx, kill := context.WithCancel(t.Context())
 		k := &killer{n: n, after: after, kill: kill, next: r.Transport()}
-		r.client.PrependReactor("*", "*", func(a clienttesting.Action) (handled bool, obj runtime.Object, err error) {
+		r.Client.PrependReactor("*", "*", func(a clienttesting.Action) (handled bool, obj runtime.Object, err error) {
 			if k.isRetired() {
 				return false, nil, nil
 			}
 			err = k.call(func() error {
-				if handled, obj, err := r.evict(a); handled {
+				if handled, obj, err := r.evictions.Answer(r.Client)(a); handled {
 					return keep(&obj, obj, err)
 				}
-				_, o, err := clienttesting.ObjectReaction(r.client.Tracker())(a)
+				_, o, err := clienttesting.ObjectReaction(r.Client.Tracker())(a)
 				return keep(&obj, o, err)
 			})
 			return true, obj, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/simcluster"
 )
 
 var one = awssim.GroupSpec{Desired: 1}
@@ -24,13 +25,13 @@ func TestLaunchIsCompletedWhenTheNodeIsReady(t *testing.T) {
 		name := r.join(r.member(0), func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse })
 		time.Sleep(70 * time.Second)
 		r.want("with a Node that is not Ready", "Pending:Wait")
-		r.change(name, func(n *corev1.Node) {
+		r.ChangeNode(name, func(n *corev1.Node) {
 			n.Status.Conditions[0].Status, n.Status.Conditions[0].LastHeartbeatTime = corev1.ConditionTrue, metav1.Now()
 			n.Spec.Taints = []corev1.Taint{{Key: "node.kubernetes.io/not-ready", Effect: corev1.TaintEffectNoSchedule}}
 		})
 		time.Sleep(20 * time.Second)
 		r.want("with the taint", "Pending:Wait")
-		r.change(name, func(n *corev1.Node) { n.Spec.Taints = nil })
+		r.ChangeNode(name, func(n *corev1.Node) { n.Spec.Taints = nil })
 		time.Sleep(1500 * time.Millisecond)
 		r.want("a moment after it is Ready", "Pending:Proceed")
 		time.Sleep(3 * time.Second)
@@ -50,9 +51,9 @@ func TestLaunchIsCompletedWhenTheNodeIsReady(t *testing.T) {
 }
 
 func TestForeignGroupsAndHooksAreLeftAlone(t *testing.T) {
-	noCluster, otherCluster := managed()[:2], managed()
+	noCluster, otherCluster := simcluster.Tags()[:2], simcluster.Tags()
 	otherCluster[2].Value = "prod"
-	for name, tags := range map[string][]awssim.Tag{"no cluster tag": noCluster, "another cluster's": otherCluster, "not discovered": managed()[1:], "ours": nil} {
+	for name, tags := range map[string][]awssim.Tag{"no cluster tag": noCluster, "another cluster's": otherCluster, "not discovered": simcluster.Tags()[1:], "ours": nil} {
 		t.Run(name, func(t *testing.T) {
 			withRig(t, awssim.GroupSpec{Desired: 1, Tags: tags}, func(r *rig) {
 				p := policy
@@ -78,7 +79,7 @@ func TestNodeThatIsNotTheInstancesOwnNeverCompletes(t *testing.T) {
 		"another provider id": func(n *corev1.Node) {
 			n.Spec.ProviderID = "aws:///us-west-2a/i-0123456789abcdef0"
 		},
-		"no provider id": func(n *corev1.Node) { n.Spec.ProviderID = "" },
+		"another address": func(n *corev1.Node) { n.Status.Addresses[0].Address = "10.9.9.9" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			withRig(t, one, func(r *rig) {
@@ -88,7 +89,7 @@ func TestNodeThatIsNotTheInstancesOwnNeverCompletes(t *testing.T) {
 				time.Sleep(14 * time.Minute)
 				r.want("for all the time that it has", "Pending:Wait")
 				if name == "another name" {
-					r.wantEvent("Warning LifecycleHeld", "WrongName")
+					r.wantEvent("Warning LifecycleHeld", "NotBound")
 				}
 			})
 		})
@@ -148,7 +149,7 @@ func TestEC2OutageCostsNoInstance(t *testing.T) {
 
 // inService lets the first member join.
 func (r *rig) inService() (awssim.Instance, string) {
-	r.t.Helper()
+	r.T.Helper()
 	time.Sleep(6 * time.Second)
 	in := r.member(0)
 	name := r.join(in, nil)
@@ -168,18 +169,18 @@ func TestTerminationWaitsForItsPods(t *testing.T) {
 		})
 		r.addPod("static", name, func(p *corev1.Pod) { p.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: "x"} })
 		r.addPod("job", name, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
-		r.blocked.Store(true)
+		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
 		time.Sleep(5 * time.Minute)
 		r.want("while a disruption budget refuses", "Terminating:Wait")
-		n := r.node(name)
+		n := r.Node(name)
 		if !n.Spec.Unschedulable || len(n.Spec.Taints) != 1 || n.Spec.Taints[0].Key != "ToBeDeletedByClusterAutoscaler" {
 			t.Errorf("node is not marked: %+v", n.Spec)
 		}
 		if n := r.pods(); n != 4 {
 			t.Errorf("%d pods", n)
 		}
-		r.blocked.Store(false)
+		r.evictions.Blocked.Store(false)
 		time.Sleep(25 * time.Second)
 		r.want("when it no longer does", "")
 		if n := r.pods(); n != 3 {
@@ -194,25 +195,25 @@ func TestAgentsWordIsAReasonToLookAndNoProof(t *testing.T) {
 		r.start(policy)
 		in, name := r.inService()
 		r.addPod("cart", name, nil)
-		r.blocked.Store(true)
+		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
 		time.Sleep(70 * time.Second)
 		claim := func(status corev1.ConditionStatus) {
-			r.change(name, func(n *corev1.Node) {
+			r.ChangeNode(name, func(n *corev1.Node) {
 				n.Status.Conditions = append(n.Status.Conditions[:1], corev1.NodeCondition{Type: v1alpha1.ScaleDownReady, Status: status, Reason: string(v1alpha1.Drained)})
 			})
 		}
 		claim(corev1.ConditionTrue)
 		time.Sleep(15 * time.Second)
 		r.want("with a pod left, whatever the agent says", "Terminating:Wait")
-		r.change(name, func(n *corev1.Node) { n.Status.Conditions = n.Status.Conditions[:1] })
+		r.ChangeNode(name, func(n *corev1.Node) { n.Status.Conditions = n.Status.Conditions[:1] })
 		// Just after a look, so that the next would be ten seconds away.
 		looks := len(r.CallsTo("autoscaling", "DescribeAutoScalingGroups"))
 		for len(r.CallsTo("autoscaling", "DescribeAutoScalingGroups")) == looks {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(time.Second)
-		r.ok(r.client.CoreV1().Pods("shop").Delete(r.t.Context(), "cart", metav1.DeleteOptions{}))
+		r.OK(r.Client.CoreV1().Pods("shop").Delete(r.T.Context(), "cart", metav1.DeleteOptions{}))
 		claim(corev1.ConditionTrue)
 		time.Sleep(1500 * time.Millisecond)
 		r.want("a moment after it says so truly", "Terminating:Proceed")
@@ -224,7 +225,7 @@ func TestDrainEndsAtItsTimeout(t *testing.T) {
 		stop := r.start(policy)
 		in, name := r.inService()
 		r.addPod("cart", name, nil)
-		r.blocked.Store(true)
+		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
 		time.Sleep(7 * time.Minute)
 		stop() // the drain goes on where it was: its beginning is on the Node
@@ -241,7 +242,7 @@ func TestTerminationOfAnInstanceWithoutNode(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		r.start(policy)
 		in, name := r.inService()
-		r.ok(r.client.CoreV1().Nodes().Delete(r.t.Context(), name, metav1.DeleteOptions{}))
+		r.OK(r.Client.CoreV1().Nodes().Delete(r.T.Context(), name, metav1.DeleteOptions{}))
 		r.terminate(in.ID)
 		time.Sleep(62 * time.Second)
 		r.want("nothing to drain", "")
@@ -255,7 +256,7 @@ func TestRemovalByTheAutoscalerIsNotHeldUp(t *testing.T) {
 		r.start(policy)
 		in, name := r.inService()
 		time.Sleep(5 * time.Minute)
-		r.change(name, func(n *corev1.Node) {
+		r.ChangeNode(name, func(n *corev1.Node) {
 			n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
 		})
 		r.loop.Wake() // too early: the state does not show yet

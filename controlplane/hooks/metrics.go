@@ -94,8 +94,8 @@ func (l *Loop) event(d Decision, reason string) {
 	var about runtime.Object = &corev1.ObjectReference{
 		APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Namespace: metav1.NamespaceSystem, Name: leader.LeaseName,
 	}
-	if nodes := d.own(l.policy); len(nodes) > 0 {
-		about = &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: nodes[0].Name, UID: types.UID(nodes[0].Name)}
+	if n := d.bound(); n != nil {
+		about = &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: types.UID(n.Name)}
 	}
 	kind := corev1.EventTypeNormal
 	if d.Warn {

@@ -4,15 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/labels"
-	corelisters "k8s.io/client-go/listers/core/v1"
-
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/drain"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 const (
@@ -26,9 +23,9 @@ const (
 // observe returns the instances that our hooks hold, and how long to rest if
 // there are none. What can be read is returned along with an error about what
 // cannot.
-func (l *Loop) observe(ctx context.Context, nodes corelisters.NodeLister) (held []Held, pause time.Duration, err error) {
+func (l *Loop) observe(ctx context.Context) (held []Held, pause time.Duration, err error) {
 	pause = Rest
-	groups, err := l.deps.Finder.Managed(ctx, l.policy.Cluster)
+	groups, err := l.deps.Finder.Managed(ctx, l.maxAge)
 	if err != nil {
 		return nil, pause, err
 	}
@@ -49,7 +46,7 @@ func (l *Loop) observe(ctx context.Context, nodes corelisters.NodeLister) (held 
 		l.forget(held) // only after a complete look: who was not seen is not gone
 	}
 	held = l.remember(held, now)
-	failed = append(failed, l.describe(ctx, held, nodes, now))
+	failed = append(failed, l.describe(ctx, held))
 	return held, pause, errors.Join(failed...)
 }
 
@@ -67,18 +64,19 @@ func (s hookSet) pause() time.Duration {
 
 // heldBy returns the group's instances that our hooks hold, as far as Auto
 // Scaling tells.
-func (l *Loop) heldBy(ctx context.Context, g *instances.Group, now time.Time) ([]Held, error) {
-	states := maps.Clone(g.Lifecycles)
+func (l *Loop) heldBy(ctx context.Context, g fleet.Group, now time.Time) ([]Held, error) {
+	members := slices.Clone(g.Members)
 	if g.WarmPool != "" {
-		pooled, err := l.deps.Finder.Pooled(ctx, g.Name)
+		pooled, err := l.deps.Finder.Pool(ctx, g.Name, l.maxAge)
 		if err != nil {
 			return nil, err
 		}
-		maps.Copy(states, pooled)
+		members = slices.Concat(members, pooled)
 	}
+	slices.SortFunc(members, func(a, b fleet.Member) int { return cmp.Compare(a.ID, b.ID) })
 	var held []Held
-	for _, id := range slices.Sorted(maps.Keys(states)) {
-		may := phases[states[id]]
+	for _, m := range members {
+		may := phases[m.LifecycleState]
 		for _, phase := range may {
 			hook, err := l.hookOf(ctx, g.Name, phase, now)
 			if err != nil {
@@ -86,8 +84,8 @@ func (l *Loop) heldBy(ctx context.Context, g *instances.Group, now time.Time) ([
 			}
 			if hook != nil {
 				held = append(held, Held{
-					Group: g.Name, Hook: *hook, State: states[id], Phase: phase, Doubtful: len(may) > 1, InstanceID: id,
-					RunningPool: g.WarmPool == "Running" || g.WarmPool == "Hibernated",
+					Group: g.Name, Hook: *hook, State: m.LifecycleState, Phase: phase, Doubtful: len(may) > 1, InstanceID: m.ID,
+					RunningPool: g.RunningPool(),
 				})
 			}
 		}
@@ -150,7 +148,7 @@ func (l *Loop) forget(held []Held) {
 }
 
 // describe fills in what EC2 and the API server know, or that they do not say.
-func (l *Loop) describe(ctx context.Context, held []Held, nodes corelisters.NodeLister, now time.Time) error {
+func (l *Loop) describe(ctx context.Context, held []Held) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -159,22 +157,22 @@ func (l *Loop) describe(ctx context.Context, held []Held, nodes corelisters.Node
 		ids = append(ids, h.InstanceID)
 	}
 	found, unanswered := l.deps.Finder.ByID(ctx, ids...)
-	all, err := nodes.List(labels.Everything())
-	if err != nil {
-		unanswered = errors.Join(unanswered, fmt.Errorf("list nodes: %w", err))
-	}
-	byID := byInstance(all)
+	all, err := l.deps.Store.AllNodes()
+	unanswered = errors.Join(unanswered, err)
+	standings, err := l.deps.Binding.All(ctx, standingAge)
+	unanswered = errors.Join(unanswered, err)
+	byID := byInstance(all, standings)
 	failed := []error{unanswered}
 	for i := range held {
 		h := &held[i]
 		h.Blind = unanswered
-		if at, ok := slices.BinarySearchFunc(found, h.InstanceID, func(i instances.Instance, id string) int { return cmp.Compare(i.ID, id) }); ok {
+		if at, ok := slices.BinarySearchFunc(found, h.InstanceID, func(i fleet.Instance, id string) int { return cmp.Compare(i.ID, id) }); ok {
 			h.Instance = &found[at]
 		}
 		h.Nodes = byID[h.InstanceID]
 		slices.SortFunc(h.Nodes, func(a, b Node) int { return cmp.Compare(a.Name, b.Name) })
 		if h.Phase == Draining {
-			err := l.readPods(ctx, h.Nodes, now)
+			err := l.readPods(ctx, h.Nodes)
 			h.Blind = errors.Join(h.Blind, err)
 			failed = append(failed, err)
 		}
@@ -182,9 +180,9 @@ func (l *Loop) describe(ctx context.Context, held []Held, nodes corelisters.Node
 	return errors.Join(failed...)
 }
 
-func (l *Loop) readPods(ctx context.Context, nodes []Node, now time.Time) (err error) {
+func (l *Loop) readPods(ctx context.Context, nodes []Node) (err error) {
 	for i := range nodes {
-		if nodes[i].Pods, err = l.drainer.podsLeft(ctx, nodes[i].Name, now); err != nil {
+		if nodes[i].Pods, err = drain.Left(ctx, l.deps.Client, nodes[i].Name); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
 )
 
 // Action is what becomes of an instance that is held.
@@ -47,8 +49,8 @@ const (
 	// NotKnown: EC2 does not know the instance, or not its address, or what was
 	// asked has not answered.
 	NotKnown Reason = "NotKnown"
-	// WrongName: a Node names the instance and is not called as its Node is.
-	WrongName Reason = "WrongName"
+	// NotBound: a Node claims the instance, and the binding says that it is not it.
+	NotBound Reason = "NotBound"
 	// NotReady: the instance's Node is not Ready yet.
 	NotReady Reason = "NotReady"
 	// Leaving: the instance's Node is marked for removal.
@@ -87,9 +89,6 @@ const (
 	stoppedFor = time.Minute
 	// margin is left of a hook's global timeout at the end of a drain.
 	margin = 30 * time.Second
-	// overdue is how far past its grace period a pod may be before it is no
-	// longer waited for, as in Cluster Autoscaler.
-	overdue = 30 * time.Second
 	// maxNamed bounds how many pods a message names.
 	maxNamed = 10
 )
@@ -158,7 +157,7 @@ func (h Held) join(now time.Time, p Policy) Decision {
 	}
 	lack, detail := h.lacks(p)
 	if lack == "" {
-		return h.say(Continue, Joined, "Node %s is Ready", h.named(p).Name)
+		return h.say(Continue, Joined, "Node %s is Ready", h.bound().Name)
 	}
 	deadline := h.since().Add(p.Lifecycle.JoinTimeout.Duration)
 	if !now.Before(deadline) {
@@ -171,8 +170,8 @@ func (h Held) join(now time.Time, p Policy) Decision {
 	if h.Instance != nil && h.Instance.Alive() {
 		d = h.keep(now, deadline, lack, "%s", detail)
 	}
-	d.Warn = lack == WrongName
-	if n := h.named(p); lack == Leaving && !n.DrainingSince.IsZero() {
+	d.Warn = lack == NotBound
+	if n := h.bound(); lack == Leaving && !n.DrainingSince.IsZero() {
 		d.Clear = n
 	}
 	return d
@@ -182,20 +181,20 @@ func (h Held) join(now time.Time, p Policy) Decision {
 // reason if nothing is.
 func (h Held) lacks(p Policy) (Reason, string) {
 	name := h.nodeName(p)
-	n := h.named(p)
+	n := h.bound()
 	switch {
 	case name == "":
 		return NotKnown, "EC2 does not know the instance, or not its address, yet"
 	case n == nil && len(h.Nodes) > 0:
-		return WrongName, fmt.Sprintf("Node %s has the instance's provider id, but its Node is called %s", h.Nodes[0].Name, name)
+		return NotBound, fmt.Sprintf("Node %s claims the instance, and is not it: %s", h.Nodes[0].Name, h.Nodes[0].Standing)
 	case n == nil:
-		return NoNode, "there is no Node " + name + " with its provider id yet"
+		return NoNode, "there is no Node " + name + " yet"
 	case !n.Ready:
 		return NotReady, "Node " + name + " is not Ready yet"
 	case n.ReadyAt.Before(h.Instance.LaunchTime.Truncate(time.Second)):
 		return NotReady, "Node " + name + " was Ready before the instance was started and has not said so since"
 	case n.Tainted:
-		return NotReady, "Node " + name + " still carries the taint node.kubernetes.io/not-ready"
+		return NotReady, "Node " + name + " still carries the taint " + corev1.TaintNodeNotReady
 	case n.Marked:
 		return Leaving, "Node " + name + " is marked for removal"
 	}
@@ -229,11 +228,11 @@ func (h Held) drain(now time.Time, p Policy) Decision {
 	} else if i != nil && !i.Alive() {
 		return h.say(Continue, InstanceStopped, "EC2 says that it is %s: no pod runs on it", i.State)
 	}
-	nodes := h.own(p)
-	if len(nodes) == 0 {
-		return h.say(Continue, NoNode, "no Node names it")
+	n := h.bound()
+	if n == nil {
+		return h.say(Continue, NoNode, "no Node is it")
 	}
-	began, settled := h.First, true
+	nodes, began, settled := []Node{*n}, h.First, true
 	var left []string
 	for _, n := range nodes {
 		if s := n.DrainingSince; n.Marked && !s.IsZero() && s.Before(began) {

@@ -6,11 +6,12 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/hooks"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 const (
@@ -36,8 +37,8 @@ func joining(change func(*hooks.Held)) hooks.Held {
 	h := hooks.Held{
 		Group: "g", Hook: hooks.Hook{Name: "up", Heartbeat: time.Minute, Global: 100 * time.Minute},
 		State: "Pending:Wait", Phase: hooks.Joining, InstanceID: id, First: ago(time.Minute), Beat: ago(10 * time.Second),
-		Instance: &instances.Instance{ID: id, State: "running", PrivateIP: "10.0.0.9", Zone: "us-west-2a", LaunchTime: ago(2 * time.Minute)},
-		Nodes:    []hooks.Node{{Name: nodeName, UID: "u", Ready: true, ReadyAt: ago(5 * time.Second)}},
+		Instance: &fleet.Instance{ID: id, State: "running", PrivateIP: "10.0.0.9", Zone: "us-west-2a", LaunchTime: ago(2 * time.Minute)},
+		Nodes:    []hooks.Node{{Name: nodeName, UID: "u", Bound: true, Ready: true, ReadyAt: ago(5 * time.Second)}},
 	}
 	if change != nil {
 		change(&h)
@@ -57,7 +58,7 @@ func draining(change func(*hooks.Held)) hooks.Held {
 	return joining(func(h *hooks.Held) {
 		h.Hook.Name, h.State, h.Phase = "down", "Terminating:Wait", hooks.Draining
 		h.Nodes[0].Marked, h.Nodes[0].DrainingSince = true, ago(50*time.Second)
-		h.Nodes[0].Pods = []hooks.Pod{{Namespace: "shop", Name: "cart", UID: "p"}}
+		h.Nodes[0].Pods = []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart", UID: "p"}}}
 		change(h)
 	})
 }
@@ -102,9 +103,8 @@ func TestPlanJoining(t *testing.T) {
 		{"Ready before it was started again", node(func(n *hooks.Node) { n.ReadyAt = ago(3 * time.Minute) }), hooks.Wait, hooks.NotReady, "before", 0},
 		{"never said that it is Ready", node(func(n *hooks.Node) { n.ReadyAt = time.Time{} }), hooks.Wait, hooks.NotReady, "", 0},
 		{"marked for removal", node(func(n *hooks.Node) { n.Marked = true }), hooks.Wait, hooks.Leaving, "", 0},
-		{"wrong name", node(func(n *hooks.Node) { n.Name = "rogue" }), hooks.Wait, hooks.WrongName, "Node rogue", 0},
+		{"an impostor", node(func(n *hooks.Node) { n.Name, n.Bound, n.Standing = "rogue", false, "its name is another's" }), hooks.Wait, hooks.NotBound, "Node rogue claims the instance, and is not it: its name is another's", 0},
 		{"a rogue beside it", joining(func(h *hooks.Held) { h.Nodes = append([]hooks.Node{{Name: "a-rogue"}}, h.Nodes...) }), hooks.Continue, hooks.Joined, nodeName, 0},
-		{"other naming", joining(func(h *hooks.Held) { h.Instance.PrivateIP = "10.0.0.8" }), hooks.Wait, hooks.WrongName, "ip-10-0-0-8", 0},
 		{"EC2 does not know it", joining(func(h *hooks.Held) { h.Instance = nil }), hooks.Wait, hooks.NotKnown, "", 0},
 		{"no address yet", joining(func(h *hooks.Held) { h.Instance.PrivateIP = "" }), hooks.Wait, hooks.NotKnown, "", 0},
 		{"EC2 does not answer", joining(func(h *hooks.Held) { h.Blind = errors.New("down") }), hooks.Wait, hooks.NotKnown, "down", 0},
@@ -114,7 +114,10 @@ func TestPlanJoining(t *testing.T) {
 		{"stopped a minute", none(func(h *hooks.Held) { h.Instance.State = "stopped" }), hooks.Abandon, hooks.InstanceStopped, "", 0},
 		{"said to be stopped when it left the pool", none(func(h *hooks.Held) { h.Instance.State, h.First = "stopped", ago(time.Second) }), hooks.Wait, hooks.NoNode, "", 0},
 		{"too late", none(func(h *hooks.Held) { h.Instance.LaunchTime = ago(15 * time.Minute) }), hooks.Abandon, hooks.JoinTimeout, "there is no Node", 0},
-		{"too late, under a wrong name", joining(func(h *hooks.Held) { h.Nodes[0].Name = "rogue"; h.Instance.LaunchTime = ago(15 * time.Minute) }), hooks.Abandon, hooks.JoinTimeout, "rogue", 0},
+		{"too late, under a wrong name", joining(func(h *hooks.Held) {
+			h.Nodes[0].Name, h.Nodes[0].Bound = "rogue", false
+			h.Instance.LaunchTime = ago(15 * time.Minute)
+		}), hooks.Abandon, hooks.JoinTimeout, "rogue", 0},
 		{"one second left", none(func(h *hooks.Held) { h.Instance.LaunchTime = ago(15*time.Minute - time.Second) }), hooks.Wait, hooks.NoNode, "", time.Second},
 		{"long launched, just out of a running pool", none(func(h *hooks.Held) { h.RunningPool = true; h.Instance.LaunchTime = ago(24 * time.Hour) }), hooks.Wait, hooks.NoNode, "", 0},
 		{"out of a running pool for too long", none(func(h *hooks.Held) { h.RunningPool, h.First = true, ago(15*time.Minute) }), hooks.Abandon, hooks.JoinTimeout, "", 0},
@@ -170,7 +173,7 @@ func TestPlanDraining(t *testing.T) {
 		{"a mark of the future buys no time", draining(func(h *hooks.Held) { h.First = ago(10 * time.Minute); h.Nodes[0].DrainingSince = now.Add(time.Hour) }), hooks.Continue, hooks.DrainTimeout, "", 0},
 		{"the hook's own end", draining(func(h *hooks.Held) { h.First, h.Hook.Global = ago(4*time.Minute+30*time.Second), 5*time.Minute }), hooks.Continue, hooks.DrainTimeout, "", 0},
 		{"a rogue with pods holds nothing up", free(func(h *hooks.Held) {
-			h.Nodes = append(h.Nodes, hooks.Node{Name: "rogue", Pods: []hooks.Pod{{Namespace: "shop", Name: "cart"}}})
+			h.Nodes = append(h.Nodes, hooks.Node{Name: "rogue", Pods: []*corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "cart"}}}})
 		}), hooks.Continue, hooks.Drained, "", 0},
 		{"a Node of another name is the only one", draining(func(h *hooks.Held) { h.Nodes[0].Name = "odd" }), hooks.Wait, hooks.Moving, "Node odd", 0},
 	})
@@ -189,7 +192,7 @@ func TestPlanWarns(t *testing.T) {
 		want bool
 	}{
 		"joined":        {joining(nil), false},
-		"wrong name":    {joining(func(h *hooks.Held) { h.Nodes[0].Name = "rogue" }), true},
+		"wrong name":    {joining(func(h *hooks.Held) { h.Nodes[0].Name, h.Nodes[0].Bound = "rogue", false }), true},
 		"join timeout":  {joining(func(h *hooks.Held) { h.Nodes, h.Instance.LaunchTime = nil, ago(time.Hour) }), true},
 		"drained":       {draining(func(h *hooks.Held) { h.Nodes[0].Pods = nil }), false},
 		"drain timeout": {draining(func(h *hooks.Held) { h.First = ago(time.Hour) }), true},

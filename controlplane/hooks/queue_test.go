@@ -22,12 +22,12 @@ import (
 // does, until the test ends or stop is called.
 func (r *rig) lead() (stop func()) {
 	stopLoop := r.start(policy)
-	ctx, cancel := context.WithCancel(r.t.Context())
+	ctx, cancel := context.WithCancel(r.T.Context())
 	done := make(chan struct{})
 	l := queue.NewListener(queue.Deps{
 		SQS: sqs.NewFromConfig(r.Config("controller")), URL: r.CreateQueue("events"),
 		LaunchHook: policy.Lifecycle.LaunchHook, TerminateHook: policy.Lifecycle.TerminateHook,
-		Wake: r.loop.Told, Warn: func(string, error) {}, Registry: r.reg, Log: slog.New(slog.DiscardHandler),
+		Wake: r.loop.Told, Warn: func(string, error) {}, Registry: r.Registry, Log: slog.New(slog.DiscardHandler),
 	})
 	go func() {
 		defer close(done)
@@ -41,7 +41,7 @@ func (r *rig) lead() (stop func()) {
 // ended returns how long after now the hook lets the instance go, in steps of
 // 50 ms.
 func (r *rig) ended(state string) time.Duration {
-	r.t.Helper()
+	r.T.Helper()
 	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		if passed := time.Since(began); !strings.Contains(r.states(), state) || passed > 2*time.Minute {
 			return passed
@@ -50,8 +50,8 @@ func (r *rig) ended(state string) time.Duration {
 }
 
 func (r *rig) deleteNode(name string) {
-	r.t.Helper()
-	r.ok(r.client.CoreV1().Nodes().Delete(r.t.Context(), name, metav1.DeleteOptions{}))
+	r.T.Helper()
+	r.OK(r.Client.CoreV1().Nodes().Delete(r.T.Context(), name, metav1.DeleteOptions{}))
 }
 
 // TestEventsShortenTheWaits: at whatever moment between two polls an instance
@@ -109,8 +109,8 @@ func TestEventOfAHookThatIsNew(t *testing.T) {
 	withRig(t, awssim.GroupSpec{}, func(r *rig) {
 		r.RouteLifecycleEvents("events")
 		for _, name := range []string{"up", "down"} {
-			_, err := r.asg.DeleteLifecycleHook(r.t.Context(), &autoscaling.DeleteLifecycleHookInput{AutoScalingGroupName: aws.String("g"), LifecycleHookName: &name})
-			r.ok(err)
+			_, err := r.asg.DeleteLifecycleHook(r.T.Context(), &autoscaling.DeleteLifecycleHookInput{AutoScalingGroupName: aws.String("g"), LifecycleHookName: &name})
+			r.OK(err)
 		}
 		r.lead()
 		time.Sleep(11 * time.Minute)
@@ -144,17 +144,17 @@ func TestForgedEventsDecideNothing(t *testing.T) {
 			if n%2 == 0 {
 				kind, transition, hook = "launch", "LAUNCHING", "up"
 			}
-			_, err := admin.SendMessage(r.t.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(fmt.Sprintf(
+			_, err := admin.SendMessage(r.T.Context(), &sqs.SendMessageInput{QueueUrl: &url, MessageBody: aws.String(fmt.Sprintf(
 				`{"source": "aws.autoscaling", "detail-type": "EC2 Instance-%s Lifecycle Action", "detail": {"AutoScalingGroupName": "g", "LifecycleHookName": %q, "EC2InstanceId": %q, "LifecycleTransition": "autoscaling:EC2_INSTANCE_%s"}}`,
 				kind, hook, []string{serving.ID, r.member(1).ID, "i-0123456789abcdef0"}[n%3], transition))})
-			r.ok(err)
+			r.OK(err)
 			time.Sleep(100 * time.Millisecond)
 		}
 		r.want("after a minute of forged events", "InService Pending:Wait")
 		if n := r.effective(); n != 0 {
 			t.Errorf("%d hooks were completed", n)
 		}
-		if n := r.node(name); n.Spec.Unschedulable || r.pods() != 1 {
+		if n := r.Node(name); n.Spec.Unschedulable || r.pods() != 1 {
 			t.Errorf("a serving node was drained: %+v, %d pods", n.Spec, r.pods())
 		}
 		if n := len(r.CallsTo("autoscaling", "DescribeAutoScalingGroups")); n > 61 {

@@ -39,14 +39,14 @@ func TestWarmPool(t *testing.T) {
 		r.want("joined", "InService")
 
 		r.addPod("cart", name, nil)
-		r.blocked.Store(true)
+		r.evictions.Blocked.Store(true)
 		r.setDesired(0)
 		time.Sleep(3 * time.Minute)
 		r.want("on its way back, with a pod that may not move", "Warmed:Pending:Wait")
-		if n := r.node(name); !n.Spec.Unschedulable {
+		if n := r.Node(name); !n.Spec.Unschedulable {
 			t.Error("the node is not drained")
 		}
-		r.blocked.Store(false)
+		r.evictions.Blocked.Store(false)
 		time.Sleep(30 * time.Second)
 		r.want("drained", "Warmed:Stopped")
 		if got := r.effective(); got != 3 {
@@ -79,13 +79,13 @@ func TestRunningWarmPool(t *testing.T) {
 		r.setDesired(0)
 		time.Sleep(90 * time.Second)
 		r.want("back in the pool", "Warmed:Running")
-		if n := r.node(name); !n.Spec.Unschedulable || len(n.Spec.Taints) != 1 {
+		if n := r.Node(name); !n.Spec.Unschedulable || len(n.Spec.Taints) != 1 {
 			t.Errorf("the Node of a warm instance takes pods: %+v", n.Spec)
 		}
 		r.setDesired(1)
 		time.Sleep(80 * time.Second)
 		r.want("out of it again", "InService")
-		if n := r.node(name); n.Spec.Unschedulable || len(n.Spec.Taints) != 0 || len(n.Annotations) != 0 {
+		if n := r.Node(name); n.Spec.Unschedulable || len(n.Spec.Taints) != 0 || len(n.Annotations) != 0 {
 			t.Errorf("our mark is still on the Node: %+v %v", n.Spec, n.Annotations)
 		}
 	})
@@ -116,7 +116,7 @@ func TestStopOfAHeldInstance(t *testing.T) {
 		name := r.join(in, func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse })
 		r.Halted(in.ID)
 		time.Sleep(3 * time.Minute)
-		r.ok(r.client.CoreV1().Nodes().Delete(r.t.Context(), name, metav1.DeleteOptions{}))
+		r.OK(r.Client.CoreV1().Nodes().Delete(r.T.Context(), name, metav1.DeleteOptions{}))
 		if got, err := r.Instance(in.ID); err != nil || got.State != awssim.Terminated {
 			t.Errorf("instance is %s, %v", got.State, err)
 		}

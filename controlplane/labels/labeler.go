@@ -10,36 +10,59 @@ import (
 	"strings"
 	"time"
 
-	astypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
-	"k8s.io/client-go/util/workqueue"
 
-	"github.com/joinery/joinery/autoscaler/asg"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
 )
 
-// finder is the part of instances.Reader that Labeler uses.
-type finder interface {
-	ByID(context.Context, ...string) ([]instances.Instance, error)
-	Group(context.Context, string) (*instances.Group, error)
+// store is the part of observe.Store that Labeler uses.
+type store interface {
+	Nodes() corelisters.NodeLister
+	FollowNodes(context.Context, cache.ResourceEventHandler) (stop func(), err error)
 }
 
-// declarations is the part of asg.Declarations that Labeler uses.
+// judge is the part of binder.Binder that Labeler uses.
+type judge interface {
+	All(ctx context.Context, maxAge time.Duration) (map[string]binding.Verdict, error)
+	Renew(ctx context.Context, nodes []string, maxAge time.Duration) error
+}
+
+// Access is what a Labeler does with the API server.
+var Access = []drive.Access{
+	{Resource: "nodes", Verbs: []string{"list", "watch", "patch"}},
+	{Resource: "events", Verbs: []string{"create", "patch"}},
+}
+
+// finder is the part of awsfleet.Reader that Labeler uses.
+type finder interface {
+	Group(ctx context.Context, name string, maxAge time.Duration) (*fleet.Group, error)
+}
+
+// declarations is the part of launch.Declarations that Labeler uses.
 type declarations interface {
-	Labels(ctx context.Context, from *astypes.LaunchTemplateSpecification, tags map[string]string) (map[string]string, error)
+	Labels(ctx context.Context, from *fleet.TemplateRef, tags map[string]string) (map[string]string, error)
 }
 
 // Deps are what a Labeler works with.
 type Deps struct {
 	// Client of the API server.
 	Client kubernetes.Interface
-	// Finder asks EC2 and Auto Scaling.
+	// Store has the Nodes.
+	Store store
+	// Binding says which instance a Node is.
+	Binding judge
+	// Finder asks Auto Scaling.
 	Finder finder
 	// Declarations knows which labels are wanted.
 	Declarations declarations
@@ -47,6 +70,8 @@ type Deps struct {
 	Events record.EventRecorder
 	// Registry gets the metrics.
 	Registry prometheus.Registerer
+	// Meter counts the batches; nil for none.
+	Meter *drive.Meter
 	// Log gets one line for each verdict and each change.
 	Log *slog.Logger
 }
@@ -57,11 +82,17 @@ const (
 	gather = 100 * time.Millisecond
 	// most is how many Nodes are looked at together.
 	most = 200
-	// patience bounds one look.
-	patience = 30 * time.Second
+	// timeout bounds one look.
+	timeout = 30 * time.Second
+	// standingAge is how old EC2's word about a Node's instance may be that was
+	// asked about when the Node appeared.
+	standingAge = 5 * time.Minute
 	// refusedFor is how long a Node that was not proven is left alone: its
 	// group may be tagged meanwhile.
 	refusedFor = 10 * time.Minute
+	// groupAge is how old the picture of a group may be: every Node that joins is a
+	// question about one.
+	groupAge = 2 * time.Second
 	// Bounds of the wait before a Node is looked at again about which AWS does
 	// not know enough yet.
 	firstRetry = time.Second
@@ -75,7 +106,6 @@ type Labeler struct {
 	set      prometheus.Counter
 	verdicts *prometheus.CounterVec
 
-	queue workqueue.TypedRateLimitingInterface[string]
 	known map[string]verdict // Node name -> what it was found to be
 }
 
@@ -83,9 +113,10 @@ type Labeler struct {
 // says the same of itself. Its provider id cannot change.
 type verdict struct {
 	Decision
-	uid       string
-	addresses []string
-	at        time.Time
+	uid      string
+	instance string
+	claims   string
+	at       time.Time
 }
 
 // NewLabeler returns a labeler; it registers its metrics.
@@ -102,8 +133,6 @@ func NewLabeler(d Deps, p Policy) *Labeler {
 
 // look handles a batch of Nodes; it returns the names to look at again.
 func (l *Labeler) look(ctx context.Context, nodes []Node) (again []string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
 	var unknown []Node
 	for _, n := range nodes {
 		if v, ok := l.known[n.Name]; !ok || !v.holds(n, time.Now()) {
@@ -139,7 +168,7 @@ func (l *Labeler) look(ctx context.Context, nodes []Node) (again []string, err e
 func (v verdict) holds(n Node, now time.Time) bool {
 	age := now.Sub(v.at)
 	old := v.Reason != Proven && age >= refusedFor || v.Reason.Later() && age >= firstRetry
-	return v.uid == n.UID && slices.Equal(v.addresses, n.Addresses) && !old
+	return v.uid == n.UID && v.claims == n.Claims && !old
 }
 
 // ask asks AWS about all of nodes, in one call for their instances and one for
@@ -148,26 +177,22 @@ func (l *Labeler) ask(ctx context.Context, nodes []Node) (map[string]Facts, erro
 	if len(nodes) == 0 {
 		return nil, nil
 	}
-	var ids []string
+	names := make([]string, 0, len(nodes))
 	for _, n := range nodes {
-		if !slices.Contains(ids, n.InstanceID) {
-			ids = append(ids, n.InstanceID)
-		}
+		names = append(names, n.Name)
 	}
-	found, err := l.deps.Finder.ByID(ctx, ids...)
+	if err := l.deps.Binding.Renew(ctx, names, groupAge); err != nil {
+		return nil, err
+	}
+	verdicts, err := l.deps.Binding.All(ctx, standingAge)
 	if err != nil {
 		return nil, err
 	}
-	groups := map[string]*instances.Group{}
+	groups := map[string]*fleet.Group{}
 	out := map[string]Facts{}
 	var failed []error
 	for _, n := range nodes {
-		var f Facts
-		for _, i := range found {
-			if i.ID == n.InstanceID {
-				f.Found = append(f.Found, i)
-			}
-		}
+		f := Facts{Verdict: verdicts[n.Name]}
 		if err := l.askGroup(ctx, &f, groups); err != nil {
 			failed = append(failed, err)
 			continue
@@ -179,14 +204,14 @@ func (l *Labeler) ask(ctx context.Context, nodes []Node) (map[string]Facts, erro
 
 // askGroup fills in the group of the instance and what it declares; groups are
 // those that were asked for already.
-func (l *Labeler) askGroup(ctx context.Context, f *Facts, groups map[string]*instances.Group) (err error) {
-	if len(f.Found) != 1 || f.Found[0].Group == "" {
+func (l *Labeler) askGroup(ctx context.Context, f *Facts, groups map[string]*fleet.Group) (err error) {
+	if !f.Verdict.Counts() || f.Verdict.Instance.Group == "" {
 		return nil
 	}
-	i := f.Found[0]
+	i := f.Verdict.Instance
 	g, asked := groups[i.Group]
 	if !asked {
-		if g, err = l.deps.Finder.Group(ctx, i.Group); err != nil {
+		if g, err = l.deps.Finder.Group(ctx, i.Group, groupAge); err != nil {
 			return err
 		}
 		groups[i.Group] = g
@@ -195,8 +220,9 @@ func (l *Labeler) askGroup(ctx context.Context, f *Facts, groups map[string]*ins
 		return nil
 	}
 	f.Group = g
-	f.Declared, err = l.deps.Declarations.Labels(ctx, g.Templates[i.ID], g.Tags)
-	var unreadable *asg.UnreadableError
+	member, _ := g.Member(i.ID)
+	f.Declared, err = l.deps.Declarations.Labels(ctx, member.Template(), g.Tags)
+	var unreadable *launch.UnreadableError
 	if errors.As(err, &unreadable) {
 		l.deps.Log.Warn("labels that are declared cannot be read", "group", g.Name, "instance", i.ID, "error", err)
 		return nil
@@ -206,19 +232,19 @@ func (l *Labeler) askGroup(ctx context.Context, f *Facts, groups map[string]*ins
 
 // judge keeps what a Node was found to be, and says it if it is news.
 func (l *Labeler) judge(n Node, f Facts) {
-	d := Plan(n, f, l.policy)
+	d := Plan(f, l.policy)
 	before, same := l.known[n.Name]
-	l.known[n.Name] = verdict{Decision: d, uid: n.UID, addresses: n.Addresses, at: time.Now()}
+	l.known[n.Name] = verdict{Decision: d, uid: n.UID, instance: f.Verdict.InstanceID, claims: n.Claims, at: time.Now()}
 	l.verdicts.WithLabelValues(string(d.Reason)).Inc()
 	if same && before.uid == n.UID && before.Reason == d.Reason {
 		return
 	}
-	l.deps.Log.Info("node's identity", "node", n.Name, "instance", n.InstanceID, "reason", d.Reason, "message", d.Message)
-	if d.Reason.Lie() {
+	l.deps.Log.Info("node's identity", "node", n.Name, "instance", l.known[n.Name].instance, "reason", d.Reason, "message", d.Message)
+	if d.Lie {
 		l.event(n, corev1.EventTypeWarning, "IdentityNotProven", "no label of its group is set: %s: %s", d.Reason, d.Message)
 	}
 	if len(d.Refused) > 0 {
-		l.event(n, corev1.EventTypeWarning, "LabelRefused", "its group declares %s: no declaration makes a node a master", strings.Join(d.Refused, ", "))
+		l.event(n, corev1.EventTypeWarning, "LabelRefused", "its group declares %s: no declaration makes a control-plane node, or sets what the controller records", strings.Join(d.Refused, ", "))
 	}
 }
 
@@ -241,7 +267,7 @@ func (l *Labeler) apply(ctx context.Context, n Node, want map[string]string) err
 		return fmt.Errorf("label node %s: %w", n.Name, err)
 	}
 	l.set.Add(float64(len(missing)))
-	l.deps.Log.Info("node labelled", "node", n.Name, "instance", n.InstanceID, "labels", missing)
+	l.deps.Log.Info("node labelled", "node", n.Name, "instance", l.known[n.Name].instance, "labels", missing)
 	l.event(n, corev1.EventTypeNormal, "NodeLabelled", "set %s as its group declares", list(missing))
 	return nil
 }

@@ -1,41 +1,27 @@
 package labels_test
 
 import (
-	"context"
 	"encoding/base64"
-	"log/slog"
 	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/tools/record"
 
-	"github.com/joinery/joinery/agent/identity"
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/autoscaler/asg"
-	"github.com/joinery/joinery/controlplane/instances"
 	"github.com/joinery/joinery/controlplane/labels"
-	"github.com/joinery/joinery/deploy/iam"
+	"github.com/joinery/joinery/internal/fleet/launch"
+	"github.com/joinery/joinery/internal/identity"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/simcluster"
 )
 
 // rig is a running labeler, one managed group "g" of two instances and an API
 // server in memory. It lives in a synctest bubble.
-type rig struct {
-	*awssim.World
-	t      *testing.T
-	client *fake.Clientset
-	events *record.FakeRecorder
-}
+type rig struct{ *simcluster.Cluster }
 
 const template = `apiVersion: joinery.dev/v1alpha1
 kind: NodeConfig
@@ -44,57 +30,35 @@ spec:
   labels: {team: data, node-role.kubernetes.io/batch: "", x.node-restriction.kubernetes.io/pci: "no"}
 `
 
-func tags(more ...awssim.Tag) []awssim.Tag {
-	return append([]awssim.Tag{{Key: "k8s.io/cluster-autoscaler/enabled"}, {Key: "k8s.io/cluster-autoscaler/demo"}, {Key: v1alpha1.ClusterTag, Value: "demo", Propagate: true}}, more...)
-}
-
 func label(key, value string) awssim.Tag {
 	return awssim.Tag{Key: "k8s.io/cluster-autoscaler/node-template/label/" + key, Value: value}
 }
 
 func withRig(t *testing.T, userData string, tags []awssim.Tag, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{World: &awssim.World{}, t: t, client: fake.NewClientset(), events: record.NewFakeRecorder(100)}
-		defer r.Close()
+		r := &rig{simcluster.New(t, &awssim.World{})}
 		r.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium", UserData: base64.StdEncoding.EncodeToString([]byte(userData))})
-		r.ok(r.PutGroup(awssim.GroupSpec{Name: "g", LaunchTemplate: "nodes", Max: 5, Desired: 2, Tags: tags}))
-		role, err := iam.Controller(iam.Values{Partition: r.Partition(), Region: r.Region, Account: r.AccountID, Cluster: "demo", KMSKeyARN: "arn:aws:kms:us-west-2:123456789012:key/k"})
-		r.ok(err)
-		r.ok(r.AttachPolicy("controller", role))
-		cfg := r.Config("controller")
-		p := policy
-		p.VPC = r.VPCID
+		r.OK(r.PutGroup(awssim.GroupSpec{Name: "g", LaunchTemplate: "nodes", Max: 5, Desired: 2, Tags: tags}))
+		r.Role()
+		by := r.Readers(r.Config("controller"))
 		l := labels.NewLabeler(labels.Deps{
-			Client: r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
-			Declarations: asg.NewDeclarations(ec2.NewFromConfig(cfg), "demo"), Events: r.events,
-			Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
-		}, p)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			_ = l.Run(ctx)
-		}()
+			Client: r.Client, Finder: by.Fleet, Store: by.Store, Binding: by.Binder,
+			Declarations: launch.NewDeclarations(launch.NewTemplates(by.EC2), simcluster.Name), Events: r.Events,
+			Registry: r.Registry, Log: r.Log,
+		}, policy)
+		stop := r.Start(l.Run)
 		synctest.Wait()
 		test(r)
-		cancel()
-		<-done
+		_ = stop()
 	})
-}
-
-func (r *rig) ok(err error) {
-	r.t.Helper()
-	if err != nil {
-		r.t.Fatal(err)
-	}
 }
 
 // node makes the Node of the i-th instance; change may spoil it.
 func (r *rig) node(i int, change func(*corev1.Node)) string {
-	r.t.Helper()
+	r.T.Helper()
 	in := r.Instances()[i]
 	name, err := identity.NodeName(identity.Facts{InstanceID: in.ID, Region: "us-west-2", Zone: in.Zone, PrivateIP: in.PrivateIP}, v1alpha1.IPName)
-	r.ok(err)
+	r.OK(err)
 	n := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"team": "data", "node-role.kubernetes.io/by-hand": ""}},
 		Spec:       corev1.NodeSpec{ProviderID: "aws:///" + in.Zone + "/" + in.ID},
@@ -103,43 +67,18 @@ func (r *rig) node(i int, change func(*corev1.Node)) string {
 	if change != nil {
 		change(n)
 	}
-	n.UID = types.UID("uid-" + n.Name)
-	_, err = r.client.CoreV1().Nodes().Create(r.t.Context(), n, metav1.CreateOptions{})
-	r.ok(err)
-	return n.Name
-}
-
-func (r *rig) change(name string, change func(*corev1.Node)) {
-	r.t.Helper()
-	n, err := r.client.CoreV1().Nodes().Get(r.t.Context(), name, metav1.GetOptions{})
-	r.ok(err)
-	change(n)
-	_, err = r.client.CoreV1().Nodes().Update(r.t.Context(), n, metav1.UpdateOptions{})
-	r.ok(err)
+	return r.AddNode(n)
 }
 
 // want fails unless the Node has these labels beside those that it came with.
 func (r *rig) want(when, name string, want map[string]string) {
-	r.t.Helper()
+	r.T.Helper()
 	synctest.Wait()
-	n, err := r.client.CoreV1().Nodes().Get(r.t.Context(), name, metav1.GetOptions{})
-	r.ok(err)
+	n := r.Node(name)
 	all := map[string]string{"team": "data", "node-role.kubernetes.io/by-hand": ""}
 	maps.Copy(all, want)
 	if !maps.Equal(n.Labels, all) {
-		r.t.Errorf("%s: labels %v, expected %v", when, n.Labels, all)
-	}
-}
-
-func (r *rig) said() string {
-	var out []string
-	for {
-		select {
-		case e := <-r.events.Events:
-			out = append(out, e)
-		default:
-			return strings.Join(out, "\n")
-		}
+		r.T.Errorf("%s: labels %v, expected %v", when, n.Labels, all)
 	}
 }
 
@@ -148,16 +87,16 @@ const soon = 300 * time.Millisecond
 var declared = map[string]string{"node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "yes", "node-role.kubernetes.io/extra": "1"}
 
 func TestLabelsOfANewNode(t *testing.T) {
-	more := tags(label("x.node-restriction.kubernetes.io/pci", "yes"), label("node-role.kubernetes.io/extra", "1"), label("other", "x"), label("kubernetes.io/arch", "arm64"))
+	more := simcluster.Tags(label("x.node-restriction.kubernetes.io/pci", "yes"), label("node-role.kubernetes.io/extra", "1"), label("other", "x"), label("kubernetes.io/arch", "arm64"))
 	withRig(t, template, more, func(r *rig) {
 		name := r.node(0, nil)
 		time.Sleep(soon)
 		r.want("at once", name, declared)
-		if said := r.said(); !strings.Contains(said, "Normal NodeLabelled") || !strings.Contains(said, "node-role.kubernetes.io/batch=") {
+		if said := r.Said(); !strings.Contains(said, "Normal NodeLabelled") || !strings.Contains(said, "node-role.kubernetes.io/batch=") {
 			t.Errorf("events: %s", said)
 		}
 		r.ForgetCalls()
-		r.change(name, func(n *corev1.Node) {
+		r.ChangeNode(name, func(n *corev1.Node) {
 			delete(n.Labels, "node-role.kubernetes.io/batch")
 			n.Labels["x.node-restriction.kubernetes.io/pci"] = "no"
 		})
@@ -170,7 +109,7 @@ func TestLabelsOfANewNode(t *testing.T) {
 }
 
 func TestManyNodesAreFewQuestions(t *testing.T) {
-	withRig(t, template, tags(), func(r *rig) {
+	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		names := []string{r.node(0, nil), r.node(1, nil)}
 		time.Sleep(soon)
 		for _, name := range names {
@@ -192,26 +131,26 @@ func TestRogueKubelet(t *testing.T) {
 	}{
 		"another's provider id": {func(r *rig, n *corev1.Node) {
 			n.Spec.ProviderID = "aws:///" + victim(r).Zone + "/" + victim(r).ID
-		}, "WrongName"},
+		}, "OtherName"},
 		"another's provider id and address": {func(r *rig, n *corev1.Node) {
 			n.Spec.ProviderID = "aws:///" + victim(r).Zone + "/" + victim(r).ID
 			n.Status.Addresses[0].Address = victim(r).PrivateIP
-		}, "WrongName"},
-		"a name of nobody": {func(_ *rig, n *corev1.Node) { n.Name = "rogue" }, "WrongName"},
+		}, "OtherName"},
+		"a name of nobody": {func(_ *rig, n *corev1.Node) { n.Name = "rogue" }, "OtherName"},
 		"an address of nobody": {func(_ *rig, n *corev1.Node) {
 			n.Status.Addresses[0].Address = "10.9.9.9"
-		}, "WrongAddress"},
+		}, "OtherAddress"},
 		"an instance of nobody": {func(_ *rig, n *corev1.Node) { n.Spec.ProviderID = "aws:///us-west-2a/" + id }, ""},
-		"no instance":           {func(_ *rig, n *corev1.Node) { n.Spec.ProviderID = "" }, ""},
+		"no instance":           {func(_ *rig, n *corev1.Node) { n.Name, n.Spec.ProviderID = "rogue", "" }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			withRig(t, template, tags(), func(r *rig) {
+			withRig(t, template, simcluster.Tags(), func(r *rig) {
 				node := r.node(0, func(n *corev1.Node) { test.lie(r, n) })
 				time.Sleep(20 * time.Minute)
-				r.change(node, func(n *corev1.Node) { n.Annotations = map[string]string{"a": "b"} })
+				r.ChangeNode(node, func(n *corev1.Node) { n.Annotations = map[string]string{"a": "b"} })
 				time.Sleep(time.Minute)
 				r.want("ever", node, nil)
-				if said := r.said(); !strings.Contains(said, test.says) || (test.says != "") != strings.Contains(said, "Warning IdentityNotProven") {
+				if said := r.Said(); !strings.Contains(said, test.says) || (test.says != "") != strings.Contains(said, "Warning IdentityNotProven") {
 					t.Errorf("events: %s", said)
 				}
 			})
@@ -220,9 +159,9 @@ func TestRogueKubelet(t *testing.T) {
 }
 
 func TestInstanceOutsideTheGroupsGetsNothing(t *testing.T) {
-	withRig(t, template, tags(), func(r *rig) {
+	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		_, err := r.AddInstance(awssim.InstanceSpec{Tags: map[string]string{v1alpha1.ClusterTag: "demo"}})
-		r.ok(err)
+		r.OK(err)
 		node := r.node(2, nil)
 		time.Sleep(time.Minute)
 		r.want("ever", node, nil)
@@ -238,18 +177,18 @@ func TestOtherClustersGroupGetsNothing(t *testing.T) {
 }
 
 func TestNoDeclarationMakesAMaster(t *testing.T) {
-	withRig(t, template, tags(label("node-role.kubernetes.io/control-plane", ""), label("node-role.kubernetes.io/master", ""), label("node-role.kubernetes.io/fine", "")), func(r *rig) {
+	withRig(t, template, simcluster.Tags(label("node-role.kubernetes.io/control-plane", ""), label("node-role.kubernetes.io/master", ""), label("node-role.kubernetes.io/fine", "")), func(r *rig) {
 		node := r.node(0, nil)
 		time.Sleep(soon)
 		r.want("at once", node, map[string]string{"node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "no", "node-role.kubernetes.io/fine": ""})
-		if said := r.said(); !strings.Contains(said, "Warning LabelRefused") || !strings.Contains(said, "control-plane") {
+		if said := r.Said(); !strings.Contains(said, "Warning LabelRefused") || !strings.Contains(said, "control-plane") {
 			t.Errorf("events: %s", said)
 		}
 	})
 }
 
 func TestMastersAreLeftAlone(t *testing.T) {
-	withRig(t, template, tags(), func(r *rig) {
+	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		node := r.node(0, func(n *corev1.Node) { n.Labels["node-role.kubernetes.io/control-plane"] = "" })
 		time.Sleep(time.Minute)
 		r.want("ever", node, map[string]string{"node-role.kubernetes.io/control-plane": ""})
@@ -262,7 +201,7 @@ func TestMastersAreLeftAlone(t *testing.T) {
 // TestScriptAsUserData: fleets that still join by a script have their labels in
 // tags.
 func TestScriptAsUserData(t *testing.T) {
-	withRig(t, "#!/bin/sh\nkubeadm join\n", tags(label("node-role.kubernetes.io/old", "")), func(r *rig) {
+	withRig(t, "#!/bin/sh\nkubeadm join\n", simcluster.Tags(label("node-role.kubernetes.io/old", "")), func(r *rig) {
 		node := r.node(0, nil)
 		time.Sleep(soon)
 		r.want("at once", node, map[string]string{"node-role.kubernetes.io/old": ""})
@@ -270,7 +209,7 @@ func TestScriptAsUserData(t *testing.T) {
 }
 
 func TestLateAnswers(t *testing.T) {
-	withRig(t, template, tags(), func(r *rig) {
+	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		end := r.Inject(awssim.Fault{Service: "ec2", Action: "DescribeInstances", Code: "InternalError", Status: 500})
 		node := r.node(0, func(n *corev1.Node) { n.Status.Addresses = nil })
 		time.Sleep(time.Minute)
@@ -278,7 +217,7 @@ func TestLateAnswers(t *testing.T) {
 		end()
 		time.Sleep(time.Minute)
 		r.want("while it has no address", node, nil)
-		r.change(node, func(n *corev1.Node) {
+		r.ChangeNode(node, func(n *corev1.Node) {
 			n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: r.Instances()[0].PrivateIP}}
 		})
 		time.Sleep(soon)
@@ -289,7 +228,7 @@ func TestLateAnswers(t *testing.T) {
 // TestInstanceKeepsTheDeclarationOfItsLaunch: what the instance read as user data
 // counts, not what a later version of the template says.
 func TestInstanceKeepsTheDeclarationOfItsLaunch(t *testing.T) {
-	withRig(t, template, tags(), func(r *rig) {
+	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		r.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium",
 			UserData: base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(template, "/batch", "/newer")))})
 		node := r.node(0, nil)

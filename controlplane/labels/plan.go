@@ -9,74 +9,59 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // Reason is what a Node was found to be.
 type Reason string
 
-// The reasons of a decision.
+// The reasons of a decision, beside those of package binding for a Node that is not
+// bound.
 const (
-	// Proven: the Node is that of the instance that it names.
+	// Proven: the Node is the instance that it claims, and a managed group lists it.
 	Proven Reason = "Proven"
-	// NoInstance: EC2 does not know the instance, or not yet.
-	NoInstance Reason = "NoInstance"
-	// NotAlive: the instance is stopped or gone.
-	NotAlive Reason = "NotAlive"
-	// OtherVPC: the instance is in another VPC.
-	OtherVPC Reason = "OtherVPC"
-	// OtherCluster: the instance's cluster tag is missing or names another.
-	OtherCluster Reason = "OtherCluster"
 	// NotManaged: the instance is in no group that Joinery manages.
 	NotManaged Reason = "NotManaged"
 	// NotMember: the group does not list the instance, or not yet.
 	NotMember Reason = "NotMember"
-	// WrongName: the Node is not called as the instance's Node is.
-	WrongName Reason = "WrongName"
-	// NoAddress: the Node has no internal address yet.
-	NoAddress Reason = "NoAddress"
-	// WrongAddress: none of the Node's internal addresses is the instance's.
-	WrongAddress Reason = "WrongAddress"
 )
 
-// Later says that the answer may be another one in a moment.
-func (r Reason) Later() bool { return r == NoInstance || r == NotMember || r == NoAddress }
-
-// Lie says that the Node claims to be what it is not.
-func (r Reason) Lie() bool {
-	return r == WrongName || r == WrongAddress || r == OtherVPC || r == OtherCluster
+// Later reports whether the answer may be another one in a moment.
+func (r Reason) Later() bool {
+	switch r {
+	case NotMember, Reason(binding.NoSuchInstance), Reason(binding.NoAddress), Reason(binding.NotObserved):
+		return true
+	}
+	return false
 }
 
 // Policy is what holds for every Node.
 type Policy struct {
-	// Cluster, Region and VPC that a node must be of.
-	Cluster, Region, VPC string
-	// Mode is how nodes are named.
-	Mode v1alpha1.NodeNameMode
+	// Cluster that a node must be of.
+	Cluster string
 }
 
-// Node is what a Node says of itself, and the labels that only others can have
-// set.
+// Node is a Node, and the labels of it that no kubelet can have set.
 type Node struct {
 	// Name and UID of the Node.
 	Name, UID string
-	// InstanceID by its provider id.
-	InstanceID string
-	// Addresses are the internal ones.
-	Addresses []string
+	// Claims are what the Node says about itself, in one text: a decision holds
+	// while they stay the same.
+	Claims string
 	// Labels that a kubelet may not set.
 	Labels map[string]string
 }
 
-// Facts are what AWS says about the instance that a Node names.
+// Facts are what is known about a Node.
 type Facts struct {
-	// Found are the instances of that id.
-	Found []instances.Instance
-	// Group that the instance says it is of; nil for none.
-	Group *instances.Group
+	// Verdict is how the Node stands to the instances of EC2.
+	Verdict binding.Verdict
+	// Group that the instance is of; nil for none.
+	Group *fleet.Group
 	// Declared are the labels that the group's nodes are to have.
 	Declared map[string]string
 }
@@ -85,6 +70,8 @@ type Facts struct {
 type Decision struct {
 	Reason  Reason
 	Message string
+	// Lie reports whether the Node claims to be what it is not.
+	Lie bool
 	// Want are the labels that the Node is to have, if it is Proven.
 	Want map[string]string
 	// Refused are declared labels that no declaration sets, sorted.
@@ -92,9 +79,9 @@ type Decision struct {
 }
 
 // Plan decides which labels a Node is to have.
-func Plan(n Node, f Facts, p Policy) Decision {
-	reason, message := prove(n, f, p)
-	d := Decision{Reason: reason, Message: message}
+func Plan(f Facts, p Policy) Decision {
+	reason, message := prove(f, p)
+	d := Decision{Reason: reason, Message: message, Lie: f.Verdict.Standing == binding.Impostor}
 	if reason != Proven {
 		return d
 	}
@@ -103,7 +90,7 @@ func Plan(n Node, f Facts, p Policy) Decision {
 		switch {
 		case v1alpha1.ControllerSets(key):
 			d.Want[key] = f.Declared[key]
-		case v1alpha1.ControlPlaneLabel(key):
+		case v1alpha1.ControlPlaneLabel(key), v1alpha1.OwnLabel(key):
 			d.Refused = append(d.Refused, key)
 		}
 	}
@@ -121,35 +108,25 @@ func Missing(n Node, want map[string]string) map[string]string {
 	return out
 }
 
-// prove is the identity check. Every line of it must hold.
-func prove(n Node, f Facts, p Policy) (Reason, string) {
-	if len(f.Found) != 1 || f.Found[0].ID != n.InstanceID {
-		return NoInstance, "EC2 knows no instance " + n.InstanceID
-	}
-	i := f.Found[0]
+// prove asks the binding, and whether the instance is one of a managed group. Every
+// line of it must hold.
+func prove(f Facts, p Policy) (Reason, string) {
+	v := f.Verdict
 	switch {
-	case !i.Alive():
-		return NotAlive, fmt.Sprintf("instance %s is %s", i.ID, i.State)
-	case i.VPC != p.VPC:
-		return OtherVPC, fmt.Sprintf("instance %s is in VPC %s", i.ID, i.VPC)
+	case v.Reason == "":
+		return Reason(binding.NotObserved), "it was not looked up yet"
+	case !v.Counts():
+		return Reason(v.Reason), v.Message
+	}
+	i := v.Instance
+	switch {
 	case i.Cluster != p.Cluster:
-		return OtherCluster, fmt.Sprintf("instance %s has the cluster tag %q", i.ID, i.Cluster)
+		return Reason(binding.OtherCluster), fmt.Sprintf("instance %s has the cluster tag %s", i.ID, quote.Text(i.Cluster))
 	case f.Group == nil || f.Group.Name != i.Group || !f.Group.Managed(p.Cluster):
 		return NotManaged, fmt.Sprintf("instance %s is in no managed group", i.ID)
 	}
-	if _, member := f.Group.Lifecycles[i.ID]; !member {
+	if _, member := f.Group.Member(i.ID); !member {
 		return NotMember, fmt.Sprintf("group %s does not list instance %s", i.Group, i.ID)
-	}
-	name, err := i.NodeName(p.Region, p.Mode)
-	switch {
-	case err != nil:
-		return NoInstance, fmt.Sprintf("instance %s has no name: %v", i.ID, err)
-	case n.Name != name:
-		return WrongName, fmt.Sprintf("the Node of instance %s is called %s", i.ID, name)
-	case len(n.Addresses) == 0:
-		return NoAddress, "it has no internal address yet"
-	case i.PrivateIP == "" || !slices.Contains(n.Addresses, i.PrivateIP):
-		return WrongAddress, fmt.Sprintf("its addresses are %s, that of instance %s is %s", strings.Join(n.Addresses, ", "), i.ID, i.PrivateIP)
 	}
 	return Proven, "it is the Node of instance " + i.ID + " of group " + i.Group
 }

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
 	"github.com/joinery/joinery/controlplane/labels"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
 )
 
 const (
@@ -15,13 +15,13 @@ const (
 	nodeName = "ip-10-0-0-9.us-west-2.compute.internal"
 )
 
-var policy = labels.Policy{Cluster: "demo", Region: "us-west-2", VPC: "vpc-0123456789abcdef0", Mode: v1alpha1.IPName}
+var policy = labels.Policy{Cluster: "demo"}
 
 func proven() (labels.Node, labels.Facts) {
-	return labels.Node{Name: nodeName, UID: "u", InstanceID: id, Addresses: []string{"10.0.0.9"}, Labels: map[string]string{"node-role.kubernetes.io/by-hand": ""}},
+	return labels.Node{Name: nodeName, UID: "u", Labels: map[string]string{"node-role.kubernetes.io/by-hand": ""}},
 		labels.Facts{
-			Found: []instances.Instance{{ID: id, State: "running", PrivateIP: "10.0.0.9", Zone: "us-west-2a", VPC: policy.VPC, Cluster: "demo", Group: "g"}},
-			Group: &instances.Group{Name: "g", Tags: map[string]string{"k8s.io/cluster-autoscaler/enabled": "", "k8s.io/cluster-autoscaler/demo": ""}, Lifecycles: map[string]string{id: "InService"}},
+			Verdict: binding.Verdict{Standing: binding.Bound, Reason: binding.FactsAgree, InstanceID: id, Instance: &fleet.Instance{ID: id, State: "running", Cluster: "demo", Group: "g"}},
+			Group:   &fleet.Group{Name: "g", Tags: map[string]string{"k8s.io/cluster-autoscaler/enabled": "", "k8s.io/cluster-autoscaler/demo": "", "joinery:cluster": "demo"}, Members: []fleet.Member{{ID: id, LifecycleState: fleet.InService}}},
 			Declared: map[string]string{
 				"team": "data", "node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "yes", "kubernetes.io/hostname": "other",
 				"node-role.kubernetes.io/control-plane": "", "node-role.kubernetes.io/master": "",
@@ -30,7 +30,7 @@ func proven() (labels.Node, labels.Facts) {
 }
 
 func TestPlan(t *testing.T) {
-	d := labels.Plan(first(proven()), second(proven()), policy)
+	d := labels.Plan(second(proven()), policy)
 	want := map[string]string{"node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "yes"}
 	if d.Reason != labels.Proven || !maps.Equal(d.Want, want) {
 		t.Errorf("%s: wants %v, expected %v", d.Reason, d.Want, want)
@@ -40,40 +40,37 @@ func TestPlan(t *testing.T) {
 	}
 }
 
-func first(n labels.Node, _ labels.Facts) labels.Node   { return n }
 func second(_ labels.Node, f labels.Facts) labels.Facts { return f }
 
 func TestOnlyAProvenNodeGetsLabels(t *testing.T) {
-	type change func(n *labels.Node, i *instances.Instance, f *labels.Facts)
+	stands := func(s binding.Standing, r binding.Reason) func(*labels.Facts) {
+		return func(f *labels.Facts) { f.Verdict.Standing, f.Verdict.Reason, f.Verdict.Message = s, r, "m" }
+	}
 	for _, test := range []struct {
 		name   string
-		change change
+		change func(f *labels.Facts)
 		want   labels.Reason
+		lie    bool
 	}{
-		{"unknown to EC2", func(_ *labels.Node, _ *instances.Instance, f *labels.Facts) { f.Found = nil }, labels.NoInstance},
-		{"two of them", func(_ *labels.Node, i *instances.Instance, f *labels.Facts) { f.Found = append(f.Found, *i) }, labels.NoInstance},
-		{"another was found", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.ID = "i-00000000" }, labels.NoInstance},
-		{"no address in EC2", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.PrivateIP = "" }, labels.NoInstance},
-		{"stopped", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.State = "stopped" }, labels.NotAlive},
-		{"terminated", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.State = "terminated" }, labels.NotAlive},
-		{"other VPC", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.VPC = "vpc-1" }, labels.OtherVPC},
-		{"other cluster", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.Cluster = "prod" }, labels.OtherCluster},
-		{"no cluster tag", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.Cluster = "" }, labels.OtherCluster},
-		{"no group", func(_ *labels.Node, i *instances.Instance, f *labels.Facts) { i.Group, f.Group = "", nil }, labels.NotManaged},
-		{"another group's facts", func(_ *labels.Node, i *instances.Instance, _ *labels.Facts) { i.Group = "h" }, labels.NotManaged},
-		{"group not managed", func(_ *labels.Node, _ *instances.Instance, f *labels.Facts) { f.Group.Tags = nil }, labels.NotManaged},
-		{"group does not list it", func(_ *labels.Node, _ *instances.Instance, f *labels.Facts) { f.Group.Lifecycles = nil }, labels.NotMember},
-		{"name of another", func(n *labels.Node, _ *instances.Instance, _ *labels.Facts) {
-			n.Name = "ip-10-0-0-8.us-west-2.compute.internal"
-		}, labels.WrongName},
-		{"no address", func(n *labels.Node, _ *instances.Instance, _ *labels.Facts) { n.Addresses = nil }, labels.NoAddress},
-		{"address of another", func(n *labels.Node, _ *instances.Instance, _ *labels.Facts) { n.Addresses = []string{"10.0.0.8"} }, labels.WrongAddress},
+		{"not looked up", func(f *labels.Facts) { f.Verdict = binding.Verdict{} }, labels.Reason(binding.NotObserved), false},
+		{"unknown to EC2", stands(binding.Unknown, binding.NoSuchInstance), labels.Reason(binding.NoSuchInstance), false},
+		{"terminated", stands(binding.Leaving, binding.InstanceGone), labels.Reason(binding.InstanceGone), false},
+		{"other VPC", stands(binding.Unknown, binding.OtherVPC), labels.Reason(binding.OtherVPC), false},
+		{"name of another", stands(binding.Impostor, binding.OtherName), labels.Reason(binding.OtherName), true},
+		{"bound to what EC2 does not show", func(f *labels.Facts) { f.Verdict.Instance = nil }, labels.Reason(binding.FactsAgree), false},
+		{"other cluster", func(f *labels.Facts) { f.Verdict.Instance.Cluster = "prod" }, labels.Reason(binding.OtherCluster), false},
+		{"no cluster tag", func(f *labels.Facts) { f.Verdict.Instance.Cluster = "" }, labels.Reason(binding.OtherCluster), false},
+		{"no group", func(f *labels.Facts) { f.Verdict.Instance.Group, f.Group = "", nil }, labels.NotManaged, false},
+		{"another group's facts", func(f *labels.Facts) { f.Verdict.Instance.Group = "h" }, labels.NotManaged, false},
+		{"group not managed", func(f *labels.Facts) { f.Group.Tags = nil }, labels.NotManaged, false},
+		{"group does not list it", func(f *labels.Facts) { f.Group.Members = nil }, labels.NotMember, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			n, f := proven()
-			test.change(&n, &f.Found[0], &f)
-			d := labels.Plan(n, f, policy)
-			if d.Reason != test.want || d.Message == "" {
+			_, f := proven()
+			f.Verdict.Message = "m"
+			test.change(&f)
+			d := labels.Plan(f, policy)
+			if d.Reason != test.want || d.Message == "" || d.Lie != test.lie {
 				t.Errorf("%s (%s): expected %s", d.Reason, d.Message, test.want)
 			}
 			if len(d.Want) != 0 {

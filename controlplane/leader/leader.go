@@ -15,6 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+
+	"github.com/joinery/joinery/internal/drive"
 )
 
 // LeaseName is the Lease in kube-system.
@@ -34,6 +36,12 @@ const (
 // ErrLost says that the Lease was lost to somebody else, or could not be
 // renewed in time. The process must end: what it was doing is no longer its own.
 var ErrLost = errors.New("lease lost")
+
+// Access is what an Election does with the API server.
+var Access = []drive.Access{
+	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"create"}, Namespace: metav1.NamespaceSystem},
+	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get", "update"}, Namespace: metav1.NamespaceSystem, Names: []string{LeaseName}},
+}
 
 // Service is a part of the controller.
 type Service struct {

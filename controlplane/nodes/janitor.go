@@ -11,33 +11,53 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
-	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 )
 
-// finder is the part of instances.Reader that Janitor uses.
-type finder interface {
-	ByID(context.Context, ...string) ([]instances.Instance, error)
-	Lifecycles(context.Context, ...string) (map[string]string, error)
+// store is the part of observe.Store that Janitor uses.
+type store interface {
+	AllNodes() ([]*corev1.Node, error)
+	FollowNodes(context.Context, cache.ResourceEventHandler) (stop func(), err error)
+}
+
+// judge is the part of binder.Binder that Janitor uses.
+type judge interface {
+	All(ctx context.Context, maxAge time.Duration) (map[string]binding.Verdict, error)
+	Renew(ctx context.Context, nodes []string, maxAge time.Duration) error
+	Fresh(ctx context.Context, node string, uid types.UID) (binding.Verdict, error)
+}
+
+// lifecycles is the part of awsfleet.Reader that Janitor uses.
+type lifecycles interface {
+	Lifecycles(context.Context, ...string) (map[string]fleet.Lifecycle, error)
 }
 
 // Deps are what a Janitor works with.
 type Deps struct {
-	// Client of the API server.
+	// Client of the API server, which deletes Nodes.
 	Client kubernetes.Interface
-	// Finder asks EC2.
-	Finder finder
-	// Events gets one event for each deleted Node.
+	// Store has the Nodes.
+	Store store
+	// Binding says how they stand to the instances of EC2.
+	Binding judge
+	// Groups knows the lifecycle states of instances.
+	Groups lifecycles
+	// Events gets one event for each deleted Node, and one for each impostor.
 	Events record.EventRecorder
-	// Registry gets the counter of deleted Nodes.
+	// Registry gets the metrics.
 	Registry prometheus.Registerer
-	// Log gets one line for each deleted Node.
+	// Meter counts the rounds; nil for none.
+	Meter *drive.Meter
+	// Log gets one line for each deleted Node, and for each change of a standing.
 	Log *slog.Logger
 }
 
@@ -47,30 +67,47 @@ type Options struct {
 	Cluster string
 	// Every is how often it looks when nothing happens; 10 s if zero.
 	Every time.Duration
-	// Settle is how long EC2 must not know an instance; 15 s if zero.
+	// Settle is how long EC2 must say the same before a Node goes for it; 15 s if
+	// zero.
 	Settle time.Duration
 }
 
-// Between the end of a removal and EC2 saying so lie some seconds, or as long
-// as a lifecycle hook takes: the janitor looks every soon, for at most soonFor.
 const (
+	// soon is the rest while a removal is about to end, for at most soonFor: between
+	// its end and EC2 saying so lie some seconds, or as long as a hook takes.
 	soon    = time.Second
 	soonFor = 2 * time.Minute
+	// restAge is how old EC2's answers may be while no Node is suspicious: what EC2
+	// says about a running instance does not change.
+	restAge = 5 * time.Minute
+	// timeout bounds one look.
+	timeout = 30 * time.Second
+	// repeatAlarm is how often it is said again that a Node is an impostor.
+	repeatAlarm = 10 * time.Minute
 )
 
-// patience bounds one look, so that no connection that hangs ends all looking.
-const patience = 30 * time.Second
+// Access is what a Janitor does with the API server.
+var Access = []drive.Access{
+	{Resource: "nodes", Verbs: []string{"get", "list", "watch", "delete"}},
+	{Resource: "events", Verbs: []string{"create", "patch"}},
+}
 
-// Janitor deletes Nodes whose instance is gone or waits in a warm pool.
+// Janitor deletes Nodes whose instance is gone or waits in a warm pool, and impostors.
 type Janitor struct {
 	deps    Deps
 	options Options
-	deleted prometheus.Counter
-	wake    chan struct{}
-	unknown Unknown
+	metrics metrics
+	wake    *drive.Wake
+	// removal is woken when an instance began to end.
+	removal chan struct{}
+
+	// What follows is of the running round only.
+	since   Since
+	alarmed map[string]time.Time // UID -> when it was last said to be an impostor
+	until   time.Time            // of looking often
 }
 
-// NewJanitor returns a janitor; it registers its metric.
+// NewJanitor returns a janitor; it registers its metrics.
 func NewJanitor(d Deps, o Options) *Janitor {
 	if o.Every == 0 {
 		o.Every = 10 * time.Second
@@ -79,116 +116,164 @@ func NewJanitor(d Deps, o Options) *Janitor {
 		o.Settle = 15 * time.Second
 	}
 	d.Log = d.Log.With("part", "nodes")
-	j := &Janitor{deps: d, options: o, wake: make(chan struct{}, 1), unknown: Unknown{}}
-	j.deleted = prometheus.NewCounter(prometheus.CounterOpts{Name: "joinery_nodes_deleted_total", Help: "Node objects deleted because their instance was gone or went back into a warm pool."})
-	d.Registry.MustRegister(j.deleted)
-	return j
+	return &Janitor{deps: d, options: o, metrics: newMetrics(d.Registry), wake: drive.NewWake(), removal: make(chan struct{}, 1)}
 }
 
 // Wake makes the janitor look at once, as after a termination, and then every
 // second until no Node is leaving, for two minutes at most. It never blocks.
 func (j *Janitor) Wake() {
 	select {
-	case j.wake <- struct{}{}:
+	case j.removal <- struct{}{}:
 	default:
 	}
+	j.wake.Now()
 }
 
-// Run looks until ctx ends. Failures are logged and tried again at the next look.
+// Run looks until ctx ends. A failure is logged and tried again at the next look. What
+// an earlier run remembered is forgotten: another leader may have acted in between.
 func (j *Janitor) Run(ctx context.Context) error {
-	factory := informers.NewSharedInformerFactoryWithOptions(j.deps.Client, 0, informers.WithTransform(slim))
-	list := factory.Core().V1().Nodes().Lister()
-	factory.StartWithContext(ctx)
-	defer factory.Shutdown()
-	factory.WaitForCacheSync(ctx.Done())
-	var until time.Time // of looking often
-	for {
-		pending, err := j.sweep(ctx, list)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil {
-			j.deps.Log.Error("sweep nodes", "error", err)
-		}
-		wait := j.options.Every
-		if pending && time.Now().Before(until) {
-			wait = soon
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-		case <-j.wake:
-			until = time.Now().Add(soonFor)
-		case <-timer.C:
-		}
-		timer.Stop()
+	j.since, j.alarmed, j.until = Since{}, map[string]time.Time{}, time.Time{}
+	defer j.metrics.standings.Reset()
+	stop, err := j.deps.Store.FollowNodes(ctx, cache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { j.wake.Now() },
+		UpdateFunc: func(before, after any) { j.nodeChanged(before, after) },
+	})
+	if err != nil {
+		return fmt.Errorf("follow nodes: %w", err)
+	}
+	defer stop()
+	return drive.Rounds{
+		Name: "nodes", Round: j.look, Every: j.options.Every, Least: soon, Timeout: timeout,
+		Retry: drive.Backoff{First: j.options.Every, Last: j.options.Every}, Wake: j.wake, Meter: j.deps.Meter, Log: j.deps.Log,
+	}.Run(ctx)
+}
+
+// nodeChanged wakes the janitor when a Node claims something else than before.
+func (j *Janitor) nodeChanged(before, after any) {
+	old, ok := before.(*corev1.Node)
+	n, ok2 := after.(*corev1.Node)
+	if ok && ok2 && (old.UID != n.UID || old.Spec.ProviderID != n.Spec.ProviderID) {
+		j.wake.Now()
 	}
 }
 
-// sweep looks once: it asks EC2 about suspicious nodes only, in one call for
-// every 200 of them, and about nothing when there are none. What is decided
-// bears the Node's UID and is confirmed by EC2, so that the informer may be
-// behind. pending says that nodes are leaving and still there.
-func (j *Janitor) sweep(ctx context.Context, nodes corelisters.NodeLister) (pending bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	all, err := nodes.List(labels.Everything())
+// look looks once. Nothing is asked about Nodes that EC2 said to be what they claim
+// to be, for as long as they behave.
+func (j *Janitor) look(ctx context.Context) (rest time.Duration, err error) {
+	all, err := j.deps.Store.AllNodes()
 	if err != nil {
-		return false, fmt.Errorf("list nodes: %w", err)
+		return 0, err
 	}
-	suspects := Suspects(all)
-	if len(suspects) == 0 {
-		j.unknown = Unknown{}
-		return false, nil
-	}
-	ids := make([]string, len(suspects))
-	leaving := 0
-	for i, s := range suspects {
-		ids[i] = s.InstanceID
-		if s.Leaving {
-			leaving++
+	if doubted := j.doubted(all); len(doubted) > 0 {
+		if err := j.deps.Binding.Renew(ctx, doubted, soon); err != nil {
+			return 0, err
 		}
 	}
-	facts, err := j.ask(ctx, ids)
+	verdicts, err := j.deps.Binding.All(ctx, restAge)
 	if err != nil {
-		return leaving > 0, err
+		return 0, err
 	}
-	planned, unknown := Plan(suspects, facts, j.unknown, j.options.Cluster, time.Now(), j.options.Settle)
-	j.unknown = unknown
+	nodes := Describe(all, verdicts)
+	facts := Facts{Cluster: j.options.Cluster, Settle: j.options.Settle}
+	if stopped := Stopped(nodes); len(stopped) > 0 {
+		if facts.Lifecycles, err = j.deps.Groups.Lifecycles(ctx, stopped...); err != nil {
+			return 0, err
+		}
+	}
+	before := j.since
+	planned, since := Plan(nodes, facts, before, time.Now())
+	j.since = since
+	j.metrics.show(nodes)
+	j.alarm(nodes, before)
+	pending := leaving(nodes) - leavingOf(planned)
+	return j.rest(pending > 0), j.execute(ctx, planned)
+}
+
+// doubted returns the Nodes that EC2 is asked about right now: those whose kubelet is
+// silent, that are being removed, or that did not stand well the last time.
+func (j *Janitor) doubted(all []*corev1.Node) []string {
+	select {
+	case <-j.removal:
+		j.until = time.Now().Add(soonFor)
+	default:
+	}
+	var names []string
+	for _, n := range all {
+		s := j.since[string(n.UID)]
+		doubted := !kube.KubeletReady(n) || kube.Leaving(n) || s.Standing == binding.Leaving || s.Standing == binding.Impostor && s.Proven
+		if doubted && !kube.ControlPlane(n) {
+			names = append(names, n.Name)
+		}
+	}
+	return names
+}
+
+func (j *Janitor) rest(pending bool) time.Duration {
+	if pending && time.Now().Before(j.until) {
+		return soon
+	}
+	return j.options.Every
+}
+
+func leaving(nodes []Node) (count int) {
+	for _, n := range nodes {
+		if n.Leaving && !n.ControlPlane {
+			count++
+		}
+	}
+	return count
+}
+
+func leavingOf(planned []Deletion) (count int) {
 	for _, d := range planned {
 		if d.Leaving {
-			leaving--
+			count++
 		}
 	}
-	return leaving > 0, j.execute(ctx, planned)
-}
-
-// ask asks EC2 about instances, and Auto Scaling about those that are stopped.
-func (j *Janitor) ask(ctx context.Context, ids []string) (f Facts, err error) {
-	if f.Found, err = j.deps.Finder.ByID(ctx, ids...); err != nil {
-		return f, err
-	}
-	if stopped := Stopped(f.Found); len(stopped) > 0 {
-		f.Lifecycles, err = j.deps.Finder.Lifecycles(ctx, stopped...)
-	}
-	return f, err
+	return count
 }
 
 func (j *Janitor) execute(ctx context.Context, planned []Deletion) error {
 	var failed []error
 	for _, d := range planned {
-		uid := types.UID(d.UID)
-		err := j.deps.Client.CoreV1().Nodes().Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
-		switch {
-		case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another Node by now
-		case err != nil:
-			failed = append(failed, fmt.Errorf("delete node %s: %w", d.Name, err))
-		default:
-			j.deleted.Inc()
-			node := &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: d.Name, UID: types.UID(d.Name)}
-			j.deps.Events.Eventf(node, corev1.EventTypeNormal, "NodeDeleted", "Node deleted: %s", d.Why)
-			j.deps.Log.Info("node deleted", "node", d.Name, "instance", d.InstanceID, "why", d.Why)
-		}
+		failed = append(failed, j.remove(ctx, d))
 	}
 	return errors.Join(failed...)
+}
+
+// remove deletes a Node, after everything was asked again.
+func (j *Janitor) remove(ctx context.Context, d Deletion) error {
+	uid := types.UID(d.UID)
+	now, err := j.deps.Binding.Fresh(ctx, d.Name, uid)
+	var changed *binder.ChangedError
+	switch {
+	case errors.As(err, &changed): // gone, or another Node by now
+		return nil
+	case err != nil:
+		return fmt.Errorf("judge node %s again: %w", d.Name, err)
+	case now.Standing != d.Verdict.Standing || now.Reason != d.Verdict.Reason || now.Proven != d.Verdict.Proven:
+		j.deps.Log.Info("node is not deleted: it stands otherwise now", "node", d.Name, "reason", now.Reason, "message", now.Message)
+		return nil
+	}
+	err = j.deps.Client.CoreV1().Nodes().Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another Node by now
+		return nil
+	case err != nil:
+		return fmt.Errorf("delete node %s: %w", d.Name, err)
+	}
+	kind, reason := corev1.EventTypeNormal, "NodeDeleted"
+	if d.Lie {
+		kind, reason = corev1.EventTypeWarning, "ImpostorDeleted"
+	}
+	j.metrics.deleted.WithLabelValues(string(d.Verdict.Reason)).Inc()
+	j.deps.Events.Eventf(reference(d.Node), kind, reason, "Node deleted: %s", d.Why)
+	j.deps.Log.Info("node deleted", "node", d.Name, "instance", d.Verdict.InstanceID, "reason", d.Verdict.Reason, "why", d.Why)
+	return nil
+}
+
+// reference is what an Event about a Node regards, as kubelets write it: kubectl
+// describe looks for Events by the name in place of the UID.
+func reference(n Node) *corev1.ObjectReference {
+	return &corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: n.Name, UID: types.UID(n.Name)}
 }

@@ -1,25 +1,24 @@
 package nodes_test
 
 import (
-	"context"
-	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/fake"
-	"k8s.io/client-go/tools/record"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
 	"github.com/joinery/joinery/controlplane/nodes"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/simcluster"
 )
 
 const id = "i-0123456789abcdef0"
@@ -36,98 +35,105 @@ func newNode(name, instanceID string, ready bool) *corev1.Node {
 	}
 }
 
-func TestSuspects(t *testing.T) {
+func TestDescribe(t *testing.T) {
 	leaving := newNode("leaving", id, true)
-	leaving.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
-	master := newNode("master", id, false)
-	master.Labels = map[string]string{"node-role.kubernetes.io/control-plane": ""}
-	elsewhere := newNode("elsewhere", id, false)
-	elsewhere.Spec.ProviderID = "gce://x/y/z"
-	var got []string
-	for _, s := range nodes.Suspects([]*corev1.Node{newNode("ready", id, true), newNode("down", id, false), leaving, master, elsewhere}) {
-		got = append(got, s.Name)
-	}
-	if want := []string{"down", "leaving"}; !slices.Equal(got, want) {
-		t.Errorf("got %q: expected %q", got, want)
+	leaving.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+	control := newNode("control", id, false)
+	control.Labels = map[string]string{kube.ControlPlaneLabel: ""}
+	got := nodes.Describe([]*corev1.Node{leaving, control}, map[string]binding.Verdict{"leaving": {Standing: binding.Bound}})
+	if len(got) != 2 || got[0].Name != "control" || !got[0].ControlPlane || got[0].Ready || !got[1].Leaving || !got[1].Ready || got[1].Verdict.Standing != binding.Bound {
+		t.Errorf("got %+v", got)
 	}
 }
 
 func TestPlan(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	is := func(state, cluster string) []instances.Instance {
-		return []instances.Instance{{ID: id, State: state, Cluster: cluster}}
+	const settle = 15 * time.Second
+	leaving := func(reason binding.Reason, state, cluster string) binding.Verdict {
+		return binding.Verdict{Standing: binding.Leaving, Reason: reason, InstanceID: id, Instance: &fleet.Instance{ID: id, State: state, Cluster: cluster}, Message: "m"}
+	}
+	gone := func(state, cluster string) binding.Verdict { return leaving(binding.InstanceGone, state, cluster) }
+	stopped := func(cluster string) binding.Verdict { return leaving(binding.InstanceStopped, "stopped", cluster) }
+	unknown := binding.Verdict{Standing: binding.Unknown, Reason: binding.NoSuchInstance, InstanceID: id, Message: "m"}
+	lie := func(proven bool) binding.Verdict {
+		return binding.Verdict{Standing: binding.Impostor, Reason: binding.OtherName, InstanceID: id, Proven: proven, Instance: &fleet.Instance{ID: id, State: "running"}, Message: "m"}
 	}
 	for _, test := range []struct {
-		name     string
-		reported bool
-		found    []instances.Instance
-		state    string // lifecycle state
-		before   nodes.Unknown
-		want     bool
+		name            string
+		ready, reported bool
+		controlPlane    bool
+		verdict         binding.Verdict
+		state           fleet.Lifecycle
+		seen            time.Duration // how long ago it first stood so; 0: now for the first time
+		want, lie       bool
 	}{
-		{"running", true, is("running", "demo"), "InService", nil, false},
-		{"stopped comes back", true, is("stopped", "demo"), "", nil, false},
-		{"stopped in its group", true, is("stopped", "demo"), "InService", nil, false},
-		{"stopped, on its way out of the pool", true, is("stopped", "demo"), "Pending", nil, false},
-		{"stopped in the pool", true, is("stopped", "demo"), "Warmed:Stopped", nil, true},
-		{"hibernated in the pool", false, is("stopped", "demo"), "Warmed:Hibernated", nil, true},
-		{"about to be stopped in the pool", true, is("stopping", "demo"), "Warmed:Pending:Proceed", nil, true},
-		{"running in the pool", true, is("running", "demo"), "Warmed:Running", nil, false},
-		{"in another cluster's pool", false, is("stopped", "prod"), "Warmed:Stopped", nil, false},
-		{"terminated", true, is("terminated", ""), "", nil, true},
-		{"shutting down", false, is("shutting-down", "demo"), "", nil, true},
-		{"terminated, another cluster's", false, is("terminated", "prod"), "", nil, false},
-		{"unknown for the first time", true, nil, "", nil, false},
-		{"unknown for 14 s", true, nil, "", nodes.Unknown{id: now.Add(-14 * time.Second)}, false},
-		{"unknown for 15 s", true, nil, "", nodes.Unknown{id: now.Add(-15 * time.Second)}, true},
-		{"unknown and never reported", false, nil, "", nodes.Unknown{id: now.Add(-time.Hour)}, false},
+		{name: "bound and silent", reported: true, verdict: binding.Verdict{Standing: binding.Bound, Reason: binding.FactsAgree}, seen: time.Hour},
+		{name: "stopped by an operator", reported: true, verdict: stopped("demo"), seen: time.Hour},
+		{name: "stopped in its group", reported: true, verdict: stopped("demo"), state: "InService"},
+		{name: "stopped, on its way out of the pool", reported: true, verdict: stopped("demo"), state: "Pending"},
+		{name: "stopped in the pool", reported: true, verdict: stopped("demo"), state: "Warmed:Stopped", want: true},
+		{name: "hibernated in the pool", verdict: stopped("demo"), state: "Warmed:Hibernated", want: true},
+		{name: "about to be stopped in the pool", reported: true, verdict: stopped("demo"), state: "Warmed:Pending:Proceed", want: true},
+		{name: "stopped in the pool, and Ready a moment ago", ready: true, reported: true, verdict: stopped("demo"), state: "Warmed:Stopped"},
+		{name: "in another cluster's pool", verdict: stopped("prod"), state: "Warmed:Stopped"},
+		{name: "terminated", reported: true, verdict: gone("terminated", ""), want: true},
+		{name: "terminated, and says Ready", ready: true, reported: true, verdict: gone("terminated", ""), want: true},
+		{name: "shutting down", verdict: gone("shutting-down", "demo"), want: true},
+		{name: "shutting down, and still Ready", ready: true, verdict: gone("shutting-down", "demo")},
+		{name: "terminated, another cluster's", verdict: gone("terminated", "prod")},
+		{name: "terminated, a control-plane node's", controlPlane: true, verdict: gone("terminated", "demo"), seen: time.Hour},
+		{name: "unknown for the first time", reported: true, verdict: unknown},
+		{name: "unknown for 14 s", reported: true, verdict: unknown, seen: 14 * time.Second},
+		{name: "unknown for 15 s", reported: true, verdict: unknown, seen: 15 * time.Second, want: true},
+		{name: "unknown and Ready", ready: true, reported: true, verdict: unknown, seen: time.Hour},
+		{name: "unknown and never reported", verdict: unknown, seen: time.Hour},
+		{name: "an impostor for the first time", ready: true, verdict: lie(true)},
+		{name: "an impostor for 15 s", ready: true, verdict: lie(true), seen: settle, want: true, lie: true},
+		{name: "a custom name", ready: true, verdict: lie(false), seen: time.Hour},
+		{name: "a control-plane node that lies", ready: true, controlPlane: true, verdict: lie(true), seen: time.Hour},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := []nodes.Suspect{{Name: "n", UID: "u", InstanceID: id, Reported: test.reported}}
-			got, unknown := nodes.Plan(s, nodes.Facts{Found: test.found, Lifecycles: map[string]string{id: test.state}}, test.before, "demo", now, 15*time.Second)
-			if (len(got) == 1) != test.want {
-				t.Errorf("deletes %v", got)
+			n := nodes.Node{Name: "n", UID: "u", Ready: test.ready, Reported: test.reported, ControlPlane: test.controlPlane, Verdict: test.verdict}
+			before := nodes.Since{}
+			if test.seen > 0 {
+				before["u"] = nodes.Sighting{Standing: test.verdict.Standing, Reason: test.verdict.Reason, Proven: test.verdict.Proven, At: now.Add(-test.seen)}
 			}
-			if since := test.before[id]; !since.IsZero() && test.reported && !unknown[id].Equal(since) {
-				t.Errorf("forgot that the instance is unknown since %s: %s", since, unknown[id])
+			got, since := nodes.Plan([]nodes.Node{n}, nodes.Facts{Cluster: "demo", Settle: settle, Lifecycles: map[string]fleet.Lifecycle{id: test.state}}, before, now)
+			if (len(got) == 1) != test.want {
+				t.Fatalf("deletes %v", got)
+			}
+			if test.want && got[0].Lie != test.lie {
+				t.Errorf("lie %t", got[0].Lie)
+			}
+			if at := since["u"].At; !at.Equal(now.Add(-test.seen)) {
+				t.Errorf("stands so since %s: expected %s", at, now.Add(-test.seen))
+			}
+			// Another answer, or another Node of the name, starts the time anew.
+			n.Verdict.Reason = binding.NotObserved
+			if _, since = nodes.Plan([]nodes.Node{n}, nodes.Facts{}, since, now); !since["u"].At.Equal(now) {
+				t.Error("the time goes on though the answer changed")
 			}
 		})
 	}
 }
 
-func TestPlanForgetsInstancesThatShowAgain(t *testing.T) {
-	now := time.Now()
-	s := []nodes.Suspect{{Name: "n", InstanceID: id, Reported: true}}
-	found := []instances.Instance{{ID: id, State: "running"}}
-	if _, unknown := nodes.Plan(s, nodes.Facts{Found: found}, nodes.Unknown{id: now.Add(-time.Hour)}, "demo", now, time.Second); len(unknown) != 0 {
-		t.Errorf("remembers %v", unknown)
-	}
-}
-
 // rig is a running janitor between a simulated AWS and an API server in memory.
 type rig struct {
-	*awssim.World
+	*simcluster.Cluster
 	*nodes.Janitor
-	client *fake.Clientset
-	events *record.FakeRecorder
 }
 
 func withRig(t *testing.T, test func(t *testing.T, r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{World: &awssim.World{}, client: fake.NewClientset(), events: record.NewFakeRecorder(1000)}
-		defer r.Close()
-		cfg := r.Config("controller")
+		r := &rig{Cluster: simcluster.New(t, &awssim.World{})}
+		by := r.Readers(r.Config("controller"))
 		r.Janitor = nodes.NewJanitor(nodes.Deps{
-			Client: r.client, Finder: instances.NewReader(ec2.NewFromConfig(cfg), autoscaling.NewFromConfig(cfg)),
-			Events: r.events, Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
-		}, nodes.Options{Cluster: "demo"})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error, 1)
-		go func() { done <- r.Run(ctx) }()
+			Client: r.Client, Store: by.Store, Groups: by.Fleet, Binding: by.Binder, Events: r.Events, Registry: r.Registry, Log: r.Log,
+		}, nodes.Options{Cluster: simcluster.Name})
+		stop := r.Start(r.Run)
 		synctest.Wait()
 		test(t, r)
-		cancel()
-		<-done
+		_ = stop()
 	})
 }
 
@@ -142,7 +148,7 @@ func (r *rig) launch(t *testing.T) string {
 
 func (r *rig) put(t *testing.T, n *corev1.Node) {
 	t.Helper()
-	if _, err := r.client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{}); err != nil {
+	if _, err := r.Client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Wait()
@@ -151,7 +157,7 @@ func (r *rig) put(t *testing.T, n *corev1.Node) {
 func (r *rig) want(t *testing.T, when string, want ...string) {
 	t.Helper()
 	synctest.Wait()
-	list, err := r.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	list, err := r.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,13 +179,21 @@ func TestJanitor(t *testing.T) {
 		r.put(t, newNode("gone", id, false))
 		r.Wake()
 		r.want(t, "at once, when nothing is proven", "down", "dying", "fine", "gone")
+		time.Sleep(2 * time.Second)
 		r.Terminate(dying)
 		r.Wake()
+		time.Sleep(2 * time.Second)
 		r.want(t, "after the termination", "down", "fine", "gone")
 		time.Sleep(21 * time.Second)
 		r.want(t, "after two looks", "down", "fine")
-		if len(r.events.Events) != 2 {
-			t.Errorf("%d events", len(r.events.Events))
+		deleted := 0
+		for len(r.Events.Events) > 0 {
+			if strings.HasPrefix(<-r.Events.Events, "Normal NodeDeleted ") {
+				deleted++
+			}
+		}
+		if deleted != 2 {
+			t.Errorf("%d events of deletions", deleted)
 		}
 	})
 }
@@ -189,7 +203,7 @@ func TestNodeOfARemovalGoesSoonAfterItsInstance(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		instance := r.launch(t)
 		n := newNode("leaving", instance, true)
-		n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
+		n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		r.put(t, n)
 		r.Wake()
 		time.Sleep(33500 * time.Millisecond)
@@ -208,7 +222,7 @@ func TestNodeOfARemovalGoesSoonAfterItsInstance(t *testing.T) {
 func TestHangingRemovalIsLookedAtOftenForAWhileOnly(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		n := newNode("leaving", r.launch(t), true)
-		n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
+		n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		r.put(t, n)
 		r.Wake()
 		time.Sleep(3 * time.Minute)
@@ -217,5 +231,86 @@ func TestHangingRemovalIsLookedAtOftenForAWhileOnly(t *testing.T) {
 		if calls := r.Calls(); len(calls) > 7 {
 			t.Errorf("%d AWS calls in a minute, long after the removal", len(calls))
 		}
+	})
+}
+
+// honest is the Node that the agent on an instance makes.
+func (r *rig) honest(t *testing.T, instance string) *corev1.Node {
+	t.Helper()
+	for _, i := range r.Instances() {
+		if i.ID == instance {
+			n := newNode("ip-"+strings.ReplaceAll(i.PrivateIP, ".", "-")+".us-west-2.compute.internal", instance, true)
+			n.UID = types.UID("uid-of-" + instance)
+			n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: i.PrivateIP}}
+			return n
+		}
+	}
+	t.Fatalf("no instance %s", instance)
+	return nil
+}
+
+// TestLiarClaimsItsNeighbour: root on one worker registers its Node with the provider id
+// of another instance. EC2 proves the lie: an alarm, and the Node goes. The neighbour's
+// Node stays, and so does a Node that merely has a name of its own.
+func TestLiarClaimsItsNeighbour(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		victim, liar, custom := r.honest(t, r.launch(t)), r.honest(t, r.launch(t)), r.honest(t, r.launch(t))
+		r.put(t, victim)
+		liar.Spec.ProviderID = victim.Spec.ProviderID
+		r.put(t, liar)
+		custom.Name = "z-worker"
+		r.put(t, custom)
+		time.Sleep(5 * time.Second)
+		r.want(t, "before the answer has settled", victim.Name, liar.Name, custom.Name)
+		time.Sleep(30 * time.Second)
+		r.want(t, "when it has", victim.Name, custom.Name)
+		var got []string
+		for len(r.Events.Events) > 0 {
+			kind, rest, _ := strings.Cut(<-r.Events.Events, " ")
+			reason, _, _ := strings.Cut(rest, " ")
+			got = append(got, kind+" "+reason)
+		}
+		slices.Sort(got)
+		if want := []string{"Warning ImpostorDeleted", "Warning ImpostorNode", "Warning ImpostorNode"}; !slices.Equal(got, want) {
+			t.Errorf("events %q: expected %q", got, want)
+		}
+	})
+}
+
+// TestLiarClaimsADeadInstance: a Node that says Ready, of an instance that EC2 ended.
+func TestLiarClaimsADeadInstance(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		dead, alive := r.launch(t), r.launch(t)
+		n, fine := r.honest(t, dead), r.honest(t, alive)
+		r.put(t, n)
+		r.put(t, fine)
+		r.want(t, "while it lives", n.Name, fine.Name)
+		r.Terminate(dead)
+		time.Sleep(6 * time.Minute) // no one doubts a Node that is Ready for longer
+		r.want(t, "after its end", fine.Name)
+	})
+}
+
+// TestAdoptedNodesStay: what an operator recorded is no impostor, however it is called,
+// until its instance is gone.
+func TestAdoptedNodesStay(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		old := r.launch(t)
+		n := r.honest(t, old)
+		n.Name = "old-1"
+		record := `{"uid":"` + string(n.UID) + `","providerID":"` + n.Spec.ProviderID + `","inEC2":true}`
+		cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: binder.RecordsNamespace, Name: binder.RecordsName}, Data: map[string]string{"old-1": record}}
+		if _, err := r.Client.CoreV1().ConfigMaps(cm.Namespace).Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		r.put(t, n)
+		time.Sleep(time.Hour)
+		r.want(t, "after an hour", "old-1")
+		if len(r.Events.Events) > 0 {
+			t.Errorf("an alarm: %s", <-r.Events.Events)
+		}
+		r.Terminate(old)
+		time.Sleep(6 * time.Minute)
+		r.want(t, "after its end")
 	})
 }

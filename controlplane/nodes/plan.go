@@ -1,8 +1,10 @@
-// Package nodes removes Node objects whose EC2 instance is gone or went back into
-// a warm pool, so that names can be used again and nothing waits for a kubelet
-// that will not answer. Plan decides and does no I/O; Janitor executes. Where a
-// cloud controller manager does the same work, the two do not fight: what is
-// deleted bears the UID that was judged, and that it is gone already is fine.
+// Package nodes keeps the Node objects true: it removes those whose EC2 instance is
+// gone or went back into a warm pool, and those that EC2 proves to be impostors, and
+// raises the alarm about every impostor. Names can be used again then, and nothing
+// waits for a kubelet that does not answer. Plan decides and does no I/O; Janitor
+// executes. Where a cloud controller manager does the same work, the two do not
+// fight: a deletion bears the UID that was judged, and that the Node is gone already
+// is fine.
 package nodes
 
 import (
@@ -11,149 +13,136 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/instances"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 )
 
-// masterLabel is kubeadm's label of a control plane node.
-const masterLabel = "node-role.kubernetes.io/control-plane"
-
-// toBeDeleted is the taint of a node that is being scaled down, as Cluster
-// Autoscaler names it.
-const toBeDeleted = "ToBeDeletedByClusterAutoscaler"
-
-// Suspect is a Node whose instance may be gone.
-type Suspect struct {
+// Node is what Plan looks at.
+type Node struct {
 	// Name and UID of the Node.
 	Name, UID string
-	// InstanceID by its provider id.
-	InstanceID string
-	// Reported says that an agent of ours reported on it: it is ours even when
-	// EC2 no longer knows the instance and its tags.
-	Reported bool
-	// Leaving says that it is being scaled down or deleted already.
-	Leaving bool
+	// Verdict is how it stands to the instances of EC2.
+	Verdict binding.Verdict
+	// ControlPlane, Reported and Leaving are those of package kube.
+	ControlPlane, Reported, Leaving bool
+	// Ready is the kubelet's word.
+	Ready bool
 }
 
-// Suspects picks the nodes that are worth a question to EC2: those that are not
-// Ready or on their way out. Masters are never among them, nor nodes that name
-// no instance: nothing could prove those to be orphaned.
-func Suspects(all []*corev1.Node) []Suspect {
-	var out []Suspect
+// Describe returns the Nodes as Plan looks at them, sorted by name.
+func Describe(all []*corev1.Node, verdicts map[string]binding.Verdict) []Node {
+	out := make([]Node, 0, len(all))
 	for _, n := range all {
-		id, ok := instances.FromProviderID(n.Spec.ProviderID)
-		if _, master := n.Labels[masterLabel]; master || !ok || (ready(n) && !leaving(n)) {
-			continue
-		}
-		_, reported := n.Annotations[v1alpha1.NodeReportAnnotation]
-		out = append(out, Suspect{Name: n.Name, UID: string(n.UID), InstanceID: id, Reported: reported, Leaving: leaving(n)})
+		out = append(out, Node{
+			Name: n.Name, UID: string(n.UID), Verdict: verdicts[n.Name], ControlPlane: kube.ControlPlane(n),
+			Reported: kube.Reported(n), Leaving: kube.Leaving(n), Ready: kube.KubeletReady(n),
+		})
 	}
-	slices.SortFunc(out, func(a, b Suspect) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
-// slim keeps of a Node what Suspects reads: a large cluster's Nodes with their
-// images and managed fields would be most of the controller's memory.
-func slim(obj any) (any, error) {
-	n, ok := obj.(*corev1.Node)
-	if !ok {
-		return obj, nil
-	}
-	out := &corev1.Node{ObjectMeta: metav1.ObjectMeta{
-		Name: n.Name, UID: n.UID, ResourceVersion: n.ResourceVersion, DeletionTimestamp: n.DeletionTimestamp,
-	}}
-	if _, ok := n.Labels[masterLabel]; ok {
-		out.Labels = map[string]string{masterLabel: ""}
-	}
-	if _, ok := n.Annotations[v1alpha1.NodeReportAnnotation]; ok {
-		out.Annotations = map[string]string{v1alpha1.NodeReportAnnotation: ""}
-	}
-	out.Spec.ProviderID = n.Spec.ProviderID
-	for _, t := range n.Spec.Taints {
-		out.Spec.Taints = append(out.Spec.Taints, corev1.Taint{Key: t.Key})
-	}
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			out.Status.Conditions = []corev1.NodeCondition{{Type: c.Type, Status: c.Status}}
-		}
-	}
-	return out, nil
-}
+// suspect reports whether the Node is worth a question to EC2 right now: its kubelet
+// does not answer, or it is being removed.
+func (n Node) suspect() bool { return !n.ControlPlane && (!n.Ready || n.Leaving) }
 
-func ready(n *corev1.Node) bool {
-	return slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
-		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
-	})
-}
-
-func leaving(n *corev1.Node) bool {
-	return n.DeletionTimestamp != nil || slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool { return t.Key == toBeDeleted })
-}
-
-// Deletion is a Node to delete, and why.
-type Deletion struct {
-	Suspect
-	Why string
-}
-
-// Stopped picks the instances that are stopped or about to be. Whether their
-// Nodes go is for their lifecycle states to say.
-func Stopped(found []instances.Instance) []string {
+// Stopped returns the instances of suspects that are stopped or about to be. Whether
+// their Nodes go is for their lifecycle states to say.
+func Stopped(nodes []Node) []string {
 	var ids []string
-	for _, i := range found {
-		if resting(i) {
-			ids = append(ids, i.ID)
+	for _, n := range nodes {
+		if n.suspect() && n.Verdict.Reason == binding.InstanceStopped {
+			ids = append(ids, n.Verdict.InstanceID)
 		}
 	}
 	return ids
 }
 
-func resting(i instances.Instance) bool { return i.State == "stopping" || i.State == "stopped" }
-
-// Facts are what AWS said about the suspects' instances just now.
-type Facts struct {
-	// Found are the instances that EC2 knows.
-	Found []instances.Instance
-	// Lifecycles maps those of Stopped that are in a group to their lifecycle
-	// states.
-	Lifecycles map[string]string
+// Deletion is a Node to delete, and why.
+type Deletion struct {
+	Node
+	// Lie reports whether the Node is an impostor, and not merely an orphan.
+	Lie bool
+	// Why is one clause that ends the sentence "Node deleted: …".
+	Why string
 }
 
-// Unknown maps an instance id to when EC2 first said that it does not know it.
-type Unknown map[string]time.Time
+// Facts are what was found out besides the verdicts.
+type Facts struct {
+	// Lifecycles maps those of Stopped that are in a group to their lifecycle states.
+	Lifecycles map[string]fleet.Lifecycle
+	// Cluster whose instances are ours.
+	Cluster string
+	// Settle is how long an answer has to stay the same before a Node goes for what
+	// EC2 does not show, or for a lie: a single answer may come from a replica that
+	// is behind.
+	Settle time.Duration
+}
 
-// Plan decides which suspects go. An instance that EC2 does not know must stay
-// unknown for settle: a single answer may come from a replica that is behind. One
-// that its operator stopped keeps its Node; one that its group put into its warm
-// pool makes the Node anew when it is wanted. The second result is what to
-// remember until the next time.
-func Plan(suspects []Suspect, f Facts, before Unknown, cluster string, now time.Time, settle time.Duration) ([]Deletion, Unknown) {
-	known := make(map[string]instances.Instance, len(f.Found))
-	for _, i := range f.Found {
-		known[i.ID] = i
-	}
+// Since maps the UID of a Node to when it was first seen in the standing that it has.
+type Since map[string]Sighting
+
+// Sighting is how a Node stands, and since when.
+type Sighting struct {
+	Standing binding.Standing
+	Reason   binding.Reason
+	Proven   bool
+	At       time.Time
+}
+
+// Plan decides which Nodes go, and returns since when each stands as it does, for the
+// next time. A Node goes if it is none of a control-plane node and
+//   - its instance is terminated; or is shutting down, and the kubelet is silent or the
+//     removal has begun;
+//   - its instance is stopped in its group's warm pool, and the kubelet is silent: it
+//     makes its Node again when it is wanted. One that an operator stopped stays;
+//   - EC2 does not know its instance for Settle, the kubelet is silent, and our agent
+//     reported on it: so it is ours, though its tags cannot be seen any more;
+//   - EC2 proves it to be an impostor, for Settle.
+func Plan(nodes []Node, f Facts, before Since, now time.Time) ([]Deletion, Since) {
 	var out []Deletion
-	unknown := Unknown{}
-	for _, s := range suspects {
-		i, ok := known[s.InstanceID]
-		ours := s.Reported || i.Cluster == cluster
-		switch {
-		case ok && i.Going() && ours:
-			out = append(out, Deletion{s, "instance " + i.ID + " is " + i.State})
-		case ok && resting(i) && ours && strings.HasPrefix(f.Lifecycles[i.ID], "Warmed:"):
-			out = append(out, Deletion{s, "instance " + i.ID + " is " + i.State + " in the warm pool of its group"})
-		case !ok && s.Reported:
-			since, seen := before[s.InstanceID]
-			if !seen {
-				since = now
-			}
-			unknown[s.InstanceID] = since
-			if now.Sub(since) >= settle {
-				out = append(out, Deletion{s, "EC2 does not know instance " + s.InstanceID})
-			}
+	since := make(Since, len(nodes))
+	for _, n := range nodes {
+		s, seen := before[n.UID]
+		if !seen || s.Standing != n.Verdict.Standing || s.Reason != n.Verdict.Reason || s.Proven != n.Verdict.Proven {
+			s = Sighting{n.Verdict.Standing, n.Verdict.Reason, n.Verdict.Proven, now}
+		}
+		since[n.UID] = s
+		if n.ControlPlane {
+			continue
+		}
+		if why, lie := condemn(n, f, now.Sub(s.At) >= f.Settle); why != "" {
+			out = append(out, Deletion{n, lie, why})
 		}
 	}
-	return out, unknown
+	return out, since
 }
+
+// condemn returns why a Node goes; empty if it stays.
+func condemn(n Node, f Facts, settled bool) (why string, lie bool) {
+	v := n.Verdict
+	switch v.Reason {
+	case binding.InstanceGone:
+		if n.ours(f) && (v.Instance.State == "terminated" || n.suspect()) {
+			return v.Message, false
+		}
+	case binding.InstanceStopped:
+		if n.ours(f) && n.suspect() && f.Lifecycles[v.InstanceID].Pooled() {
+			return v.Message + " in the warm pool of its group", false
+		}
+	case binding.NoSuchInstance:
+		if n.Reported && n.suspect() && settled {
+			return v.Message, false
+		}
+	}
+	if v.Standing == binding.Impostor && v.Proven && settled {
+		return "it is not what it claims to be: " + v.Message, true
+	}
+	return "", false
+}
+
+// ours reports whether the Node is of this cluster's own instances. That our agent
+// reported on it is the node's own claim, and can only cost it its own Node.
+func (n Node) ours(f Facts) bool { return n.Reported || n.Verdict.Instance.Cluster == f.Cluster }

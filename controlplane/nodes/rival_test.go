@@ -38,6 +38,7 @@ func TestNodeOfAnInstanceThatWentBackIntoTheWarmPool(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Wake()
+		time.Sleep(2 * time.Second)
 		r.want(t, "when it went back", "by-hand")
 	})
 }
@@ -45,20 +46,20 @@ func TestNodeOfAnInstanceThatWentBackIntoTheWarmPool(t *testing.T) {
 // keepUIDs makes the API server in memory heed the precondition of a deletion.
 func (r *rig) keepUIDs(t *testing.T) {
 	nodes := corev1.SchemeGroupVersion.WithResource("nodes")
-	r.client.PrependReactor("delete", "nodes", func(a clienttesting.Action) (bool, runtime.Object, error) {
+	r.Client.PrependReactor("delete", "nodes", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		d, ok := a.(clienttesting.DeleteActionImpl)
 		if !ok || d.DeleteOptions.Preconditions == nil || d.DeleteOptions.Preconditions.UID == nil {
 			t.Error("a deletion without precondition")
 			return false, nil, nil
 		}
-		o, err := r.client.Tracker().Get(nodes, "", d.GetName())
+		o, err := r.Client.Tracker().Get(nodes, "", d.GetName())
 		if err != nil {
 			return true, nil, err
 		}
 		if n := o.(*corev1.Node); n.UID != *d.DeleteOptions.Preconditions.UID {
 			return true, nil, apierrors.NewConflict(nodes.GroupResource(), d.GetName(), fmt.Errorf("the UID in the precondition is not that of the Node"))
 		}
-		return true, nil, r.client.Tracker().Delete(nodes, "", d.GetName())
+		return true, nil, r.Client.Tracker().Delete(nodes, "", d.GetName())
 	})
 }
 
@@ -70,7 +71,7 @@ func TestCloudControllerManager(t *testing.T) {
 		withRig(t, func(t *testing.T, r *rig) {
 			r.keepUIDs(t)
 			random := rand.New(rand.NewPCG(seed, 1))
-			api := r.client.Tracker()
+			api := r.Client.Tracker()
 			nodes := corev1.SchemeGroupVersion.WithResource("nodes")
 			serial, instance := 0, make([]string, 6)
 			join := func(i int) {
@@ -106,7 +107,7 @@ func TestCloudControllerManager(t *testing.T) {
 			r.Terminate(instance[dead])
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			list, err := r.client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+			list, err := r.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // The two subresources by which kube-controller-manager decides (Kubernetes,
@@ -33,14 +34,12 @@ const (
 
 // Groups that Kubernetes adds by itself.
 const (
-	bootstrappers   = "system:bootstrappers"
-	nodes           = "system:nodes"
 	authenticated   = "system:authenticated"
 	unauthenticated = "system:unauthenticated"
 )
 
 // kubeadmGroup is that of the tokens that kubeadm makes unless told otherwise.
-const kubeadmGroup = "system:bootstrappers:kubeadm:default-node-token"
+const kubeadmGroup = kube.BootstrapDefaultGroup + ":kubeadm:default-node-token"
 
 // Requester is somebody whose signing requests must not be approved unseen.
 type Requester struct {
@@ -56,14 +55,14 @@ type Requester struct {
 // add to every one.
 func Requesters() []Requester {
 	token := func(name string, extra ...string) Requester {
-		return Requester{Name: name, User: "system:bootstrap:abcdef", Groups: append(extra, bootstrappers, authenticated)}
+		return Requester{Name: name, User: kube.BootstrapUserPrefix + "abcdef", Groups: append(extra, kube.BootstrapDefaultGroup, authenticated)}
 	}
 	return []Requester{
 		token("a bootstrap token of Joinery", v1alpha1.BootstrapGroup),
 		token("a token for old user data", v1alpha1.LegacyBootstrapGroup),
 		token("a token of kubeadm's default group", kubeadmGroup),
 		token("any bootstrap token"),
-		{Name: "a node", User: "system:node:joinery-posture", Groups: []string{nodes, authenticated}},
+		{Name: "a node", User: kube.NodeUser("joinery-posture"), Groups: []string{kube.NodesGroup, authenticated}},
 		{Name: "an anonymous requester", User: "system:anonymous", Groups: []string{unauthenticated}},
 	}
 }
@@ -85,7 +84,7 @@ type Approval struct {
 // one's own certificate is worth nothing to those who have none of a node, since
 // requester and subject must be the same.
 func (a Approval) Unsafe() bool {
-	return a.Right == NodeClient || a.Requester.Groups[0] == nodes
+	return a.Right == NodeClient || a.Requester.Groups[0] == kube.NodesGroup
 }
 
 // Worth says in a clause what somebody can do with it.

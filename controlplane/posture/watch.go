@@ -2,6 +2,7 @@ package posture
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/tools/record"
+
+	"github.com/joinery/joinery/internal/drive"
 )
 
 // Every is how often a Watch asks.
@@ -17,8 +20,11 @@ const Every = 10 * time.Minute
 // retry is how soon it asks again after it got no answer.
 const retry = time.Minute
 
-// patience bounds one round of questions.
-const patience = 30 * time.Second
+// timeout bounds one round of questions.
+const timeout = 30 * time.Second
+
+// Access is what a Watch does with the API server.
+var Access = []drive.Access{{Group: "authorization.k8s.io", Resource: "subjectaccessreviews", Verbs: []string{"create"}}}
 
 // EventReason is the reason of the Event that says so.
 const EventReason = "UnsafeAutoApproval"
@@ -68,34 +74,24 @@ type Watch struct {
 	Log *slog.Logger
 	// Asked, unless nil, is called after each round that got its answers.
 	Asked func()
+	// Meter counts the rounds; nil for none.
+	Meter *drive.Meter
 }
 
 // Run asks at once and every ten minutes, until ctx ends. What it last said
 // leaves the metrics with it: the next leader says it.
 func (w *Watch) Run(ctx context.Context) error {
 	defer w.Metrics.unsafe.Reset()
-	for {
-		wait := Every
-		if err := w.round(ctx); err != nil && ctx.Err() == nil {
-			w.Log.Error("look for automatic approval", "error", err, "again", retry)
-			wait = retry
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-timer.C:
-		}
-	}
+	return drive.Rounds{
+		Name: "posture", Round: w.round, Every: Every, Timeout: timeout, Retry: drive.Backoff{First: retry, Last: retry},
+		Meter: w.Meter, Done: w.Asked, Log: w.Log,
+	}.Run(ctx)
 }
 
-func (w *Watch) round(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+func (w *Watch) round(ctx context.Context) (rest time.Duration, err error) {
 	all, err := Ask(ctx, w.Reviews)
 	if err != nil {
-		return err
+		return 0, fmt.Errorf("look for automatic approval: %w", err)
 	}
 	var found []Approval
 	for _, a := range all {
@@ -105,10 +101,7 @@ func (w *Watch) round(ctx context.Context) error {
 		}
 	}
 	w.Metrics.show(found)
-	if w.Asked != nil {
-		w.Asked()
-	}
-	return nil
+	return 0, nil
 }
 
 func (w *Watch) say(a Approval) {

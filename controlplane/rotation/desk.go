@@ -22,6 +22,8 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
 	"github.com/joinery/joinery/controlplane/token"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/output"
 )
 
 // rotator is the part of token.Rotator that Desk uses. For one id it makes one
@@ -41,27 +43,30 @@ type Desk struct {
 	Confirm func(context.Context) error
 	// Log gets one line for each answer.
 	Log *slog.Logger
+	// Meter counts the rounds; nil for none.
+	Meter *drive.Meter
 }
 
 const (
-	// patience is how long a request is tried for before it is given up: long
-	// enough for a throttled call, short enough for somebody who waits.
-	patience = time.Minute
+	// tryFor is how long a request is tried for before it is given up: long
+	// enough for a throttled call, short enough for a caller who waits.
+	tryFor = time.Minute
+	// idle is the longest rest; every change of the ConfigMap ends it.
+	idle = time.Hour
 	// pause follows a failure.
 	pause = 2 * time.Second
 	// remembered is how long an answer can be read.
 	remembered = time.Hour
 )
 
+// Access is what a Desk does with the API server.
+var Access = []drive.Access{{
+	Resource: "configmaps", Verbs: []string{"get", "list", "watch", "update"}, Namespace: metav1.NamespaceSystem, Names: []string{ConfigMapName},
+}}
+
 // Run answers requests until ctx ends.
 func (d *Desk) Run(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
-	signal := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
+	changed := drive.NewWake()
 	factory := informers.NewSharedInformerFactoryWithOptions(d.Client, 0,
 		informers.WithNamespace(metav1.NamespaceSystem),
 		// RBAC allows to watch this one by its name only.
@@ -69,26 +74,22 @@ func (d *Desk) Run(ctx context.Context) error {
 			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, ConfigMapName).String()
 		}))
 	_, err := factory.Core().V1().ConfigMaps().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(any) { signal() }, UpdateFunc: func(_, _ any) { signal() },
+		AddFunc: func(any) { changed.Now() }, UpdateFunc: func(_, _ any) { changed.Now() },
 	})
 	if err != nil {
 		return fmt.Errorf("watch rotation requests: %w", err)
 	}
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
-	for {
-		var again <-chan time.Time
-		if err := d.serve(ctx); err != nil && ctx.Err() == nil {
-			d.Log.Error("answer rotation requests", "error", err, "retryIn", pause)
-			again = time.After(pause)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		case <-again:
-		}
-	}
+	return drive.Rounds{
+		Name: "rotation", Every: idle, Retry: drive.Backoff{First: pause, Last: pause}, Wake: changed, Meter: d.Meter, Log: d.Log,
+		Round: func(ctx context.Context) (rest time.Duration, err error) {
+			if err := d.serve(ctx); err != nil {
+				return 0, fmt.Errorf("answer rotation requests: %w", err)
+			}
+			return 0, nil
+		},
+	}.Run(ctx)
 }
 
 // serve answers what is open now.
@@ -114,7 +115,7 @@ func (d *Desk) serve(ctx context.Context) error {
 
 // rotate has a token published for ids. An error leaves them open.
 func (d *Desk) rotate(ctx context.Context, ids []string) (answer, error) {
-	bounded, cancel := context.WithTimeout(ctx, patience)
+	bounded, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
 	for {
 		round, err := d.Rotator.Reconcile(bounded, ids...)
@@ -130,7 +131,7 @@ func (d *Desk) rotate(ctx context.Context, ids []string) (answer, error) {
 					return answer{}, err
 				}
 			}
-			return answer{Problem: err.Error(), At: time.Now().UTC()}, nil
+			return answer{Problem: output.Line(err.Error()), At: time.Now().UTC()}, nil
 		}
 		select {
 		case <-bounded.Done():

@@ -56,7 +56,7 @@ func TestRotationDays(t *testing.T) {
 func liveThrough(t *testing.T, n uint64) {
 	s := newSim(n, 2+int(n%2))
 	s.trace = *seed != 0
-	d := &days{sim: s, reads: map[string]time.Time{}, revoked: map[string]bool{}}
+	d := &days{sim: s, reads: map[v1alpha1.Secret]time.Time{}, revoked: map[v1alpha1.Secret]bool{}}
 	defer s.close()
 	defer func() {
 		if t.Failed() {
@@ -89,15 +89,15 @@ func liveThrough(t *testing.T, n uint64) {
 // days watches over a sim. Its fields are guarded by the sim's mutex.
 type days struct {
 	*sim
-	calm     time.Time            // since when a leader can reach everything; zero: it cannot
-	spoiled  time.Time            // when the parameter or the published Secret was last tampered with
-	upset    time.Time            // when a leader was last disturbed
-	well     time.Time            // when it was last calm and the published token good
-	mended   bool                 // the last tampering was made good
-	reads    map[string]time.Time // token id -> when an instance last read it
-	revoked  map[string]bool      // token ids whose Secrets were deleted by a fault
-	known    int64                // version of the parameter that is accounted for
-	high     *v1alpha1.JoinBundle // the newest that a master ever published
+	calm     time.Time                     // since when a leader can reach everything; zero: it cannot
+	spoiled  time.Time                     // when the parameter or the published Secret was last tampered with
+	upset    time.Time                     // when a leader was last disturbed
+	well     time.Time                     // when it was last calm and the published token good
+	mended   bool                          // the last tampering was made good
+	reads    map[v1alpha1.Secret]time.Time // token -> when an instance last read it
+	revoked  map[v1alpha1.Secret]bool      // tokens whose Secrets were deleted by a fault
+	known    int64                         // version of the parameter that is accounted for
+	high     *v1alpha1.JoinBundle          // the newest that was ever published
 	history  []*v1alpha1.JoinBundle
 	forced   []time.Time // when a rotation was asked for, or made necessary
 	firstErr error
@@ -132,7 +132,7 @@ func (d *days) wrote() {
 	b := got.Bundle
 	// When the newest was revoked and the parameter lost besides, nobody knows
 	// any more that there was a newer one.
-	forgotten := d.high != nil && d.secrets["bootstrap-token-"+d.high.TokenID()] == nil
+	forgotten := d.high != nil && !d.standsLocked(d.high.Token)
 	if d.high != nil && newerThan(d.high, b) && !forgotten {
 		d.failLocked("SSM went back from %s (%s) to %s (%s)", d.high.IssuedAt, d.high.TokenID(), b.IssuedAt, b.TokenID())
 	}
@@ -191,7 +191,7 @@ func (d *days) minute() {
 	if err == nil && !d.worksLocked(b.TokenID(), b.Token) {
 		err = fmt.Errorf("token %s does not work", b.TokenID())
 	}
-	if err == nil && d.high != nil && newerThan(d.high, b) && d.secrets["bootstrap-token-"+d.high.TokenID()] != nil {
+	if err == nil && d.high != nil && newerThan(d.high, b) && d.standsLocked(d.high.Token) {
 		err = fmt.Errorf("a bundle of %s, after one of %s", b.IssuedAt, d.high.IssuedAt)
 	}
 	if err == nil && b.IssuedAt.After(now.Add(boot)) {
@@ -203,7 +203,7 @@ func (d *days) minute() {
 	if err == nil {
 		d.mended = true
 		if d.ssmDown == 0 {
-			d.reads[b.TokenID()] = now
+			d.reads[b.Token] = now
 		}
 		if !d.calm.IsZero() && past(d.calm) {
 			d.well = now
@@ -213,11 +213,12 @@ func (d *days) minute() {
 	} else if d.mended && now.Sub(d.well) <= outage {
 		d.failLocked("an instance that reads SSM as soon as it can, %s after all was well: %v", now.Sub(d.well), err)
 	}
-	for id, at := range d.reads {
+	for text, at := range d.reads {
+		id := text.Reveal()[:6]
 		switch {
-		case now.Sub(at) >= boot || d.revoked[id]:
-			delete(d.reads, id)
-		case !d.worksLocked(id, ""):
+		case now.Sub(at) >= boot || d.revoked[text]:
+			delete(d.reads, text)
+		case !d.worksLocked(id, text):
 			d.failLocked("an instance that read token %s at %s cannot join", id, at)
 		}
 	}
@@ -299,7 +300,7 @@ func (d *days) revoke(seen bool) {
 	id := got.Bundle.TokenID()
 	d.noteLocked("the Secret of token %s is deleted", id)
 	delete(d.secrets, "bootstrap-token-"+id)
-	d.revoked[id], d.spoiled, d.mended = true, time.Now(), false
+	d.revoked[got.Bundle.Token], d.spoiled, d.mended = true, time.Now(), false
 	d.forced = append(d.forced, time.Now())
 	if seen && d.holder != nil && d.healthyLocked(d.holder) {
 		d.holder.rotator.Wake() // the watch
@@ -359,7 +360,7 @@ func (d *days) ensnare(spring func(*process)) {
 	if d.holder == nil {
 		return
 	}
-	d.holder.trap = &trap{left: 1 + d.rand.IntN(20), writing: d.rand.IntN(3) > 0, spring: func(p *process) {
+	d.holder.trap = &trap{left: 1 + d.rand.IntN(60), writing: d.rand.IntN(3) > 0, spring: func(p *process) {
 		d.upset = time.Now()
 		spring(p)
 	}}

@@ -50,6 +50,11 @@ const (
 type State struct {
 	// Tokens are our own, in no order.
 	Tokens []Token
+	// Foreign are the ids of the ring whose Secrets are not ours.
+	Foreign []string
+	// Ring are the ids that a new token may have, in the order of their use;
+	// those of Join tokens when nil.
+	Ring []string
 	// Published is the bundle in SSM; nil when there is none.
 	Published *v1alpha1.JoinBundle
 	// Modified is when it was written, by AWS's clock.
@@ -117,9 +122,11 @@ type Decision struct {
 	Detail string
 	// Reuse is a token that exists and is published.
 	Reuse *Token
-	// Issued and Expires are for a new token. Issued is the time, or a second
-	// after the newest token if that is later: of two tokens the one that was
-	// made last is the newer one although the clocks of masters differ.
+	// ID, Issued and Expires are for a new token. ID is empty when none is free.
+	// Issued is the time, or a second after the newest token if that is later: of
+	// two tokens the one that was made last is the newer one although the clocks of
+	// control-plane nodes differ.
+	ID              string
 	Issued, Expires time.Time
 	// Requests are those that a new token answers.
 	Requests []string
@@ -151,15 +158,23 @@ func Plan(s State, now time.Time, o Options) Decision {
 		d.wake(v.best.Expires.Add(-nearEnd(*v.best)))
 	}
 	d.sweep(v, now, o)
+	d.crowded(v, v.state.ring())
 	return d
 }
 
 func (d *Decision) make(v view, now time.Time, o Options, why Reason, detail string, requests []string) {
-	d.Rotate, d.Reason, d.Detail, d.Requests = true, why, detail, requests
+	d.Rotate, d.Reason, d.Detail, d.Requests, d.ID = true, why, detail, requests, v.free(v.state.ring())
 	d.Issued, d.Expires = now.UTC().Truncate(time.Second), now.UTC().Add(o.TTL).Truncate(time.Second)
 	if newest := v.newest(); !newest.Before(d.Issued) {
 		d.Issued = newest.Add(time.Second)
 	}
+}
+
+func (s State) ring() []string {
+	if s.Ring == nil {
+		return Join.IDs()
+	}
+	return s.Ring
 }
 
 func (d *Decision) reuse(t *Token, why Reason, detail string) {
@@ -184,7 +199,7 @@ func (d *Decision) sweep(v view, now time.Time, o Options) {
 			due = t.Expires
 		}
 		switch {
-		case v.live != nil && t.ID == v.live.ID, v.best != nil && t.ID == v.best.ID:
+		case v.needed(t):
 		case now.Before(due):
 			d.wake(due)
 		default:

@@ -12,6 +12,8 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
+	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/internal/redact"
 )
 
@@ -52,7 +54,7 @@ func (r *Rotator) rotate(ctx context.Context, s State, d Decision) error {
 		return err
 	}
 	if d.Reuse == nil {
-		t, err := r.create(ctx, d)
+		t, err := r.create(ctx, s, d)
 		if err != nil {
 			return err
 		}
@@ -66,20 +68,23 @@ func (r *Rotator) rotate(ctx context.Context, s State, d Decision) error {
 	return nil
 }
 
-func (r *Rotator) create(ctx context.Context, d Decision) (Token, error) {
+func (r *Rotator) create(ctx context.Context, s State, d Decision) (Token, error) {
 	// Not for safety, which is publish's, but so that a process that woke up with
 	// an old picture leaves no token behind.
 	if err := r.confirm(ctx); err != nil {
 		return Token{}, err
 	}
-	text, err := generate()
+	if d.ID == "" {
+		return Token{}, &RingFullError{Foreign: s.Foreign}
+	}
+	text, err := generate(d.ID)
 	if err != nil {
 		return Token{}, err
 	}
 	made := newSecret(r.cluster, r.deps.Purpose, text, d)
 	if _, err := r.deps.Secrets.Create(ctx, made, metav1.CreateOptions{}); err != nil {
 		// What refuses an object may repeat what is in it.
-		return Token{}, redact.Error(fmt.Errorf("create secret %s: %w", made.Name, err), text.Reveal(), string(made.Data[keySecret]))
+		return Token{}, redact.Error(fmt.Errorf("create secret %s: %w", made.Name, err), text.Reveal(), string(made.Data[kube.BootstrapTokenSecretKey]))
 	}
 	back, err := r.deps.Secrets.Get(ctx, made.Name, metav1.GetOptions{})
 	if err != nil {
@@ -144,7 +149,7 @@ func (r *Rotator) sweep(ctx context.Context, old []Token) error {
 	var failed []error
 	for _, t := range old {
 		uid := types.UID(t.UID)
-		err := r.deps.Secrets.Delete(ctx, namePrefix+t.ID, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
+		err := r.deps.Secrets.Delete(ctx, kube.BootstrapTokenSecretName(t.ID), metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 		switch {
 		case apierrors.IsNotFound(err): // Kubernetes' own token cleaner was first
 		case err != nil:
@@ -158,22 +163,21 @@ func (r *Rotator) sweep(ctx context.Context, old []Token) error {
 }
 
 // Retire deletes all tokens of the rotator's purpose, for one that is no longer
-// wanted, and then waits for the end of ctx.
+// wanted, until ctx ends. It looks again now and then: a controller whose
+// configuration is older may have led in between.
 func (r *Rotator) Retire(ctx context.Context) error {
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		tokens, err := r.tokens(ctx)
-		if err == nil {
-			err = r.sweep(ctx, tokens)
-		}
-		if err == nil {
-			<-ctx.Done()
-			return ctx.Err()
-		}
-		r.log.Error("retire tokens", "error", err, "retryIn", retry)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(retry):
-		}
-	}
+	return drive.Rounds{
+		Name: "token-retire", Every: retireEvery, Timeout: timeout, Retry: drive.Backoff{First: firstRetry, Last: lastRetry},
+		Meter: r.deps.Meter, Log: r.log,
+		Round: func(ctx context.Context) (rest time.Duration, err error) {
+			tokens, _, err := r.tokens(ctx)
+			if err != nil {
+				return 0, err
+			}
+			return 0, r.sweep(ctx, tokens)
+		},
+	}.Run(ctx)
 }
+
+// retireEvery is how often Retire looks.
+const retireEvery = time.Hour

@@ -2,6 +2,7 @@ package token
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -12,13 +13,14 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
+	"github.com/joinery/joinery/internal/drive"
 )
 
-// secrets is the part of client-go's SecretInterface that Rotator uses.
+// secrets is the part of client-go's SecretInterface that Rotator uses. It is
+// asked for nothing but the Secrets of the Purpose's ids.
 type secrets interface {
 	Create(context.Context, *corev1.Secret, metav1.CreateOptions) (*corev1.Secret, error)
 	Get(context.Context, string, metav1.GetOptions) (*corev1.Secret, error)
-	List(context.Context, metav1.ListOptions) (*corev1.SecretList, error)
 	Delete(context.Context, string, metav1.DeleteOptions) error
 }
 
@@ -55,7 +57,7 @@ type Rotator struct {
 	options Options
 	now     func() time.Time
 	busy    chan struct{} // holds a value while a round runs
-	wake    chan struct{}
+	wake    *drive.Wake
 
 	mu    sync.Mutex
 	asked []string // ids of the requests of Rotate that no round has met yet
@@ -78,13 +80,15 @@ type Deps struct {
 	Observer observer
 	// Log gets one line for each rotation, deletion and trouble.
 	Log *slog.Logger
+	// Meter counts the rounds; nil for none.
+	Meter *drive.Meter
 }
 
 // NewRotator returns the rotator of cluster.
 func NewRotator(cluster string, d Deps, o Options) *Rotator {
 	r := &Rotator{
 		cluster: cluster, deps: d, log: d.Log.With("part", "token"), options: o, now: time.Now,
-		busy: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		busy: make(chan struct{}, 1), wake: drive.NewWake(),
 	}
 	if d.Purpose != Join {
 		r.log = r.log.With("purpose", d.Purpose)
@@ -96,12 +100,7 @@ func NewRotator(cluster string, d Deps, o Options) *Rotator {
 }
 
 // Wake makes the rotator look at once, as after a token's Secret was deleted.
-func (r *Rotator) Wake() {
-	select {
-	case r.wake <- struct{}{}:
-	default: // it will look anyway
-	}
-}
+func (r *Rotator) Wake() { r.wake.Now() }
 
 // Rotate asks for a rotation now.
 func (r *Rotator) Rotate() {
@@ -132,37 +131,29 @@ const (
 	lastRetry  = 30 * time.Second
 )
 
-// patience bounds one round, so that no connection that hangs ends all
-// rotation.
-const patience = time.Minute
+// timeout bounds one round, so that no connection that hangs ends all rotation.
+const timeout = time.Minute
+
+// lookEvery is the longest rest: the rotator rests until its next look is due.
+const lookEvery = 24 * time.Hour
 
 // Run rotates until ctx ends. Failures are logged, counted and retried; a
 // request that met a failure is not forgotten.
 func (r *Rotator) Run(ctx context.Context) error {
-	retry := firstRetry
-	for {
-		requests := r.waiting()
-		round, err := r.Reconcile(ctx, requests...)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		wait := max(round.Next.Sub(r.now()), firstRetry)
-		if err != nil {
-			r.log.Error("token rotation", "error", err, "retryIn", retry)
-			r.deps.Observer.Trouble(err)
-			wait, retry = retry, min(2*retry, lastRetry)
-		} else {
-			r.answered(len(requests))
-			retry = firstRetry
-		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		case <-r.wake:
-		case <-timer.C:
-		}
-		timer.Stop()
+	return drive.Rounds{
+		Name: "token", Round: r.round, Every: lookEvery, Retry: drive.Backoff{First: firstRetry, Last: lastRetry},
+		Wake: r.wake, Meter: r.deps.Meter, Failed: r.deps.Observer.Trouble, Log: r.log,
+	}.Run(ctx)
+}
+
+// round reconciles once. Reconcile bounds itself, as the callers of it that do not
+// run here need too.
+func (r *Rotator) round(ctx context.Context) (rest time.Duration, err error) {
+	requests := r.waiting()
+	round, err := r.Reconcile(ctx, requests...)
+	if err != nil {
+		return 0, fmt.Errorf("rotate token: %w", err)
 	}
+	r.answered(len(requests))
+	return max(round.Next.Sub(r.now()), firstRetry), nil
 }

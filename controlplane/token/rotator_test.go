@@ -111,7 +111,7 @@ func TestRotatesWhenItsSecretIsDeleted(t *testing.T) {
 		stop := run(t, r)
 		ctx, cancel := context.WithCancel(t.Context())
 		watching := make(chan error, 1)
-		go func() { watching <- token.Watch(ctx, client, "demo", r.Wake) }()
+		go func() { watching <- token.Watch(ctx, client, r.Wake, token.Join) }()
 		synctest.Wait()
 		if err := client.CoreV1().Secrets(metav1.NamespaceSystem).Delete(t.Context(), "bootstrap-token-"+w.id(), metav1.DeleteOptions{}); err != nil {
 			t.Fatal(err)
@@ -231,7 +231,7 @@ func TestTokenIsIssuedUntilItsSecretIsDeleted(t *testing.T) {
 	}
 	check := func(id string, want bool) {
 		t.Helper()
-		if got, err := r.Issued(t.Context(), id); got != want || err != nil {
+		if got, err := r.Issued(t.Context(), id, time.Now()); got != want || err != nil {
 			t.Errorf("%s: issued %t, %v: expected %t", id, got, err, want)
 		}
 	}

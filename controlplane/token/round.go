@@ -7,14 +7,12 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // Round is what one round came to.
@@ -31,7 +29,7 @@ type Round struct {
 // an id of its own, a token is made unless one was made already; then nil means
 // that it, or a newer one, is published. One round runs at a time.
 func (r *Rotator) Reconcile(ctx context.Context, requests ...string) (Round, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	select {
 	case r.busy <- struct{}{}:
@@ -63,34 +61,38 @@ func (r *Rotator) Reconcile(ctx context.Context, requests ...string) (Round, err
 	return round, r.sweep(ctx, d.Delete)
 }
 
-// Issued says whether the token of that id is one of this cluster's and of this
-// rotator's purpose, so of its group, and was not revoked, by the API server's
-// own answer and not a cache's.
-func (r *Rotator) Issued(ctx context.Context, id string) (bool, error) {
-	list, err := r.deps.Secrets.List(ctx, metav1.ListOptions{
-		LabelSelector: r.selector(),
-		FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, namePrefix+id).String(),
-	})
+// clockSkew is how far the clocks of two API servers may differ.
+const clockSkew = 2 * time.Minute
+
+// Issued reports whether what was asked for at a time, by the API server's clock,
+// was asked for with a token that still stands, by the API server's own answer
+// and not a cache's:
+//   - the token of that id is one of this cluster's and of this rotator's
+//     purpose, so of its group;
+//   - it was not revoked;
+//   - it existed then. An earlier token may have had the same id.
+func (r *Rotator) Issued(ctx context.Context, id string, asked time.Time) (bool, error) {
+	if !slices.Contains(r.deps.Purpose.IDs(), id) {
+		return false, nil
+	}
+	s, err := r.deps.Secrets.Get(ctx, kube.BootstrapTokenSecretName(id), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
 	if err != nil {
 		return false, fmt.Errorf("look for token %s: %w", id, err)
 	}
-	return slices.ContainsFunc(list.Items, func(s corev1.Secret) bool {
-		t, ours := parse(&s, r.cluster, r.deps.Purpose)
-		return ours && t.ID == id
-	}), nil
-}
-
-func (r *Rotator) selector() string {
-	return labels.Set{v1alpha1.ClusterLabel: r.cluster}.String()
+	t, ours := parse(s, r.cluster, r.deps.Purpose)
+	return ours && !t.Created.After(asked.Add(clockSkew)), nil
 }
 
 func (r *Rotator) observe(ctx context.Context, requests []string) (State, error) {
-	s := State{Requests: requests}
+	s := State{Requests: requests, Ring: r.deps.Purpose.IDs()}
 	var err error
 	if s.Cluster, err = r.deps.Source.Cluster(ctx); err != nil {
 		return s, err
 	}
-	if s.Tokens, err = r.tokens(ctx); err != nil {
+	if s.Tokens, s.Foreign, err = r.tokens(ctx); err != nil {
 		return s, err
 	}
 	var stored bundle.Stored
@@ -101,19 +103,23 @@ func (r *Rotator) observe(ctx context.Context, requests []string) (State, error)
 	return s, nil
 }
 
-// tokens lists our own.
-func (r *Rotator) tokens(ctx context.Context) ([]Token, error) {
-	list, err := r.deps.Secrets.List(ctx, metav1.ListOptions{LabelSelector: r.selector()})
-	if err != nil {
-		return nil, fmt.Errorf("list token secrets: %w", err)
-	}
-	var out []Token
-	for i := range list.Items {
-		if t, ours := parse(&list.Items[i], r.cluster, r.deps.Purpose); ours {
-			out = append(out, t)
+// tokens reads our own, and which other ids of the ring have Secrets.
+func (r *Rotator) tokens(ctx context.Context) (own []Token, foreign []string, err error) {
+	for _, id := range r.deps.Purpose.IDs() {
+		s, err := r.deps.Secrets.Get(ctx, kube.BootstrapTokenSecretName(id), metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("read secret of token %s: %w", id, err)
+		}
+		if t, ours := parse(s, r.cluster, r.deps.Purpose); ours {
+			own = append(own, t)
+		} else {
+			foreign = append(foreign, id)
 		}
 	}
-	return out, nil
+	return own, foreign, nil
 }
 
 // published reads what is in SSM: no bundle and a reason when no agent could
@@ -143,7 +149,10 @@ func (r *Rotator) complete(ctx context.Context, b *v1alpha1.JoinBundle, c bundle
 		return b, nil
 	}
 	full := c.Bundle(b.Token, time.Time{}, time.Time{})
-	secret, err := r.deps.Secrets.Get(ctx, namePrefix+b.TokenID(), metav1.GetOptions{})
+	if !slices.Contains(r.deps.Purpose.IDs(), b.TokenID()) {
+		return full, nil // not one of ours, nor to be read
+	}
+	secret, err := r.deps.Secrets.Get(ctx, kube.BootstrapTokenSecretName(b.TokenID()), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return full, nil
 	}

@@ -11,19 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-)
-
-// Names in a bootstrap token Secret, from the Kubernetes documentation,
-// "Authenticating with Bootstrap Tokens".
-const (
-	namePrefix     = "bootstrap-token-"
-	keyID          = "token-id"
-	keySecret      = "token-secret"
-	keyExpiration  = "expiration"
-	keyUsageAuth   = "usage-bootstrap-authentication"
-	keyUsageSign   = "usage-bootstrap-signing"
-	keyGroups      = "auth-extra-groups"
-	keyDescription = "description"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 const (
@@ -66,9 +54,9 @@ const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789"
 // sample has the form of a token and is none.
 const sample v1alpha1.Secret = "aaaaaa.aaaaaaaaaaaaaaaa"
 
-// generate makes a token of 6 and 16 characters, 36^16 (82 bits) to guess.
-func generate() (v1alpha1.Secret, error) {
-	out := make([]byte, 0, 22)
+// generate makes a token of that id: 16 more characters, 36^16 (82 bits) to guess.
+func generate(id string) (v1alpha1.Secret, error) {
+	out := make([]byte, 0, 16)
 	for buf := make([]byte, 32); len(out) < cap(out); {
 		if _, err := rand.Read(buf); err != nil {
 			return "", fmt.Errorf("generate token: %w", err)
@@ -81,7 +69,17 @@ func generate() (v1alpha1.Secret, error) {
 			}
 		}
 	}
-	return v1alpha1.Secret(string(out[:6]) + "." + string(out[6:])), nil
+	return v1alpha1.Secret(id + "." + string(out)), nil
+}
+
+// NewSecret returns the Secret of a new token of the cluster with that id, as a
+// Rotator makes it.
+func NewSecret(cluster string, p Purpose, id string, issued, expires time.Time) (*corev1.Secret, error) {
+	text, err := generate(id)
+	if err != nil {
+		return nil, err
+	}
+	return newSecret(cluster, p, text, Decision{Issued: issued, Expires: expires}), nil
 }
 
 // newSecret returns the Secret of a token of the cluster, as decided.
@@ -89,24 +87,24 @@ func newSecret(cluster string, p Purpose, text v1alpha1.Secret, d Decision) *cor
 	id, secret, _ := strings.Cut(text.Reveal(), ".")
 	s := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: namePrefix + id, Namespace: metav1.NamespaceSystem,
+			Name: kube.BootstrapTokenSecretName(id), Namespace: metav1.NamespaceSystem,
 			Labels:      map[string]string{v1alpha1.ClusterLabel: cluster},
 			Annotations: map[string]string{issuedAnnotation: d.Issued.UTC().Format(time.RFC3339)},
 		},
 		Type: corev1.SecretTypeBootstrapToken,
 		Data: map[string][]byte{
-			keyID: []byte(id), keySecret: []byte(secret),
-			keyExpiration:  []byte(d.Expires.UTC().Format(time.RFC3339)),
-			keyUsageAuth:   []byte("true"),
-			keyGroups:      []byte(p.group()),
-			keyDescription: []byte("Join token of cluster " + cluster + ", made and deleted by joinery-controller"),
+			kube.BootstrapTokenIDKey: []byte(id), kube.BootstrapTokenSecretKey: []byte(secret),
+			kube.BootstrapTokenExpirationKey:  []byte(d.Expires.UTC().Format(time.RFC3339)),
+			kube.BootstrapTokenUsageAuthKey:   []byte("true"),
+			kube.BootstrapTokenGroupsKey:      []byte(p.group()),
+			kube.BootstrapTokenDescriptionKey: []byte("Join token of cluster " + cluster + ", made and deleted by joinery-controller"),
 		},
 	}
 	if p != Join {
 		s.Labels[purposeLabel] = string(p)
 	}
 	if p.signs() {
-		s.Data[keyUsageSign] = []byte("true")
+		s.Data[kube.BootstrapTokenUsageSignKey] = []byte("true")
 	}
 	if len(d.Requests) > 0 {
 		s.Annotations[requestsAnnotation] = strings.Join(d.Requests, ",")
@@ -117,25 +115,25 @@ func newSecret(cluster string, p Purpose, text v1alpha1.Secret, d Decision) *cor
 // parse reads one of our own token Secrets of that purpose; false is somebody
 // else's, which is never touched.
 func parse(s *corev1.Secret, cluster string, p Purpose) (Token, bool) {
-	id := string(s.Data[keyID])
+	id := string(s.Data[kube.BootstrapTokenIDKey])
 	if s.Type != corev1.SecretTypeBootstrapToken || s.Labels[v1alpha1.ClusterLabel] != cluster ||
-		Purpose(s.Labels[purposeLabel]) != p || s.Name != namePrefix+id {
+		Purpose(s.Labels[purposeLabel]) != p || s.Name != kube.BootstrapTokenSecretName(id) {
 		return Token{}, false
 	}
-	t := Token{ID: id, UID: string(s.UID), Text: v1alpha1.Secret(id + "." + string(s.Data[keySecret])), Created: s.CreationTimestamp.Time}
+	t := Token{ID: id, UID: string(s.UID), Text: v1alpha1.Secret(id + "." + string(s.Data[kube.BootstrapTokenSecretKey])), Created: s.CreationTimestamp.Time}
 	var err error
 	if t.Issued, err = time.Parse(time.RFC3339, s.Annotations[issuedAnnotation]); err != nil {
 		t.Issued, t.Altered = s.CreationTimestamp.Time, true
 	}
 	// No expiration would mean for ever: such a token is past its end for us.
-	if t.Expires, err = time.Parse(time.RFC3339, string(s.Data[keyExpiration])); err != nil {
+	if t.Expires, err = time.Parse(time.RFC3339, string(s.Data[kube.BootstrapTokenExpirationKey])); err != nil {
 		t.Expires, t.Altered = t.Issued, true
 	}
 	if requests := s.Annotations[requestsAnnotation]; requests != "" {
 		t.Requests = slices.Collect(strings.SplitSeq(requests, ","))
 	}
-	signs := string(s.Data[keyUsageSign]) == "true"
-	if string(s.Data[keyUsageAuth]) != "true" || string(s.Data[keyGroups]) != p.group() || signs != p.signs() {
+	signs := string(s.Data[kube.BootstrapTokenUsageSignKey]) == "true"
+	if string(s.Data[kube.BootstrapTokenUsageAuthKey]) != "true" || string(s.Data[kube.BootstrapTokenGroupsKey]) != p.group() || signs != p.signs() {
 		t.Altered = true
 	}
 	return t, true

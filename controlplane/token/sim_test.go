@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/big"
 	mathrand "math/rand/v2"
 	"net/http"
@@ -539,6 +538,9 @@ func gone(name string) error {
 func (c simSecrets) Create(ctx context.Context, in *corev1.Secret, _ metav1.CreateOptions) (*corev1.Secret, error) {
 	x := in.DeepCopy()
 	return x, c.do(ctx, "create", func(s *sim) error {
+		if s.secrets[x.Name] != nil {
+			return apierrors.NewAlreadyExists(schema.GroupResource{Resource: "secrets"}, x.Name)
+		}
 		s.made++
 		x.UID, x.CreationTimestamp = apitypes.UID(fmt.Sprintf("uid-%d", s.made)), metav1.NewTime(time.Now().Truncate(time.Second))
 		s.secrets[x.Name] = x
@@ -556,16 +558,6 @@ func (c simSecrets) Get(ctx context.Context, name string, _ metav1.GetOptions) (
 		return nil
 	})
 	return out, err
-}
-
-func (c simSecrets) List(ctx context.Context, _ metav1.ListOptions) (*corev1.SecretList, error) {
-	out := &corev1.SecretList{}
-	return out, c.do(ctx, "list", func(s *sim) error {
-		for _, name := range slices.Sorted(maps.Keys(s.secrets)) {
-			out.Items = append(out.Items, *s.secrets[name])
-		}
-		return nil
-	})
 }
 
 func (c simSecrets) Delete(ctx context.Context, name string, o metav1.DeleteOptions) error {
@@ -586,6 +578,12 @@ func (s *sim) worksLocked(id string, text v1alpha1.Secret) bool {
 	}
 	expires, err := time.Parse(time.RFC3339, string(x.Data["expiration"]))
 	return err == nil && time.Now().Before(expires)
+}
+
+// standsLocked says whether the token's Secret is there, expired or not.
+func (s *sim) standsLocked(text v1alpha1.Secret) bool {
+	x := s.secrets["bootstrap-token-"+text.Reveal()[:6]]
+	return x != nil && string(x.Data["token-secret"]) == text.Reveal()[7:]
 }
 
 // liveLocked counts the tokens that the API server accepts.

@@ -19,6 +19,7 @@ type policy struct {
 	Version   string
 	Statement []struct {
 		Sid, Effect string
+		Principal   map[string]string
 		Action      oneOrMany
 		Resource    oneOrMany
 		Condition   map[string]map[string]oneOrMany
@@ -134,7 +135,7 @@ func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
 		optional policy
 	}{
 		{"node", iam.Node, []string{"agent"}, []string{"kms:Decrypt"}, policy{}},
-		{"controller", iam.Controller, []string{"controlplane", "autoscaler", "cmd/joinery-controller"}, []string{"kms:Decrypt", "kms:Encrypt"}, load(t, queuePolicy)},
+		{"controller", iam.Controller, []string{"controlplane", "autoscaler", "internal/fleet", "cmd/joinery-controller"}, []string{"kms:Decrypt", "kms:Encrypt"}, load(t, queuePolicy)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			want := called(t, test.dirs...)

@@ -1,5 +1,5 @@
 // Package rbac holds the objects that Joinery needs in the API server: what a
-// bootstrap token's group may do and what the controller may do. The manifests
+// bootstrap token's group may do, and how much of it, and what the controller may do. The manifests
 // are embedded so that every installation applies the very same ones.
 //
 // Nodes need nothing here: joining with file discovery and a node's client
@@ -10,6 +10,7 @@
 package rbac
 
 import (
+	"bytes"
 	"embed"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,17 @@ import (
 
 //go:embed *.yaml
 var manifests embed.FS
+
+//go:embed optional/legacy/legacy.yaml
+var legacy []byte
+
+// LegacyBinding is the ClusterRoleBinding by which an operator gives the tokens for
+// legacy user data what they need.
+const LegacyBinding = "joinery:legacy-bootstrap"
+
+// Legacy returns the manifests for the tokens for legacy user data as one YAML
+// stream. They are applied during a migration only.
+func Legacy() []byte { return bytes.Clone(legacy) }
 
 // Manifests returns all manifests as one YAML stream, in the order of their
 // file names.

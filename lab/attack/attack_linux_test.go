@@ -3,15 +3,19 @@ package attack_test
 import (
 	"flag"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/posture"
+	"github.com/joinery/joinery/lab/awssim"
 )
 
 // patient waits for verdicts that come after minutes; make nightly sets it.
@@ -41,7 +45,7 @@ func TestAttackerTakesAMastersName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.denied(s.ask(s.withToken(), claim{node: master, signer: clientSigner, proof: s.signs(own, clusterName)}), soon, "ProofOtherIdentity")
+	s.denied(s.ask(s.withToken(), claim{node: master, signer: clientSigner, proof: s.signsByRole(own)}), soon, "ProofOtherIdentity")
 }
 
 // (c) He is faster than an instance that boots.
@@ -65,7 +69,7 @@ func TestAttackerReplaysAProof(t *testing.T) {
 	s.denied(s.ask(s.withToken(), claim{node: node.PrivateDNSName, signer: clientSigner, proof: replayed}), soon, "ProofRejected")
 	// The whole request again, which is worth something to the holder of its key.
 	again := old.DeepCopy()
-	again.ObjectMeta = metav1.ObjectMeta{GenerateName: "attack-", Annotations: old.Annotations}
+	again.ObjectMeta = metav1.ObjectMeta{GenerateName: "joinery-attack-", Annotations: old.Annotations}
 	made, err := s.withToken().CertificatesV1().CertificateSigningRequests().Create(t.Context(), again, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -85,7 +89,8 @@ func TestAttackerBringsAProofOfAnotherCluster(t *testing.T) {
 func TestAttackerServesForeignNames(t *testing.T) {
 	s := open(t)
 	node, master := s.member(workers), s.Cluster.Master()
-	s.denied(s.ask(s.withToken(), claim{node: node.PrivateDNSName, signer: servingSigner, names: []string{node.PrivateDNSName}}), soon, "WrongRequester")
+	_, err := s.tryAsk(s.withToken(), claim{node: node.PrivateDNSName, signer: servingSigner, names: []string{node.PrivateDNSName}})
+	s.refusedByPolicy(err, "may ask the signer")
 	broken := s.asNode(node)
 	// Its own names are granted, so the denials below are about the names.
 	own := s.ask(broken, claim{node: node.PrivateDNSName, signer: servingSigner, names: []string{node.PrivateDNSName}, ips: []net.IP{net.ParseIP(node.PrivateIP)}})
@@ -152,6 +157,54 @@ func (s *scene) checkKubeadmsRule(node string, stolen kubernetes.Interface) {
 		}
 	}()
 	s.wants(s.ask(stolen, claim{node: node, signer: clientSigner}), soon, "Approved AutoApproved")
+}
+
+// (i) They may call sts:AssumeRole on the nodes' role, and name their session after
+// an instance that boots. STS says of them what it says of the instance by that
+// role. Instances of its image prove their instance identity, so that the proof is
+// refused.
+func TestAttackerAssumesTheNodeRole(t *testing.T) {
+	s := open(t)
+	var victim awssim.Instance
+	s.until("an instance boots that no earlier test ended", func() bool {
+		victim = s.member(victims)
+		return victim.State == "running"
+	})
+	s.denied(s.ask(s.withToken(), claim{node: victim.PrivateDNSName, signer: clientSigner, proof: s.assumes(victim)}), soon, "ProofOtherKind")
+	s.denied(s.ask(s.withToken(), claim{node: victim.PrivateDNSName, signer: clientSigner, proof: s.signsByRole(victim)}), soon, "ProofOtherKind")
+}
+
+// The token's holder may send the agent's request and no other.
+func TestAttackerSendsWhatNoAgentSends(t *testing.T) {
+	s := open(t)
+	thief, victim := s.withToken().CertificatesV1().CertificateSigningRequests(), s.member(victims)
+	good := s.ask(s.withToken(), claim{node: victim.PrivateDNSName, signer: clientSigner}).made
+	for why, change := range map[string]func(*certificatesv1.CertificateSigningRequest){
+		"600 seconds":          func(c *certificatesv1.CertificateSigningRequest) { c.Spec.ExpirationSeconds = nil },
+		"begins with joinery-": func(c *certificatesv1.CertificateSigningRequest) { c.Name = "csr-1" },
+		"annotation":           func(c *certificatesv1.CertificateSigningRequest) { c.Annotations = map[string]string{"x": "y"} },
+		"at most 8 KiB": func(c *certificatesv1.CertificateSigningRequest) {
+			c.Annotations = map[string]string{v1alpha1.STSProofAnnotation: strings.Repeat("x", 250<<10)}
+		},
+		"no labels": func(c *certificatesv1.CertificateSigningRequest) { c.Labels = map[string]string{"x": "y"} },
+		"usages": func(c *certificatesv1.CertificateSigningRequest) {
+			c.Spec.Usages = append(c.Spec.Usages, certificatesv1.UsageKeyEncipherment)
+		},
+		"at most 4 KiB": func(c *certificatesv1.CertificateSigningRequest) {
+			c.Spec.Request = append(c.Spec.Request, strings.Repeat("\n", 6<<10)...)
+		},
+		"managed fields": func(c *certificatesv1.CertificateSigningRequest) {
+			c.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "x", Operation: metav1.ManagedFieldsOperationApply, APIVersion: "certificates.k8s.io/v1", FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`)}}
+		},
+	} {
+		c := &certificatesv1.CertificateSigningRequest{ObjectMeta: metav1.ObjectMeta{Name: "joinery-attack"}, Spec: *good.Spec.DeepCopy()}
+		change(c)
+		_, err := thief.Create(t.Context(), c, metav1.CreateOptions{})
+		if why == "managed fields" && err == nil {
+			continue // the API server itself may drop them
+		}
+		s.refusedByPolicy(err, why)
+	}
 }
 
 // The token opens nothing else: no cluster configuration, no Node, no Secret.

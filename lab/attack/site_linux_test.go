@@ -20,11 +20,11 @@ const clusterName = "attacked"
 // installation is the cluster of all attacks: one master with the controller's
 // defaults, so with proofs required, and one node that has joined.
 var installation = sitetest.Shared{
-	Within: 3 * time.Minute,
+	Within: 8 * time.Minute,
 	Options: site.Options{Cluster: clusterName, Configure: func(s *v1alpha1.ControllerSpec) {
 		s.Token.Schedule = "@every 1h"
 		s.Token.Overlap = metav1.Duration{Duration: time.Minute}
-		s.Autoscaler.ScaleDown.Disabled = true
+		s.Autoscaler.ScaleDown.IdleDelay = metav1.Duration{Duration: 5 * time.Second}
 	}},
 	Populate: func(t *testing.T, s *site.Site) error { return (&scene{s, t}).populate() },
 }
@@ -66,11 +66,8 @@ func (s *scene) populate() error {
 			ImageID: awssim.DefaultImageID, InstanceType: "t3.medium", RoleName: site.NodeRole, UserData: base64.StdEncoding.EncodeToString(data),
 			HTTPTokens: "required", HopLimit: 1,
 		})
-		spec := awssim.GroupSpec{Name: group, Max: 3, Desired: 1, LaunchTemplate: group, Tags: []awssim.Tag{
-			{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/" + clusterName, Value: "owned"},
-			{Key: v1alpha1.ClusterTag, Value: clusterName, Propagate: true},
-		}}
-		if err := s.World.PutGroup(spec); err != nil {
+		// Its least size keeps each from being scaled down.
+		if err := s.putGroup(group, group, 1, 1, 3); err != nil {
 			return err
 		}
 	}
@@ -78,6 +75,14 @@ func (s *scene) populate() error {
 	defer cancel()
 	_, err = s.Cluster.WaitNode(ctx, s.member(workers).PrivateDNSName)
 	return err
+}
+
+// putGroup makes a managed group of those sizes, or changes it.
+func (s *scene) putGroup(name, template string, least, desired, most int) error {
+	return s.World.PutGroup(awssim.GroupSpec{Name: name, Min: least, Max: most, Desired: desired, LaunchTemplate: template, Tags: []awssim.Tag{
+		{Key: "k8s.io/cluster-autoscaler/enabled", Value: "true"}, {Key: "k8s.io/cluster-autoscaler/" + clusterName, Value: "owned"},
+		{Key: v1alpha1.ClusterTag, Value: clusterName, Propagate: true},
+	}})
 }
 
 // member is the group's newest instance.

@@ -14,9 +14,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/ec2rolecreds"
-	"github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	sdk "github.com/aws/aws-sdk-go-v2/feature/ec2/imds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -24,9 +25,11 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/joinery/joinery/agent/imds"
 	"github.com/joinery/joinery/agent/proof"
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/site"
 	"github.com/joinery/joinery/lab/vpc"
 )
 
@@ -38,12 +41,7 @@ const (
 // stolen is the published bundle: what a thief has who read SSM with a node's role.
 func (s *scene) stolen() *v1alpha1.JoinBundle {
 	s.t.Helper()
-	out, err := ssm.NewFromConfig(s.World.Config("operator")).GetParameter(s.t.Context(), &ssm.GetParameterInput{
-		Name: aws.String(v1alpha1.ParameterName(clusterName)), WithDecryption: aws.Bool(true)})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	b, err := v1alpha1.DecodeJoinBundle([]byte(aws.ToString(out.Parameter.Value)))
+	b, err := s.Published(s.t.Context())
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -104,6 +102,16 @@ type wish struct {
 // ask makes a request with a new key.
 func (s *scene) ask(client kubernetes.Interface, c claim) wish {
 	s.t.Helper()
+	w, err := s.tryAsk(client, c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return w
+}
+
+// tryAsk is ask, with the API server's answer.
+func (s *scene) tryAsk(client kubernetes.Interface, c claim) (wish, error) {
+	s.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		s.t.Fatal(err)
@@ -117,7 +125,7 @@ func (s *scene) ask(client kubernetes.Interface, c claim) wish {
 	}
 	seconds := int32(600)
 	r := &certificatesv1.CertificateSigningRequest{
-		ObjectMeta: metav1.ObjectMeta{GenerateName: "attack-", Annotations: map[string]string{}},
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "joinery-attack-", Annotations: map[string]string{}},
 		Spec: certificatesv1.CertificateSigningRequestSpec{
 			Request:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}),
 			SignerName: c.signer, ExpirationSeconds: &seconds,
@@ -132,13 +140,13 @@ func (s *scene) ask(client kubernetes.Interface, c claim) wish {
 	}
 	made, err := client.CertificatesV1().CertificateSigningRequests().Create(s.t.Context(), r, metav1.CreateOptions{})
 	if err != nil {
-		s.t.Fatal(err)
+		return wish{}, err
 	}
 	plain, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return wish{pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: plain}), made}
+	return wish{pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: plain}), made}, nil
 }
 
 // outcome is what was decided, "" for nothing, and the certificate if there is one.
@@ -213,13 +221,41 @@ func (s *scene) alarmed(w wish, reason, kind string) {
 	}
 }
 
-// signs returns who signs proofs with the credentials of an instance, which
-// whoever runs on it gets from the metadata service.
+// signs returns who signs proofs with the identity of an instance, which any
+// process in the host's network of it gets from the metadata service.
 func (s *scene) signs(i awssim.Instance, cluster string) func([]byte) string {
-	meta := imds.New(imds.Options{Endpoint: "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(s.World.IMDS(i.ID))}})
+	s.t.Helper()
+	got, err := imds.New(func(o *sdk.Options) { o.HTTPClient = &http.Client{Transport: awssim.Transport(s.World.IMDS(i.ID))} }).InstanceIdentity(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.signsWith(cluster, credentials.NewStaticCredentialsProvider(got.AccessKeyID, got.SecretAccessKey.Reveal(), got.SessionToken.Reveal()))
+}
+
+// signsByRole is signs with the role of the instance profile.
+func (s *scene) signsByRole(i awssim.Instance) func([]byte) string {
+	meta := sdk.New(sdk.Options{DisableDefaultTimeout: true, Endpoint: "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(s.World.IMDS(i.ID))}})
+	return s.signsWith(clusterName, ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = meta }))
+}
+
+// assumes returns who signs with the nodes' role, assumed by another principal
+// under the name of an instance.
+func (s *scene) assumes(i awssim.Instance) func([]byte) string {
+	s.t.Helper()
+	s.World.TrustRole(site.NodeRole, "deployer")
+	out, err := sts.NewFromConfig(s.World.Config("deployer")).AssumeRole(s.t.Context(), &sts.AssumeRoleInput{
+		RoleArn: aws.String("arn:aws:iam::123456789012:role/" + site.NodeRole), RoleSessionName: aws.String(i.ID),
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	c := out.Credentials
+	return s.signsWith(clusterName, credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken))
+}
+
+func (s *scene) signsWith(cluster string, c aws.CredentialsProvider) func([]byte) string {
 	signer := proof.NewSigner(aws.Config{
-		Region: s.World.Region, BaseEndpoint: aws.String(fmt.Sprintf("http://%s:4566", vpc.Gateway)),
-		Credentials: ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = meta }),
+		Region: s.World.Region, BaseEndpoint: aws.String(fmt.Sprintf("http://%s:4566", vpc.Gateway)), Credentials: c,
 	})
 	return func(request []byte) string {
 		s.t.Helper()
@@ -246,6 +282,15 @@ func (s *scene) honest(i awssim.Instance) *certificatesv1.CertificateSigningRequ
 	}
 	s.t.Fatalf("no request of %s among %d", i.PrivateDNSName, len(all.Items))
 	return nil
+}
+
+// refusedByPolicy wants the admission policy for join tokens to say no, with a text
+// that contains why.
+func (s *scene) refusedByPolicy(err error, why string) {
+	s.t.Helper()
+	if !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "joinery-bootstrap-requests") || !strings.Contains(err.Error(), why) {
+		s.t.Errorf("got %v: expected that the admission policy refuses it: %s", err, why)
+	}
 }
 
 // refused wants the API server itself to say no.

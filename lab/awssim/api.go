@@ -18,7 +18,7 @@ func (w *World) AddInstance(spec InstanceSpec) (Instance, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	interfaces := append([]InterfaceSpec{{PrivateIP: spec.PrivateIP, SecondaryIPs: spec.SecondaryIPs, IPv6: spec.IPv6}}, spec.Interfaces...)
-	i, err := w.launchLocked(launch{zone: spec.Zone, interfaces: interfaces, data: LaunchTemplateData{
+	i, err := w.launchLocked(launch{zone: spec.Zone, vpc: spec.VPCID, interfaces: interfaces, data: LaunchTemplateData{
 		ImageID: spec.ImageID, InstanceType: spec.Type, RoleName: spec.Role,
 		UserData: base64.StdEncoding.EncodeToString(spec.UserData), InstanceTags: spec.Tags, SecurityGroupIDs: spec.SecurityGroups,
 		HTTPTokens: spec.HTTPTokens, HopLimit: spec.HopLimit, InstanceMetadataTags: spec.InstanceMetadataTags,

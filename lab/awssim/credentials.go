@@ -47,11 +47,25 @@ func (w *World) newSessionLocked(role, name string, expires time.Time) *session 
 // instanceCredentialsLocked returns an instance's current role credentials and
 // replaces them shortly before they end.
 func (w *World) instanceCredentialsLocked(i *instance) *session {
-	now := time.Now()
-	if i.creds == nil || i.creds.role != i.Role || now.Add(refreshBefore).After(i.creds.expires) {
-		i.creds = w.newSessionLocked(i.Role, i.ID, now.Add(w.Timing.Credentials))
-	}
+	i.creds = w.renewedLocked(i.creds, i.Role, i.ID)
 	return i.creds
+}
+
+// renewedLocked returns s while it is good for that role, else a session after it.
+func (w *World) renewedLocked(s *session, role, name string) *session {
+	now := time.Now()
+	if s == nil || s.role != role || now.Add(refreshBefore).After(s.expires) {
+		return w.newSessionLocked(role, name, now.Add(w.Timing.Credentials))
+	}
+	return s
+}
+
+// document is how the metadata service writes credentials.
+func (s *session) document() string {
+	return document(map[string]any{
+		"Code": "Success", "LastUpdated": seconds(s.made), "Type": "AWS-HMAC", "AccessKeyId": s.key,
+		"SecretAccessKey": s.secret, "Token": s.token, "Expiration": seconds(s.expires),
+	})
 }
 
 // randomText is n random bytes in base64. The random source does not fail.

@@ -14,6 +14,7 @@ type launch struct {
 	template   *launchTemplate // nil: none
 	version    int64
 	zone       string
+	vpc        string          // none: the world's
 	interfaces []InterfaceSpec // none: one with the next free address
 	group      string
 	tags       map[string]string
@@ -50,7 +51,8 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	i.Type, i.Architecture, i.VCPUs, i.MemoryMiB = t.Name, t.Architecture, t.VCPUs, t.MemoryMiB
 	i.Interfaces, i.PrivateIP, i.MAC = interfaces, interfaces[0].PrivateIPs[0], interfaces[0].MAC
 	i.PrivateDNSName = w.privateDNSName(i.PrivateIP)
-	i.Zone, i.ZoneID, i.SubnetID, i.VPCID = s.zone, s.zoneID, s.id, w.VPCID
+	i.Zone, i.ZoneID, i.SubnetID, i.VPCID = s.zone, s.zoneID, s.id, l.vpc
+	setDefault(&i.VPCID, w.VPCID)
 	i.UserData, i.Tags, i.Role = userData, tags, w.profileRole(d)
 	i.SecurityGroups, i.KeyName, i.ImageID = d.SecurityGroupIDs, d.KeyName, d.ImageID
 	setDefault(&i.ImageID, DefaultImageID)

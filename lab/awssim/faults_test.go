@@ -277,7 +277,7 @@ func TestOverSockets(t *testing.T) {
 	i := add(t, w, awssim.InstanceSpec{})
 	l2 := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	go func() { done <- w.ServeIMDS(ctx, l2, i.ID) }()
-	md := imds.New(imds.Options{Endpoint: "http://" + l2.Addr().String(), EnableFallback: aws.FalseTernary})
+	md := imds.New(imds.Options{DisableDefaultTimeout: true, Endpoint: "http://" + l2.Addr().String(), HTTPClient: &http.Client{}, EnableFallback: aws.FalseTernary})
 	if got, status := read(t, md, "instance-id"); got != i.ID {
 		t.Errorf("metadata over a socket: %d %q", status, got)
 	}

@@ -27,6 +27,8 @@ type instance struct {
 	Instance
 	shutdownBehavior string // what Halted does: stop or terminate
 	creds            *session
+	identityCreds    *session             // of the identity role
+	noIdentityRole   bool                 // see SetInstanceIdentity
 	imdsTokens       map[string]time.Time // token -> expiry
 	pendingTime      time.Time            // of the identity document
 	endTime          time.Time            // when it became terminated

@@ -19,6 +19,8 @@ func (w *World) accessesLocked(req *request) ([]access, error) {
 		return w.groupAccessesLocked(req), nil
 	case "sqs":
 		return w.queueAccessesLocked(req)
+	case "sts":
+		return []access{on(req, req.form.str("RoleArn"), nil)}, nil
 	default:
 		return w.ec2AccessesLocked(req), nil
 	}
@@ -202,7 +204,13 @@ func (w *World) ec2AccessesLocked(req *request) []access {
 		if err != nil {
 			tags = nil // the action says that there is no such thing
 		}
-		out = append(out, on(req, w.arn("ec2", ec2Kind(id)+"/"+id), maps.Clone(tags), keyTag))
+		a := on(req, w.arn("ec2", ec2Kind(id)+"/"+id), maps.Clone(tags), keyTag)
+		if req.action == "CreateTags" {
+			for _, t := range req.form.list("Tag") {
+				a.keys[keyRequestTag+t.str("Key")] = t.str("Value")
+			}
+		}
+		out = append(out, a)
 	}
 	if len(out) == 0 {
 		out = []access{on(req, w.arn("ec2", "*/*"), nil)}

@@ -8,12 +8,18 @@ import (
 // Condition keys.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 const (
-	keyRegion     = "aws:RequestedRegion"
-	keyTag        = "aws:ResourceTag/"
-	keyGroupTag   = "autoscaling:ResourceTag/"
-	keyViaService = "kms:ViaService"
-	keyContext    = "kms:EncryptionContext:"
-	keyOverwrite  = "ssm:Overwrite"
+	keyRegion       = "aws:RequestedRegion"
+	keyTag          = "aws:ResourceTag/"
+	keyRequestTag   = "aws:RequestTag/"
+	keyGroupTag     = "autoscaling:ResourceTag/"
+	keyViaService   = "kms:ViaService"
+	keyContext      = "kms:EncryptionContext:"
+	keyGrantForAWS  = "kms:GrantIsForAWSResource"
+	keyOverwrite    = "ssm:Overwrite"
+	keyCreateAction = "ec2:CreateAction"
+	keyEncrypted    = "ec2:Encrypted"
+	keyTokens       = "ec2:MetadataHttpTokens"
+	keyPassedTo     = "iam:PassedToService"
 )
 
 // access is one thing that a request needs permission for.
@@ -101,7 +107,10 @@ func matchesAny(match func(pattern, value string) bool, patterns []string, value
 // one place where a request is checked; what SSM does with a key on the
 // caller's behalf is checked by throughSSMLocked.
 func (w *World) authorizeLocked(req *request) error {
-	if len(w.policies[req.caller.role]) == 0 || req.service == "sts" {
+	if err := w.refuseIdentityLocked(req); err != nil {
+		return err
+	}
+	if len(w.policies[req.caller.role]) == 0 || req.service == "sts" && req.action == "GetCallerIdentity" {
 		return nil // GetCallerIdentity takes no permission and cannot be denied
 	}
 	needed, err := w.accessesLocked(req)

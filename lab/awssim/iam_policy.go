@@ -69,6 +69,7 @@ func strictly(data []byte, into any) error {
 var operators = map[string]func(pattern, value string) bool{
 	"StringEquals": func(pattern, value string) bool { return pattern == value },
 	"StringLike":   wildcard,
+	"Bool":         strings.EqualFold,
 }
 
 // AttachPolicy holds a role to an IAM policy document: what it asks for must be
@@ -180,10 +181,10 @@ func (s *statement) check() error {
 // carry it.
 func knownKey(key string) bool {
 	switch key {
-	case keyRegion, keyViaService, keyOverwrite:
+	case keyRegion, keyViaService, keyOverwrite, keyGrantForAWS, keyCreateAction, keyEncrypted, keyTokens, keyPassedTo:
 		return true
 	}
-	for _, family := range []string{keyTag, keyGroupTag, keyContext} {
+	for _, family := range []string{keyTag, keyRequestTag, keyGroupTag, keyContext} {
 		if name, ok := strings.CutPrefix(key, family); ok && name != "" {
 			return true
 		}

@@ -43,7 +43,7 @@ const (
 
 // metadata is the real SDK's client to one instance's metadata.
 func metadata(w *awssim.World, id string) *imds.Client {
-	return imds.New(imds.Options{HTTPClient: &http.Client{Transport: awssim.Transport(w.IMDS(id))}, EnableFallback: aws.FalseTernary, Retryer: aws.NopRetryer{}})
+	return imds.New(imds.Options{DisableDefaultTimeout: true, HTTPClient: &http.Client{Transport: awssim.Transport(w.IMDS(id))}, EnableFallback: aws.FalseTernary, Retryer: aws.NopRetryer{}})
 }
 
 func TestIMDSTokenRules(t *testing.T) {

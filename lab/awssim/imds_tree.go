@@ -64,6 +64,7 @@ func (w *World) treeLocked(i *instance) map[string]string {
 	meta("services/partition", w.Partition())
 	w.networkTree(i, meta)
 	w.roleTreeLocked(i, meta)
+	w.identityRoleTreeLocked(i, meta)
 	w.eventTree(i, meta)
 	meta("autoscaling/target-lifecycle-state", i.target)
 	if i.InstanceMetadataTags == "enabled" {
@@ -108,10 +109,7 @@ func (w *World) roleTreeLocked(i *instance, meta func(path, value string)) {
 		"Code": "Success", "LastUpdated": seconds(s.made), "InstanceProfileArn": w.profileARN(i.Role),
 		"InstanceProfileId": "AIPA" + roleID(i.Role)[4:],
 	}))
-	meta("iam/security-credentials/"+i.Role, document(map[string]any{
-		"Code": "Success", "LastUpdated": seconds(s.made), "Type": "AWS-HMAC", "AccessKeyId": s.key,
-		"SecretAccessKey": s.secret, "Token": s.token, "Expiration": seconds(s.expires),
-	}))
+	meta("iam/security-credentials/"+i.Role, s.document())
 }
 
 func (w *World) eventTree(i *instance, meta func(path, value string)) {

@@ -2,7 +2,6 @@ package awssim_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -59,7 +58,7 @@ func signed(t *testing.T, w *awssim.World, service, target string, body []byte) 
 		req.Header.Set("X-Amz-Target", target)
 	}
 	sum := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(context.Background(), w.Credentials("fuzz"), req, hex.EncodeToString(sum[:]), service, "us-west-2", time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(t.Context(), w.Credentials("fuzz"), req, hex.EncodeToString(sum[:]), service, "us-west-2", time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	resp := must(w.Transport().RoundTrip(req))(t)

@@ -9,6 +9,7 @@ import (
 func stsActions() map[string]action {
 	return map[string]action{
 		"GetCallerIdentity": {run: (*World).getCallerIdentity},
+		"AssumeRole":        {run: (*World).assumeRole, params: "RoleArn RoleSessionName DurationSeconds"},
 	}
 }
 
@@ -19,7 +20,7 @@ func (w *World) getCallerIdentity(req *request) (any, error) {
 	c := req.caller
 	return []node{
 		el("Arn", w.sessionARN(c)),
-		el("UserId", roleID(c.role)+":"+c.session),
+		el("UserId", w.callerID(c)),
 		el("Account", w.AccountID),
 	}, nil
 }

@@ -83,6 +83,7 @@ type InstanceSpec struct {
 	Type           string          // t3.medium
 	ImageID        string          // DefaultImageID
 	Zone           string          // the world's first zone
+	VPCID          string          // the world's
 	PrivateIP      string          // the next free address
 	SecondaryIPs   []string        // further private addresses of the primary interface; none
 	IPv6           []string        // of the primary interface; none

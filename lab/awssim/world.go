@@ -44,6 +44,9 @@ type World struct {
 	Timing              Timing
 	// Hypervisor runs the instances; nil: they exist in the table only.
 	Hypervisor Hypervisor
+	// NoInstanceIdentity has the metadata service serve no credentials of the
+	// instances' identity roles, as where EC2 does not have them.
+	NoInstanceIdentity bool
 	// Seed makes faults with a probability, and the identifiers of the world,
 	// repeatable.
 	Seed uint64
@@ -64,6 +67,7 @@ type World struct {
 
 	sessions  map[string]*session          // access key id -> its credentials
 	roles     map[string]*session          // role -> what Credentials returned
+	trusts    map[string][]string          // role -> the roles that may assume it, apart from EC2
 	policies  map[string][]*policy         // role -> the policies that it is held to; none: administrator
 	params    map[string]*parameter        // name -> parameter
 	keys      map[string]*kmsKey           // key id -> key
@@ -109,6 +113,7 @@ func (w *World) setUp() {
 	w.random = rand.New(rand.NewPCG(w.Seed, 0x6a6f696e))
 	w.sessions = map[string]*session{}
 	w.roles = map[string]*session{}
+	w.trusts = map[string][]string{}
 	w.policies = map[string][]*policy{}
 	w.params = map[string]*parameter{}
 	w.keys = map[string]*kmsKey{}

@@ -71,7 +71,7 @@ func start(t *testing.T, drain time.Duration, backends ...*backend) *world {
 		byAddress[b.address] = b
 	}
 	w := &world{address: l.Addr().String(), served: make(chan error, 1), Balancer: balancer.New(balancer.Options{
-		Interval: 5 * time.Millisecond, Timeout: time.Second, Drain: drain,
+		Interval: 5 * time.Millisecond, Timeout: time.Minute, Drain: drain,
 		Check: func(_ context.Context, target netip.AddrPort) error {
 			if b := byAddress[target]; b == nil || b.sick.Load() {
 				return errors.New("sick")
@@ -90,7 +90,7 @@ func start(t *testing.T, drain time.Duration, backends ...*backend) *world {
 
 func (w *world) await(t *testing.T, b *backend, want balancer.State) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for w.Targets()[b.address] != want {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s is %q: expected %q", b.name, w.Targets()[b.address], want)
@@ -120,7 +120,7 @@ func (w *world) open(t *testing.T) (*conn, error) {
 }
 
 func (c *conn) read() (string, error) {
-	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := c.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		return "", err
 	}
 	line, err := c.lines.ReadString('\n')
@@ -210,7 +210,8 @@ func TestWithoutAHealthyTargetAllAreTried(t *testing.T) {
 
 func TestDeregisteredTargetDrains(t *testing.T) {
 	a, b := newBackend(t, "a"), newBackend(t, "b")
-	w := start(t, 200*time.Millisecond, a)
+	// Long enough for a busy machine to do what follows before the drain ends.
+	w := start(t, 3*time.Second, a)
 	w.await(t, a, balancer.Healthy)
 	old, err := w.open(t)
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/joinery/joinery/controlplane/credential"
 )
 
 const (
@@ -35,7 +37,7 @@ func (c *Cluster) ControllerRequests() ([]Request, error) {
 			}
 			// The last line may still be being written, or cut by a pulled plug.
 			text = text[:bytes.LastIndexByte(text, '\n')+1]
-			requests, err := ParseAudit(bytes.NewReader(text), controllerUser)
+			requests, err := ParseAudit(bytes.NewReader(text), credential.User)
 			if err != nil {
 				return nil, fmt.Errorf("read audit log of %s: %w", m.NodeName, err)
 			}

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
 )
 
@@ -87,7 +88,7 @@ func (o *observer) workers() (registered, ready []string) {
 	defer o.mu.Unlock()
 	for name, n := range o.nodes {
 		registered = append(registered, name)
-		if nodeReady(n) {
+		if kube.KubeletReady(n) {
 			ready = append(ready, name)
 		}
 	}

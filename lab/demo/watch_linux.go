@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
 )
 
@@ -99,7 +100,7 @@ func call[T any](f func(T, time.Time), obj any) {
 }
 
 func (o *observer) node(n *corev1.Node, now time.Time) {
-	if isControlPlane(n) {
+	if kube.ControlPlane(n) {
 		return
 	}
 	o.mu.Lock()
@@ -113,7 +114,7 @@ func (o *observer) node(n *corev1.Node, now time.Time) {
 		o.reports[n.Name] = r
 	}
 	_, seenReady := o.ready[n.Name]
-	nowReady := !seenReady && nodeReady(n)
+	nowReady := !seenReady && kube.KubeletReady(n)
 	if nowReady {
 		o.ready[n.Name] = now
 	}
@@ -203,7 +204,7 @@ func (o *observer) secretGone(s *corev1.Secret, now time.Time) {
 }
 
 func (o *observer) tokenID(s *corev1.Secret) (string, bool) {
-	id, token := strings.CutPrefix(s.Name, "bootstrap-token-")
+	id, token := strings.CutPrefix(s.Name, kube.BootstrapTokenPrefix)
 	return id, token && s.Labels[v1alpha1.ClusterLabel] == o.cluster
 }
 
@@ -223,44 +224,18 @@ func (o *observer) sayPods() {
 	o.timeline.say(fmt.Sprintf("pods running: %d of %d", running, all))
 }
 
-func isControlPlane(n *corev1.Node) bool {
-	_, is := n.Labels["node-role.kubernetes.io/control-plane"]
-	return is
-}
-
-func nodeReady(n *corev1.Node) bool {
-	for _, c := range n.Status.Conditions {
-		if c.Type == corev1.NodeReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
 // claim returns the agent's word on whether the node may go, "" without one.
 func claim(n *corev1.Node) string {
 	if n == nil {
 		return ""
 	}
-	for _, c := range n.Status.Conditions {
-		if c.Type == v1alpha1.ScaleDownReady {
-			return string(c.Status) + " (" + c.Reason + ")"
-		}
+	if c := kube.Condition(n, v1alpha1.ScaleDownReady); c != nil {
+		return string(c.Status) + " (" + c.Reason + ")"
 	}
 	return ""
 }
 
-func tainted(n *corev1.Node) bool {
-	if n == nil {
-		return false
-	}
-	for _, t := range n.Spec.Taints {
-		if t.Key == "ToBeDeletedByClusterAutoscaler" {
-			return true
-		}
-	}
-	return false
-}
+func tainted(n *corev1.Node) bool { return n != nil && kube.Marked(n) }
 
 func unschedulable(p *corev1.Pod) bool {
 	for _, c := range p.Status.Conditions {

@@ -46,8 +46,24 @@ func Base(ctx context.Context, cache string, report progress.Func) (string, erro
 	if err != nil {
 		return "", err
 	}
+	return base(ctx, cache, source, report)
+}
+
+// BaseOf returns the directory of another release of the same distribution, from
+// the mirror that this computer uses. Images are baked of it; nothing that is linked
+// to this computer's C library runs in it for sure.
+func BaseOf(ctx context.Context, cache, suite string, report progress.Func) (string, error) {
+	source, err := HostMirror("/")
+	if err != nil {
+		return "", err
+	}
+	source.Suite = suite
+	return base(ctx, cache, source, report)
+}
+
+func base(ctx context.Context, cache string, source Source, report progress.Func) (string, error) {
 	dir := BaseDir(cache, source)
-	err = report.Step("image base ("+source.Suite+")", func() (bool, error) {
+	err := report.Step("image base ("+source.Suite+")", func() (bool, error) {
 		if _, err := os.Stat(dir); err == nil {
 			return true, nil
 		}

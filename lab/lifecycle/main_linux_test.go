@@ -26,7 +26,7 @@ const (
 // installation is the cluster of all tests: one master with the controller's
 // defaults but for waiting times, with all groups and no node.
 var installation = sitetest.Shared{
-	Within: 3 * time.Minute,
+	Within: 8 * time.Minute,
 	Options: site.Options{Cluster: clusterName, Configure: func(s *v1alpha1.ControllerSpec) {
 		s.Token.Schedule = "@every 1h"
 		s.Lifecycle.JoinTimeout = metav1.Duration{Duration: joinTimeout}

@@ -63,6 +63,9 @@ func NewHost(o Options) (*Host, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if err := allowInotify(); err != nil {
+		return nil, fmt.Errorf("start lab %s: %w", o.Prefix, err)
+	}
 	h := &Host{o: o, dir: filepath.Join(o.Root, o.Prefix), machines: map[string]*Machine{}}
 	unlock, err := host.TryLock(filepath.Join(h.dir, lockName))
 	if err != nil {

@@ -204,7 +204,7 @@ func checkPowerOff(t *testing.T, m *machine.Machine, halted <-chan error) {
 		if err != nil {
 			t.Errorf("halt is told as %v", err)
 		}
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("nobody was told of the halt")
 	}
 	if got := m.State(); got != machine.Stopped {
@@ -238,7 +238,7 @@ func checkPlug(t *testing.T, m *machine.Machine) {
 	if err := m.PullPlug(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
 	if err := m.Start(t.Context()); err != nil {

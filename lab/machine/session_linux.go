@@ -138,7 +138,6 @@ var ErrTerminated = errors.New("machine is terminated")
 // made it dies, so machines go down with a lab process that is killed.
 func (m *Machine) supervise(ctx context.Context, s *session, started chan<- error) {
 	runtime.LockOSThread()
-	defer close(s.done)
 	for {
 		err := m.boot(s, started)
 		// Processes outlive nspawn when nspawn itself is killed.
@@ -158,6 +157,7 @@ func (m *Machine) supervise(ctx context.Context, s *session, started chan<- erro
 		s.mu.Unlock()
 		break
 	}
+	close(s.done) // first, so that whoever is told of a halt finds a machine that is stopped
 	if !s.wasAsked() {
 		m.log.Info("machine went down by itself", "err", s.err)
 		if m.spec.OnHalt != nil {

@@ -66,7 +66,7 @@ func TestDialAndListen(t *testing.T) {
 			c.Close()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c, err := netns.Dialer(name)(ctx, "tcp", l.Addr().String())
 	if err != nil {

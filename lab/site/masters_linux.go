@@ -106,9 +106,13 @@ func (s *Site) machine(ctx context.Context, id string) (*machine.Machine, error)
 }
 
 func (s *Site) installControllers(ctx context.Context) error {
-	unit, err := systemd.Unit(ControllerUnit)
-	if err != nil {
-		return err
+	units := map[string][]byte{}
+	for _, name := range []string{systemd.Controller, systemd.Credentials, systemd.CredentialsTimer} {
+		text, err := systemd.Unit(name)
+		if err != nil {
+			return err
+		}
+		units[name] = text
 	}
 	config, err := controllerConfig(s.o)
 	if err != nil {
@@ -121,7 +125,7 @@ func (s *Site) installControllers(ctx context.Context) error {
 	return s.o.Report.Step("install joinery-controller", func() (bool, error) {
 		return false, s.Cluster.InstallController(ctx, cluster.Controller{
 			Binary: s.o.Programs["joinery-controller"], Config: config,
-			RBAC: manifests, Unit: unit, Environment: awsEnvironment(),
+			RBAC: manifests, Units: units, Environment: awsEnvironment(),
 		})
 	})
 }

@@ -2,7 +2,8 @@
 package clustertest
 
 import (
-	"fmt"
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // List makes a resource list: List("cpu", "2", "memory", "4Gi", "pods", "110").
@@ -41,18 +45,49 @@ func Group(name string, minSize, desired, maxSize int, cpu, memory string, zones
 	}
 }
 
+// InstanceID returns the id of the instance that a test calls name, such as i-a: name
+// itself where it has the form of an id, and otherwise one that follows from it.
+func InstanceID(name string) string {
+	if fleet.ValidID(name) {
+		return name
+	}
+	sum := sha256.Sum256([]byte(name))
+	return "i-" + hex.EncodeToString(sum[:])[:17]
+}
+
 // Join gives the group an instance in service and returns the instance's Ready
 // Node, which is made of the group's template. The Node is named after the
-// instance.
-func Join(g *cluster.Group, id, zone string) *corev1.Node {
+// instance as the test calls it; the instance has InstanceID of that.
+func Join(g *cluster.Group, name, zone string) *corev1.Node {
+	id := InstanceID(name)
 	g.Instances = append(g.Instances, cluster.Instance{
 		ID: id, Zone: zone, Type: g.InstanceType, LifecycleState: "InService",
-		ProviderID: fmt.Sprintf("aws:///%s/%s", zone, id),
 	})
-	node := g.Template.Node("node-"+strings.TrimPrefix(id, "i-"), zone)
-	node.UID = types.UID("node-uid-" + id)
-	node.Spec.ProviderID = fmt.Sprintf("aws:///%s/%s", zone, id)
+	node := g.Template.Node("node-"+strings.TrimPrefix(name, "i-"), zone)
+	node.UID = types.UID("node-uid-" + name)
+	node.Spec.ProviderID = kube.ProviderID(zone, id)
 	return node
+}
+
+// Honest returns in with a verdict for each of its nodes, as of an honest world: a
+// node whose provider id is that of a group's instance is bound to it, every other
+// one is adopted, as on premises.
+func Honest(in cluster.Input) cluster.Input {
+	ids := map[string]string{} // provider id -> instance id
+	for _, g := range in.Groups {
+		for _, i := range g.Instances {
+			ids[kube.ProviderID(i.Zone, i.ID)] = i.ID
+		}
+	}
+	in.Bindings = make(map[string]binding.Verdict, len(in.Nodes))
+	for _, n := range in.Nodes {
+		v := binding.Verdict{Standing: binding.Adopted, Reason: binding.Recorded}
+		if id, ok := ids[n.Spec.ProviderID]; ok && id != "" {
+			v = binding.Verdict{Standing: binding.Bound, Reason: binding.FactsAgree, InstanceID: id, Instance: &fleet.Instance{ID: id, State: "running"}}
+		}
+		in.Bindings[n.Name] = v
+	}
+	return in
 }
 
 // Pod makes a pod of namespace default with one container.

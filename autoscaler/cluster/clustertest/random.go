@@ -14,6 +14,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // Now is the moment of random clusters.
@@ -158,7 +159,7 @@ func randomNode(r *rand.Rand, g *cluster.Group, id, zone string) *corev1.Node {
 		n.Status.Conditions[0].Status = corev1.ConditionUnknown
 		n.Status.Conditions[0].LastTransitionTime = metav1.NewTime(Now.Add(-time.Hour))
 	case 2:
-		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: cluster.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule})
+		n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule})
 	case 3:
 		delete(n.Labels, corev1.LabelTopologyZone)
 	case 4, 5:

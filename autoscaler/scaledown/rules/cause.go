@@ -8,6 +8,7 @@ type Cause string
 // The causes that the rules of this package find.
 const (
 	NotAutoscaled Cause = "NotAutoscaled"
+	NotBound      Cause = "NotBound"
 	ControlPlane  Cause = "ControlPlane"
 	Disabled      Cause = "ScaleDownDisabledAnnotation"
 	BeingDeleted  Cause = "CurrentlyBeingDeleted"

@@ -2,12 +2,8 @@ package rules
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
 
-const (
-	daemonAnnotation      = "cluster-autoscaler.kubernetes.io/daemonset-pod"
-	evictDaemonAnnotation = "cluster-autoscaler.kubernetes.io/enable-ds-eviction"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // daemonSet: a daemon is there for its node, so it goes with it. By its
@@ -19,19 +15,11 @@ const (
 // (kubernetes/autoscaler#5240).
 func daemonSet(_ *Context, pod *corev1.Pod) (Outcome, string) {
 	switch {
-	case !isDaemon(pod):
+	case !kube.DaemonSetPod(pod):
 		return Undecided, ""
-	case pod.Annotations[evictDaemonAnnotation] == "true":
+	case pod.Annotations[kube.EvictDaemonSetPodAnnotation] == "true":
 		return Evict, ""
 	default:
 		return Ignore, ""
 	}
-}
-
-// isDaemon also knows pods that say so themselves, for controllers that do what
-// a DaemonSet does. It copies no owner reference, unlike
-// cluster.OwnedByDaemonSet, as it is asked for every pod.
-func isDaemon(pod *corev1.Pod) bool {
-	ref := metav1.GetControllerOfNoCopy(pod)
-	return ref != nil && ref.Kind == "DaemonSet" || pod.Annotations[daemonAnnotation] == "true"
 }

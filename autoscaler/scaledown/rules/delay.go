@@ -5,9 +5,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-)
 
-const delayPrefix = "delay-deletion.cluster-autoscaler.kubernetes.io/"
+	"github.com/joinery/joinery/internal/kube"
+)
 
 // DelayedBy names the annotations, sorted, by which others ask for time to clean
 // up before the node is deleted; their values do not matter. They do not speak
@@ -16,7 +16,7 @@ const delayPrefix = "delay-deletion.cluster-autoscaler.kubernetes.io/"
 func DelayedBy(node *corev1.Node) []string {
 	var keys []string
 	for key := range node.Annotations {
-		if strings.HasPrefix(key, delayPrefix) {
+		if strings.HasPrefix(key, kube.DelayDeletionPrefix) {
 			keys = append(keys, key)
 		}
 	}

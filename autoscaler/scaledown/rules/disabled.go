@@ -1,12 +1,22 @@
 package rules
 
-// ScaleDownDisabled is Cluster Autoscaler's annotation by which a Node is never
-// removed, when its value is "true".
-const ScaleDownDisabled = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+import (
+	corev1 "k8s.io/api/core/v1"
 
-func disabled(_ *Context, n *NodeFacts) string {
-	if n.Node.Annotations[ScaleDownDisabled] == "true" {
-		return "the node is annotated " + ScaleDownDisabled + "=true"
+	"github.com/joinery/joinery/internal/kube"
+)
+
+func disabled(c *Context, n *NodeFacts) string {
+	text := annotated(n.Node)
+	if text == "" {
+		return ""
+	}
+	return c.keeps(n.Node, text)
+}
+
+func annotated(node *corev1.Node) string {
+	if kube.ScaleDownDisabled(node) {
+		return "the node is annotated " + kube.ScaleDownDisabledAnnotation + "=true"
 	}
 	return ""
 }

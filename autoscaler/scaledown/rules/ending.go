@@ -1,14 +1,10 @@
 package rules
 
 import (
-	"time"
-
 	corev1 "k8s.io/api/core/v1"
-)
 
-// endingGrace is how much longer than its grace period a pod may take to end, as
-// in Cluster Autoscaler.
-const endingGrace = 30 * time.Second
+	"github.com/joinery/joinery/internal/kube"
+)
 
 // ending: a pod that is being deleted needs no other place, but its node stays
 // until it should have ended; from then on it does not count.
@@ -18,9 +14,9 @@ const endingGrace = 30 * time.Second
 // place for a pod that will not come back.
 func ending(c *Context, pod *corev1.Pod) (Outcome, string) {
 	switch {
-	case pod.DeletionTimestamp == nil:
+	case !kube.Terminating(pod):
 		return Undecided, ""
-	case isDaemon(pod) || c.Now.After(pod.DeletionTimestamp.Add(endingGrace)):
+	case kube.DaemonSetPod(pod) || kube.Overdue(pod, c.Now):
 		return Ignore, ""
 	default:
 		return Block, "is still ending"

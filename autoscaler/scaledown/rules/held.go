@@ -6,5 +6,5 @@ func held(c *Context, n *NodeFacts) string {
 	if said != SaysHold {
 		return ""
 	}
-	return "the node is held by its agent: " + text
+	return c.keeps(n.Node, "the node is held by its agent: "+text)
 }

@@ -4,9 +4,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-)
 
-const safeVolumesAnnotation = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
+	"github.com/joinery/joinery/internal/kube"
+)
 
 // localStorage keeps a pod that has something in an emptyDir on disk or in a
 // hostPath, which would stay behind, unless its annotation names the volume.
@@ -16,7 +16,7 @@ func localStorage(c *Context, pod *corev1.Pod) (Outcome, string) {
 	}
 	for i := range pod.Spec.Volumes {
 		v := &pod.Spec.Volumes[i]
-		if isLocal(v) && !named(pod.Annotations[safeVolumesAnnotation], v.Name) {
+		if isLocal(v) && !named(pod.Annotations[kube.SafeVolumesAnnotation], v.Name) {
 			return Block, "keeps local storage in volume " + v.Name
 		}
 	}

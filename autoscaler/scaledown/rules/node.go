@@ -1,6 +1,10 @@
 package rules
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/joinery/joinery/internal/fleet"
+)
 
 // NodeFacts is a node with what is known of its group and instance.
 type NodeFacts struct {
@@ -11,9 +15,12 @@ type NodeFacts struct {
 	Starting bool
 	// Unusable says why nothing may be planned on the node. Empty when it may.
 	Unusable string
+	// Excluded says why the Node is neither bound to an instance nor adopted. Empty
+	// when it is.
+	Excluded string
 	// LifecycleState is the instance's, as Auto Scaling names it. Empty when it
 	// is not known.
-	LifecycleState string
+	LifecycleState fleet.Lifecycle
 	// Leaving: the instance is on its way out of its group.
 	Leaving bool
 }
@@ -24,6 +31,7 @@ var nodeRules = [...]struct {
 	cause Cause
 	why   func(*Context, *NodeFacts) string
 }{
+	{NotBound, excluded},
 	{NotAutoscaled, groupless},
 	{ControlPlane, controlPlane},
 	{Disabled, disabled},

@@ -10,8 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown/rules"
+	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 func label(key string) func(*rules.NodeFacts) {
@@ -29,7 +30,7 @@ func annotation(key, value string) func(*rules.NodeFacts) {
 }
 
 func lifecycle(state string) func(*rules.NodeFacts) {
-	return func(n *rules.NodeFacts) { n.LifecycleState = state }
+	return func(n *rules.NodeFacts) { n.LifecycleState = fleet.Lifecycle(state) }
 }
 
 func condition(status corev1.ConditionStatus, reason v1alpha1.ReadyReason, age time.Duration) func(*rules.NodeFacts) {
@@ -47,14 +48,14 @@ func TestNode(t *testing.T) {
 		{"nothing speaks against it", func(*rules.NodeFacts) {}, "", ""},
 		{"of no group", func(n *rules.NodeFacts) { n.InGroup = false }, rules.NotAutoscaled, "no group"},
 		{"control plane by label", label("node-role.kubernetes.io/control-plane"), rules.ControlPlane, "control plane"},
-		{"control plane by taint", taint("node-role.kubernetes.io/control-plane"), rules.ControlPlane, "control plane"},
+		{"control plane by its own taint alone", taint("node-role.kubernetes.io/control-plane"), "", ""},
 		{"master by label", label("node-role.kubernetes.io/master"), rules.ControlPlane, "control plane"},
-		{"master by taint", taint("node-role.kubernetes.io/master"), rules.ControlPlane, "control plane"},
+		{"master by its own taint alone", taint("node-role.kubernetes.io/master"), "", ""},
 		{"another role", label("node-role.kubernetes.io/worker"), "", ""},
-		{"disabled", annotation(rules.ScaleDownDisabled, "true"), rules.Disabled, "scale-down-disabled=true"},
-		{"not disabled", annotation(rules.ScaleDownDisabled, "false"), "", ""},
+		{"disabled", annotation(kube.ScaleDownDisabledAnnotation, "true"), rules.Disabled, "scale-down-disabled=true"},
+		{"not disabled", annotation(kube.ScaleDownDisabledAnnotation, "false"), "", ""},
 		{"Node being deleted", func(n *rules.NodeFacts) { n.Node.DeletionTimestamp = &metav1.Time{Time: now} }, rules.BeingDeleted, "being removed"},
-		{"marked", taint(cluster.ToBeDeletedTaint), rules.BeingDeleted, "being removed"},
+		{"marked", taint(kube.ToBeDeletedTaint), rules.BeingDeleted, "being removed"},
 		{"instance leaving", func(n *rules.NodeFacts) { n.Leaving, n.LifecycleState = true, "Terminating" }, rules.BeingDeleted, "being removed"},
 		{"only a candidate of Cluster Autoscaler's", taint("DeletionCandidateOfClusterAutoscaler"), "", ""},
 		{"starting", func(n *rules.NodeFacts) { n.Starting = true }, rules.NotReady, "starting"},
@@ -87,7 +88,7 @@ func TestNode(t *testing.T) {
 func TestDelayedBy(t *testing.T) {
 	const delay = "delay-deletion.cluster-autoscaler.kubernetes.io/"
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{
-		delay + "disk": "", delay + "balancer": "false", rules.ScaleDownDisabled: "true",
+		delay + "disk": "", delay + "balancer": "false", kube.ScaleDownDisabledAnnotation: "true",
 	}}}
 	if got, want := rules.DelayedBy(node), []string{delay + "balancer", delay + "disk"}; !slices.Equal(got, want) {
 		t.Errorf("delayed by %q, want %q", got, want)

@@ -42,6 +42,8 @@ type Options struct {
 	// ReportTimeout is the age from which on a node agent's report counts as
 	// none. Zero is never.
 	ReportTimeout time.Duration
+	// MaxHold is how long a node may hold itself, see Hold. Zero is without limit.
+	MaxHold time.Duration
 }
 
 // Context is what the rules look at besides the pod or node. It is read only and

@@ -6,6 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
+	"github.com/joinery/joinery/internal/quote"
 )
 
 // DefaultReportTimeout is the age from which on a report counts as none, unless
@@ -33,24 +35,21 @@ const (
 // except what local software asked for: an agent that died while an inhibitor or
 // a hold file held its node must not lose it. A timeout of zero is none.
 func Report(node *corev1.Node, now time.Time, timeout time.Duration) (s Say, since time.Time, text string) {
-	for i := range node.Status.Conditions {
-		c := &node.Status.Conditions[i]
-		if c.Type != v1alpha1.ScaleDownReady {
-			continue
-		}
-		if s = said(c, now, timeout); s == SaysNothing {
-			break
-		}
-		return s, c.LastTransitionTime.Time, describe(c)
+	c := kube.Condition(node, v1alpha1.ScaleDownReady)
+	if c == nil {
+		return SaysNothing, time.Time{}, ""
 	}
-	return SaysNothing, time.Time{}, ""
+	if s = said(node, c, now, timeout); s == SaysNothing {
+		return SaysNothing, time.Time{}, ""
+	}
+	return s, c.LastTransitionTime.Time, describe(c)
 }
 
-func said(c *corev1.NodeCondition, now time.Time, timeout time.Duration) Say {
+func said(node *corev1.Node, c *corev1.NodeCondition, now time.Time, timeout time.Duration) Say {
 	old := timeout > 0 && !c.LastHeartbeatTime.IsZero() && now.Sub(c.LastHeartbeatTime.Time) > timeout
 	reason := v1alpha1.ReadyReason(c.Reason)
 	switch {
-	case c.Status == corev1.ConditionFalse && lasting(reason):
+	case kube.LocalHold(node) != nil:
 		return SaysHold
 	case old:
 		return SaysNothing
@@ -65,25 +64,9 @@ func said(c *corev1.NodeCondition, now time.Time, timeout time.Duration) Say {
 	}
 }
 
-// lasting reports whether a hold for this reason stands until it is taken back.
-func lasting(r v1alpha1.ReadyReason) bool {
-	return r == v1alpha1.InhibitorHeld || r == v1alpha1.HoldFile
-}
-
-// AgentRefuses says why the node's agent is against the node's going: a hold
-// always counts, running pods only on a node that is to go empty. Empty when it
-// is not against it.
-func AgentRefuses(node *corev1.Node, now time.Time, empty bool) string {
-	s, _, text := Report(node, now, DefaultReportTimeout)
-	if s == SaysHold || s == SaysPods && empty {
-		return text
-	}
-	return ""
-}
-
 func describe(c *corev1.NodeCondition) string {
 	if c.Message == "" {
-		return c.Reason
+		return quote.Name(c.Reason)
 	}
-	return c.Reason + ": " + c.Message
+	return quote.Name(c.Reason) + ": " + quote.Text(c.Message)
 }

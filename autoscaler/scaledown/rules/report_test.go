@@ -64,7 +64,7 @@ func TestReport(t *testing.T) {
 				t.Errorf("says %d since %s: %q", got, since, text)
 			}
 			for i, empty := range []bool{false, true} {
-				if refuses := rules.AgentRefuses(n, now, empty) != ""; refuses != tt.refuses[i] {
+				if refuses := rules.Refuses(n, now, 0, empty) != ""; refuses != tt.refuses[i] {
 					t.Errorf("refuses %t when empty is %t", refuses, empty)
 				}
 			}
@@ -84,7 +84,7 @@ func TestReportEdges(t *testing.T) {
 	}
 	n.Status.Conditions[1].Message = "for a while"
 	n.Status.Conditions[1].LastHeartbeatTime = metav1.Time{}
-	if got, _, text := rules.Report(n, now, time.Minute); got != rules.SaysReady || text != "Idle: for a while" {
+	if got, _, text := rules.Report(n, now, time.Minute); got != rules.SaysReady || text != `Idle: "for a while"` {
 		t.Errorf("no heartbeat: says %d: %q", got, text)
 	}
 }

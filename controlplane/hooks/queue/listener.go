@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/joinery/joinery/internal/wait"
+	"github.com/joinery/joinery/internal/drive"
 )
 
 // api is the part of the SQS client that Listener uses.
@@ -40,6 +40,8 @@ type Deps struct {
 	Warn func(reason string, err error)
 	// Registry gets the metrics.
 	Registry prometheus.Registerer
+	// Meter counts the polls; nil for none.
+	Meter *drive.Meter
 	// Log gets what is dropped and what fails.
 	Log *slog.Logger
 }
@@ -51,13 +53,18 @@ const LongPoll = 20 * time.Second
 const (
 	// batch is the most that SQS hands out at a time.
 	batch = 10
-	// oneAnswer bounds a call beyond the time that SQS may wait.
+	// oneAnswer bounds a call beyond the time that SQS may wait. timeout is for a poll
+	// and for the deletions that follow from it.
 	oneAnswer = 10 * time.Second
+	timeout   = LongPoll + 2*oneAnswer
 	// leastPause is the shortest pause between two polls that got nothing done,
 	// should SQS not wait for a message, and the first after a failure.
 	leastPause = time.Second
 	// mostPause is the longest pause after failures.
 	mostPause = time.Minute
+	// mostUnread is how many polls may fail in a row before operators are warned: the
+	// pause is at its longest by then.
+	mostUnread = 6
 	// mostFailures is how many deletions may fail in a row before operators are
 	// warned: what is not deleted comes back again and again.
 	mostFailures = 5
@@ -68,6 +75,7 @@ type Listener struct {
 	deps     Deps
 	messages *prometheus.CounterVec
 	failures int // deletions that failed since one last succeeded
+	unread   int // polls that failed since one last succeeded
 }
 
 // NewListener returns a listener; it registers its metrics.
@@ -87,36 +95,27 @@ func NewListener(d Deps) *Listener {
 // Run reads the queue until ctx ends. After failures it tries again, with
 // growing pauses; operators are warned once they are at their longest.
 func (l *Listener) Run(ctx context.Context) error {
-	for pause := leastPause; ; {
-		began := time.Now()
-		done, err := l.hear(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		rest := time.Duration(0)
-		switch {
-		case err != nil:
-			l.deps.Log.Warn("the queue of lifecycle events is not read; polling goes on", "error", err, "again", pause)
-			rest, pause = pause, l.grow(pause, err)
-		case done == 0 && time.Since(began) < leastPause:
-			rest, pause = leastPause, leastPause
-		default:
-			pause = leastPause
-		}
-		if err := wait.For(ctx, rest); err != nil {
-			return err
-		}
-	}
+	return drive.Rounds{
+		Name: "queue", Round: l.round, Every: leastPause, Timeout: timeout, Retry: drive.Backoff{First: leastPause, Last: mostPause},
+		Meter: l.deps.Meter, Done: func() { l.unread = 0 }, Failed: l.notRead, Log: l.deps.Log,
+	}.Run(ctx)
 }
 
-// grow returns the pause after the next failure, and warns when it is the
-// longest for the first time.
-func (l *Listener) grow(pause time.Duration, err error) time.Duration {
-	next := min(2*pause, mostPause)
-	if next == mostPause && pause < mostPause {
+// round polls once. It rests only when it got nothing done and did not wait for that.
+func (l *Listener) round(ctx context.Context) (rest time.Duration, err error) {
+	began := time.Now()
+	done, err := l.hear(ctx)
+	if err == nil && (done > 0 || time.Since(began) >= leastPause) {
+		return drive.AtOnce, nil
+	}
+	return 0, err
+}
+
+// notRead counts a poll that failed.
+func (l *Listener) notRead(err error) {
+	if l.unread++; l.unread == mostUnread {
 		l.deps.Warn("LifecycleQueueNotRead", err)
 	}
-	return next
 }
 
 // hear waits for messages and hands on what they say. It returns how many are
@@ -149,8 +148,6 @@ func (l *Listener) hear(ctx context.Context) (int, error) {
 }
 
 func (l *Listener) receive(ctx context.Context) ([]types.Message, error) {
-	ctx, cancel := context.WithTimeout(ctx, LongPoll+oneAnswer)
-	defer cancel()
 	out, err := l.deps.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &l.deps.URL, MaxNumberOfMessages: batch, WaitTimeSeconds: int32(LongPoll / time.Second),
 	})

@@ -1,0 +1,151 @@
+package act
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/kube"
+)
+
+// replaceEvery is the least time between two replacements in one group: what keeps
+// one instance from joining often keeps all of them, and a group must not be churned
+// for it.
+const replaceEvery = time.Minute
+
+// Replace ends instances that have been in service for longer than timeout without
+// being a Node, and backs their group off. One whose Node was deleted gets the same
+// time to make it again. At most one in each group at a time, and not one in
+// replaceEvery after the last.
+//
+// Which instance a Node is, bindings say, and the Binder again right before the
+// call to AWS. A Node that nothing is known about keeps the instance that it claims,
+// and no other.
+//
+// An instance whose Node never became Ready is not replaced: the cause is most
+// often the cluster's (network plugin, image registry) and a new instance would
+// fare no better. It stops counting as capacity after cluster.StartupTimeout and
+// is the operator's to delete.
+func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, bindings map[string]binding.Verdict, now time.Time, timeout time.Duration) error {
+	e.sawJoined(bindings, now, timeout)
+	var errs []error
+	for _, g := range groups {
+		var late []string
+		for _, i := range g.Instances {
+			if i.LifecycleState.InService() && !e.joinedLately(i.ID) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout {
+				late = append(late, i.ID)
+			}
+		}
+		if len(late) == 0 || !e.mayReplace(g.Name, now) {
+			continue
+		}
+		id, err := e.nodeless(ctx, late)
+		if err == nil && id != "" {
+			err = e.replace(ctx, g.Name, id, timeout)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (e *Executor) replace(ctx context.Context, group, instance string, timeout time.Duration) error {
+	reason := fmt.Sprintf("instance %s did not become a node within %s", instance, timeout)
+	e.o.Log.Warn("replacing instance", "group", group, "instance", instance, "reason", reason)
+	if err := e.o.Groups.Replace(ctx, group, instance, reason); err != nil {
+		return err
+	}
+	e.o.Metrics.replaced.WithLabelValues(group).Inc()
+	e.o.Events.Eventf(controllerLease(), corev1.EventTypeWarning, "DeleteUnregistered", "group %s: %s", group, reason)
+	return nil
+}
+
+// nodeless returns the first of the instances for which no Node speaks now; empty
+// when a Node speaks for each.
+func (e *Executor) nodeless(ctx context.Context, instances []string) (string, error) {
+	bindings, err := e.o.Binder.All(ctx, 0)
+	if err != nil {
+		return "", fmt.Errorf("look for nodes of instances: %w", err)
+	}
+	list, err := e.o.Kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "", fmt.Errorf("look for nodes of instances: %w", err)
+	}
+	spoken := map[string]bool{}
+	for _, v := range bindings {
+		spoken[v.InstanceID] = spoken[v.InstanceID] || speaksFor(v, v.InstanceID)
+	}
+	for _, id := range instances {
+		taken := spoken[id]
+		if !taken {
+			taken, err = e.isNode(ctx, id, list.Items, bindings)
+		}
+		if err != nil {
+			return "", err
+		}
+		if !taken {
+			return id, nil
+		}
+	}
+	return "", nil
+}
+
+// isNode reports whether one of the nodes that the API server lists now speaks for
+// the instance: what the Binder observes of Nodes may be behind. A Node that it has
+// not judged yet may be any instance unless it claims another.
+func (e *Executor) isNode(ctx context.Context, instance string, nodes []corev1.Node, bindings map[string]binding.Verdict) (bool, error) {
+	for i := range nodes {
+		n := &nodes[i]
+		id, claims := kube.InstanceOf(n)
+		_, judged := bindings[n.Name]
+		switch {
+		case claims && id != instance, !claims && judged:
+			continue
+		case !claims:
+			return true, nil
+		}
+		v, err := e.o.Binder.Fresh(ctx, n.Name, n.UID)
+		if err != nil {
+			return false, fmt.Errorf("look for a node of instance %s: %w", instance, err)
+		}
+		if speaksFor(v, instance) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// sawJoined notes which instances are Nodes now, and forgets those that have not
+// been for longer than timeout.
+func (e *Executor) sawJoined(bindings map[string]binding.Verdict, now time.Time, timeout time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	forget(e.joined, now, timeout)
+	for _, v := range bindings {
+		if speaksFor(v, v.InstanceID) {
+			e.joined[v.InstanceID] = now
+		}
+	}
+}
+
+func (e *Executor) joinedLately(instance string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.joined[instance]
+	return ok
+}
+
+func (e *Executor) mayReplace(group string, now time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if last, ok := e.replaced[group]; ok && now.Sub(last) < replaceEvery {
+		return false
+	}
+	e.replaced[group] = now
+	return true
+}

@@ -1,0 +1,19 @@
+package loop
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/internal/drive"
+)
+
+// Access is what a Loop does with the API server, through its executor too.
+var Access = []drive.Access{
+	drive.Watch("", "nodes"), drive.Watch("", "pods"), drive.Watch("", "namespaces"),
+	drive.Watch("", "persistentvolumeclaims"), drive.Watch("", "persistentvolumes"),
+	drive.Watch("apps", "daemonsets"), drive.Watch("policy", "poddisruptionbudgets"),
+	drive.Watch("storage.k8s.io", "storageclasses"), drive.Watch("storage.k8s.io", "csinodes"),
+	{Resource: "nodes", Verbs: []string{"get", "patch"}},
+	{Resource: "pods/eviction", Verbs: []string{"create"}},
+	{Resource: "events", Verbs: []string{"create", "patch"}},
+	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get"}, Namespace: metav1.NamespaceSystem, Names: []string{rivalLease}},
+}

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"flag"
+	"io"
+	"testing"
+
+	"github.com/joinery/joinery/docs/man"
+)
+
+var update = flag.Bool("update", false, "write the manual pages anew; the run then fails")
+
+func TestManual(t *testing.T) {
+	man.Check(t, "../../docs/man", command("joinery", io.Discard, io.Discard), "1", *update)
+}
