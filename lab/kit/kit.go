@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/progress"
@@ -110,6 +111,16 @@ func assemble(ctx context.Context, build binaries.Options, set binaries.Set) (*K
 // Own builds main packages of this repository into dir; see binaries.Own.
 func (k *Kit) Own(ctx context.Context, dir string, packages ...string) (map[string]string, error) {
 	return binaries.Own(ctx, k.build, dir, packages...)
+}
+
+// Packages makes Joinery's packages of this tree in dir.
+func (k *Kit) Packages(ctx context.Context, dir string) (debs.Set, error) {
+	return debs.OfTree(ctx, k.build, dir)
+}
+
+// PackagesOf returns Joinery's packages of an earlier commit.
+func (k *Kit) PackagesOf(ctx context.Context, commit string) (debs.Set, error) {
+	return debs.OfCommit(ctx, k.build, commit)
 }
 
 // AMI makes the machine image of a run in dir, a directory of that run: the

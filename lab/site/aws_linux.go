@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
@@ -26,7 +27,7 @@ func (s *Site) serveAWS(ctx, serving context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
+	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: s.customize}
 	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
 	if err != nil {
 		return err
@@ -81,6 +82,33 @@ func NodeUserData(cluster string, labels map[string]string) ([]byte, error) {
 		c.Spec.Kubeadm.IgnorePreflightErrors = []string{"SystemVerification"}
 	}
 	return userdata.Render(c)
+}
+
+// AddImage makes a machine image with the agent of a package, and has the instances boot
+// from it that are launched from now on with this image id.
+func (s *Site) AddImage(ctx context.Context, id, agentPackage string) error {
+	layer := filepath.Join(s.Host.Dir(), "package-"+id)
+	if err := image.Unpack(ctx, agentPackage, layer); err != nil {
+		return err
+	}
+	files := map[string]image.File{
+		"/etc/systemd/system/multi-user.target.wants/" + agentUnit: {Link: "/usr/lib/systemd/system/" + agentUnit},
+	}
+	maps.Copy(files, image.DropIn(agentUnit, awsEnvironment()))
+	ami, err := s.o.Kit.AMI(filepath.Join(s.Host.Dir(), "image-"+id), Region, files)
+	if err != nil {
+		return err
+	}
+	s.images[id] = image.Image{Layers: append([]string{layer}, ami.Layers...)}
+	return nil
+}
+
+// customize changes what is about to be launched.
+func (s *Site) customize(i awssim.Instance, spec *machine.Spec) {
+	if img, ok := s.images[i.ImageID]; ok {
+		spec.Image = img
+	}
+	customizeMaster(i, spec)
 }
 
 // stopTimeout is systemd's setting of how long a process may take to end.
