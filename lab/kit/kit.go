@@ -76,7 +76,14 @@ func Prepare(ctx context.Context, o Options) (*Kit, error) {
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("prepare lab: %w", err)
 	}
-	return assemble(ctx, build, set)
+	k, err := assemble(ctx, build, set)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := k.Stock(ctx); err != nil {
+		return nil, fmt.Errorf("prepare lab: %w", err)
+	}
+	return k, nil
 }
 
 // Load returns the kit that an earlier Prepare made. Programs that are not
@@ -121,6 +128,11 @@ func (k *Kit) Packages(ctx context.Context, dir string) (debs.Set, error) {
 // PackagesOf returns Joinery's packages of an earlier commit.
 func (k *Kit) PackagesOf(ctx context.Context, commit string) (debs.Set, error) {
 	return debs.OfCommit(ctx, k.build, commit)
+}
+
+// Stock returns the image that the distribution publishes; see image.Stock.
+func (k *Kit) Stock(ctx context.Context) (image.Image, error) {
+	return image.Stock(ctx, k.build.Cache, k.Base, k.build.Report) // cached by now, as a rule
 }
 
 // AMI makes the machine image of a run in dir, a directory of that run: the
