@@ -6,8 +6,6 @@ package kit
 import (
 	"context"
 	"fmt"
-	"maps"
-	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
@@ -112,14 +110,8 @@ func (k *Kit) Own(ctx context.Context, dir string, packages ...string) (map[stri
 	return binaries.Own(ctx, k.build, dir, packages...)
 }
 
-// AMI makes the machine image of a run in dir, a directory of that run: the
-// base, the programs and units of a node, and extra, which wins where both have
-// a file.
-func (k *Kit) AMI(dir, region string, extra map[string]image.File) (image.Image, error) {
-	files, err := image.AMI(k.Programs, k.Pause, region)
-	if err != nil {
-		return image.Image{}, err
-	}
-	maps.Copy(files, extra)
-	return image.Image{Layers: []string{k.Base}}.With(filepath.Join(dir, "ami"), files)
-}
+// Root is the checkout that the kit belongs to.
+func (k *Kit) Root() string { return k.build.Root }
+
+// Cache is the directory that the kit's things are in.
+func (k *Kit) Cache() string { return k.build.Cache }

@@ -3,26 +3,24 @@ package site
 import (
 	"context"
 	"fmt"
-	"maps"
+	"path/filepath"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bakery"
 	"github.com/joinery/joinery/lab/cluster"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/lab/vpc"
-	"github.com/joinery/joinery/systemd"
 	"github.com/joinery/joinery/userdata"
 )
 
 // serveAWS bakes the machines' image and opens the simulated AWS to them, for as
 // long as serving lasts.
 func (s *Site) serveAWS(ctx, serving context.Context) error {
-	files, err := agentFiles(s.o.Programs["joinery-agent"])
-	if err != nil {
-		return err
-	}
-	ami, err := s.o.Kit.AMI(s.Host.Dir(), Region, files)
+	ami, err := bakery.AMI(ctx, s.Host, s.o.Kit, bakery.Options{
+		Dir: filepath.Join(s.Host.Dir(), "ami"), Agent: s.o.Programs["joinery-agent"], Region: Region, Files: image.DropIn(agentUnit, awsEnvironment()), Report: s.o.Report,
+	})
 	if err != nil {
 		return err
 	}
@@ -53,21 +51,6 @@ func (s *Site) serve(run func() error) {
 // AWS: the SDK's own variable.
 func awsEnvironment() map[string]string {
 	return map[string]string{"AWS_ENDPOINT_URL": fmt.Sprintf("http://%s:%d", vpc.Gateway, awsPort)}
-}
-
-// agentFiles is what the AMI needs of Joinery.
-func agentFiles(binary string) (map[string]image.File, error) {
-	unit, err := systemd.Unit(agentUnit)
-	if err != nil {
-		return nil, err
-	}
-	files := map[string]image.File{
-		"/usr/local/bin/joinery-agent":     {Source: binary, Mode: 0o755},
-		"/etc/systemd/system/" + agentUnit: {Data: unit},
-	}
-	maps.Copy(files, image.Enable("multi-user.target", agentUnit))
-	maps.Copy(files, image.DropIn(agentUnit, awsEnvironment()))
-	return files, nil
 }
 
 // NodeUserData is the user data of a cluster's nodes, with labels.
