@@ -41,7 +41,7 @@ type Options struct {
 	Report  progress.Func
 }
 
-// Master is a machine, freshly launched from the kit's AMI, that is to carry a
+// Master is a machine, freshly launched from the node image, that is to carry a
 // part of the control plane.
 type Master struct {
 	Machine  *machine.Machine

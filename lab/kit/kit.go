@@ -6,8 +6,6 @@ package kit
 import (
 	"context"
 	"fmt"
-	"maps"
-	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
@@ -135,14 +133,8 @@ func (k *Kit) Stock(ctx context.Context) (image.Image, error) {
 	return image.Stock(ctx, k.build.Cache, k.Base, k.build.Report) // cached by now, as a rule
 }
 
-// AMI makes the machine image of a run in dir, a directory of that run: the
-// base, the programs and units of a node, and extra, which wins where both have
-// a file.
-func (k *Kit) AMI(dir, region string, extra map[string]image.File) (image.Image, error) {
-	files, err := image.AMI(k.Programs, k.Pause, region)
-	if err != nil {
-		return image.Image{}, err
-	}
-	maps.Copy(files, extra)
-	return image.Image{Layers: []string{k.Base}}.With(filepath.Join(dir, "ami"), files)
-}
+// Root is the checkout that the kit belongs to.
+func (k *Kit) Root() string { return k.build.Root }
+
+// Cache is the directory that the kit's things are in.
+func (k *Kit) Cache() string { return k.build.Cache }

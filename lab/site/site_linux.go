@@ -13,7 +13,6 @@ import (
 	"github.com/joinery/joinery/lab/balancer"
 	"github.com/joinery/joinery/lab/cluster"
 	"github.com/joinery/joinery/lab/debs"
-	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/kit"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/lab/progress"
@@ -69,10 +68,10 @@ type Site struct {
 	// Balancer stands in front of the masters; nil when there is one master.
 	Balancer *balancer.Balancer
 
-	o      Options
-	images map[string]image.Image // image id -> what its instances boot from, if not the common image
-	cancel context.CancelFunc     // ends what listens on the router
-	served []chan error           // what each listener ended with
+	o          Options
+	hypervisor *cluster.Hypervisor
+	cancel     context.CancelFunc // ends what listens on the router
+	served     []chan error       // what each listener ended with
 }
 
 // Open brings an installation up as far as a working control plane without
@@ -89,7 +88,7 @@ func Open(ctx context.Context, o Options) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make lab: %w", err)
 	}
-	s := &Site{Host: host, o: o, images: map[string]image.Image{}, World: &awssim.World{Region: Region, Log: o.Log, Timing: awssim.Timing{
+	s := &Site{Host: host, o: o, World: &awssim.World{Region: Region, Log: o.Log, Timing: awssim.Timing{
 		Proceed: 200 * time.Millisecond, Health: 2 * time.Second,
 	}}}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
