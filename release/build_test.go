@@ -133,6 +133,8 @@ func complete(t *testing.T, made map[string]string, arch string) {
 	for _, name := range []string{program.Agent, program.Controller, program.Operator} {
 		want = append(want, name+"_0.3.0_"+arch+".deb", name+"-0.3.0-1."+rpm+".rpm", name+"_v0.3.0_linux_"+arch+".cdx.json")
 	}
+	plugin := program.Plugin + "_v0.3.0_"
+	want = append(want, plugin+"SHA256SUMS", plugin+"x5.0_linux_"+arch+".zip", plugin+"linux_"+arch+".cdx.json")
 	for _, name := range want {
 		if made[name] == "" {
 			t.Errorf("the release lacks %s", name)

@@ -15,7 +15,7 @@ import (
 // Version and VersionPrerelease are set by the linker. packer installs plugins of the
 // version X.Y.Z or X.Y.Z-dev only, so what the toolchain stamps would not do.
 var (
-	Version           = "0.0.0"
+	Version           = "0.1.0"
 	VersionPrerelease = "dev"
 )
 
