@@ -13,6 +13,7 @@ import (
 	"github.com/joinery/joinery/lab/binaries"
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/kit"
+	"github.com/joinery/joinery/lab/packer"
 	"github.com/joinery/joinery/lab/progress"
 )
 
@@ -40,6 +41,19 @@ func Kit(t testing.TB) *kit.Kit {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// Packer returns the real packer with its plugins. Like Kit, it builds nothing foreign.
+func Packer(t testing.TB) *packer.Packer {
+	t.Helper()
+	p, err := packer.New(t.Context(), kit.Options{Report: Report(t)}, t.TempDir())
+	if errors.Is(err, binaries.ErrNotBuilt) {
+		without(t, err.Error()+": build it once with `go run ./cmd/joinery-lab prepare --packer`")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // Report logs steps that did some work to t.

@@ -5,11 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/hashicorp/hcl/v2/hclsimple"
+
+	"github.com/joinery/joinery/packer/packer-plugin-joinery/node"
 )
 
 // compile builds the plugin as a release does.
@@ -95,5 +98,24 @@ func TestMetadataNamesTheComponents(t *testing.T) {
 	}
 	if want := describe(t, compile(t, "0.3.0", "")).Provisioners; !slices.Equal(slugs, want) {
 		t.Errorf("metadata.hcl has %q, the plugin %q", slugs, want)
+	}
+}
+
+// The template for EC2 passes every option on, so that no one has to change it for one.
+func TestTemplateHasEveryOption(t *testing.T) {
+	text, err := os.ReadFile("../ebs/node.pkr.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, provisioner, found := strings.Cut(string(text), `provisioner "joinery-node"`)
+	if !found {
+		t.Fatal("the template has no such provisioner")
+	}
+	for name := range (&node.Config{}).FlatMapstructure().HCL2Spec() {
+		attribute := regexp.MustCompile(`(?m)^ +` + name + ` += `)
+		block := `dynamic "` + name + `"`
+		if !strings.HasPrefix(name, "packer_") && !attribute.MatchString(provisioner) && !strings.Contains(provisioner, block) {
+			t.Errorf("the template lacks %s", name)
+		}
 	}
 }
