@@ -75,7 +75,14 @@ func Prepare(ctx context.Context, o Options) (*Kit, error) {
 	if err := group.Wait(); err != nil {
 		return nil, fmt.Errorf("prepare lab: %w", err)
 	}
-	return assemble(ctx, build, set)
+	k, err := assemble(ctx, build, set)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := k.Stock(ctx); err != nil {
+		return nil, fmt.Errorf("prepare lab: %w", err)
+	}
+	return k, nil
 }
 
 // PreparePacker builds packer and its builder for EC2, which a kit has not.
@@ -138,6 +145,11 @@ func assemble(ctx context.Context, build binaries.Options, set binaries.Set) (*K
 // Own builds main packages of this repository into dir; see binaries.Own.
 func (k *Kit) Own(ctx context.Context, dir string, packages ...string) (map[string]string, error) {
 	return binaries.Own(ctx, k.build, dir, packages...)
+}
+
+// Stock returns the image that the distribution publishes; see image.Stock.
+func (k *Kit) Stock(ctx context.Context) (image.Image, error) {
+	return image.Stock(ctx, k.build.Cache, k.Base, k.build.Report) // cached by now, as a rule
 }
 
 // AMI makes the machine image of a run in dir, a directory of that run: the
