@@ -95,6 +95,7 @@ func TestReleaseIsReproducible(t *testing.T) {
 // find theirs.
 const whole = `SHA256SUMS
 joinery-deploy_v0.3.0.tar.gz
+packer-plugin-joinery_v0.3.0_SHA256SUMS
 
 joinery_v0.3.0_linux_amd64.tar.gz
 joinery_0.3.0_amd64.deb
@@ -106,6 +107,8 @@ joinery-agent_v0.3.0_linux_amd64.cdx.json
 joinery-controller_0.3.0_amd64.deb
 joinery-controller-0.3.0-1.x86_64.rpm
 joinery-controller_v0.3.0_linux_amd64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_linux_amd64.zip
+packer-plugin-joinery_v0.3.0_linux_amd64.cdx.json
 
 joinery_v0.3.0_linux_arm64.tar.gz
 joinery_0.3.0_arm64.deb
@@ -117,15 +120,23 @@ joinery-agent_v0.3.0_linux_arm64.cdx.json
 joinery-controller_0.3.0_arm64.deb
 joinery-controller-0.3.0-1.aarch64.rpm
 joinery-controller_v0.3.0_linux_arm64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_linux_arm64.zip
+packer-plugin-joinery_v0.3.0_linux_arm64.cdx.json
 
 joinery_v0.3.0_darwin_amd64.tar.gz
 joinery_v0.3.0_darwin_amd64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_darwin_amd64.zip
+packer-plugin-joinery_v0.3.0_darwin_amd64.cdx.json
 
 joinery_v0.3.0_darwin_arm64.tar.gz
 joinery_v0.3.0_darwin_arm64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_darwin_arm64.zip
+packer-plugin-joinery_v0.3.0_darwin_arm64.cdx.json
 
 joinery_v0.3.0_windows_amd64.zip
 joinery_v0.3.0_windows_amd64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_windows_amd64.zip
+packer-plugin-joinery_v0.3.0_windows_amd64.cdx.json
 `
 
 // complete checks that there is what whole lists for the platforms, and nothing else.

@@ -84,6 +84,34 @@ func Prepare(ctx context.Context, o Options) (*Kit, error) {
 	return k, nil
 }
 
+// PreparePacker builds packer and its builder for EC2, which a kit has not.
+func PreparePacker(ctx context.Context, o Options) error {
+	build, err := o.complete()
+	if err != nil {
+		return fmt.Errorf("prepare packer: %w", err)
+	}
+	if _, err := binaries.BuildPacker(ctx, build); err != nil {
+		return fmt.Errorf("prepare packer: %w", err)
+	}
+	return nil
+}
+
+// LoadPacker returns what an earlier PreparePacker built, or binaries.ErrNotBuilt,
+// and builds packer's plugin of this repository into dir.
+func LoadPacker(ctx context.Context, o Options, dir string) (set binaries.Set, plugin string, err error) {
+	build, err := o.complete()
+	if err != nil {
+		return binaries.Set{}, "", fmt.Errorf("load packer: %w", err)
+	}
+	if set, err = binaries.LoadPacker(ctx, build); err != nil {
+		return binaries.Set{}, "", fmt.Errorf("load packer: %w", err)
+	}
+	if plugin, err = binaries.Plugin(ctx, build, dir); err != nil {
+		return binaries.Set{}, "", fmt.Errorf("load packer: %w", err)
+	}
+	return set, plugin, nil
+}
+
 // Load returns the kit that an earlier Prepare made. Programs that are not
 // built yet are binaries.ErrNotBuilt.
 func Load(ctx context.Context, o Options) (*Kit, error) {

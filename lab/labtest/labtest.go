@@ -15,6 +15,7 @@ import (
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/kit"
+	"github.com/joinery/joinery/lab/packer"
 	"github.com/joinery/joinery/lab/progress"
 )
 
@@ -65,6 +66,19 @@ func Bare(t testing.TB, dir string) image.Image {
 		t.Fatal(err)
 	}
 	return img
+}
+
+// Packer returns the real packer with its plugins. Like Kit, it builds nothing foreign.
+func Packer(t testing.TB) *packer.Packer {
+	t.Helper()
+	p, err := packer.New(t.Context(), kit.Options{Report: Report(t)}, t.TempDir())
+	if errors.Is(err, binaries.ErrNotBuilt) {
+		without(t, err.Error()+": build it once with `go run ./cmd/joinery-lab prepare --packer`")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // Report logs steps that did some work to t.
