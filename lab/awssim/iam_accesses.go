@@ -19,6 +19,8 @@ func (w *World) accessesLocked(req *request) ([]access, error) {
 		return w.groupAccessesLocked(req), nil
 	case "sqs":
 		return w.queueAccessesLocked(req)
+	case "iam":
+		return []access{on(req, w.iamResource(req), nil)}, nil
 	case "sts":
 		return []access{on(req, req.form.str("RoleArn"), nil)}, nil
 	default:
