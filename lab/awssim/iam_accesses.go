@@ -102,6 +102,12 @@ func (w *World) keyAccessesLocked(req *request) ([]access, error) {
 	switch req.action {
 	case "CreateKey":
 		return []access{on(req, "*", nil)}, nil
+	case "DeleteAlias":
+		k, err := w.findKeyLocked(in.AliasName)
+		if err != nil {
+			return nil, err
+		}
+		return []access{on(req, w.arn("kms", in.AliasName), nil), on(req, k.arn, nil)}, nil
 	case "CreateAlias":
 		k, err := w.findKeyLocked(in.TargetKeyId)
 		if err != nil {

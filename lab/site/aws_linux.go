@@ -18,20 +18,7 @@ import (
 // serveAWS bakes the machines' image and opens the simulated AWS to them, for as
 // long as serving lasts.
 func (s *Site) serveAWS(ctx, serving context.Context) error {
-	files, err := agentFiles(s.o.Programs["joinery-agent"])
-	if err != nil {
-		return err
-	}
-	ami, err := s.o.Kit.AMI(s.Host.Dir(), Region, files)
-	if err != nil {
-		return err
-	}
-	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
-	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
-	if err != nil {
-		return err
-	}
-	if err := s.holdRoles(key); err != nil {
+	if err := s.prepareAWS(); err != nil {
 		return err
 	}
 	listener, err := s.Host.VPC().Listen(ctx, awsPort)
@@ -42,6 +29,33 @@ func (s *Site) serveAWS(ctx, serving context.Context) error {
 	return nil
 }
 
+// prepareAWS makes what is in the account before the first instance: the image that
+// instances boot from, and unless the site is bare key and policies.
+func (s *Site) prepareAWS() error {
+	var files map[string]image.File
+	if !s.o.Bare {
+		var err error
+		if files, err = agentFiles(s.o.Programs["joinery-agent"]); err != nil {
+			return err
+		}
+	}
+	ami, err := s.o.Kit.AMI(s.Host.Dir(), Region, files)
+	if err != nil {
+		return err
+	}
+	s.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: s.customizeMaster}
+	s.World.Hypervisor = s.Hypervisor
+	if s.o.Bare {
+		s.World.CreateRole(s.o.MasterRole)
+		return nil
+	}
+	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
+	if err != nil {
+		return err
+	}
+	return s.holdRoles(key)
+}
+
 // serve runs a server that Close waits for.
 func (s *Site) serve(run func() error) {
 	done := make(chan error, 1)
@@ -49,9 +63,9 @@ func (s *Site) serve(run func() error) {
 	go func() { done <- run() }()
 }
 
-// awsEnvironment is all that makes production programs talk to the simulated
+// Environment is all that makes production programs talk to the simulated
 // AWS: the SDK's own variable.
-func awsEnvironment() map[string]string {
+func Environment() map[string]string {
 	return map[string]string{"AWS_ENDPOINT_URL": fmt.Sprintf("http://%s:%d", vpc.Gateway, awsPort)}
 }
 
@@ -66,7 +80,7 @@ func agentFiles(binary string) (map[string]image.File, error) {
 		"/etc/systemd/system/" + agentUnit: {Data: unit},
 	}
 	maps.Copy(files, image.Enable("multi-user.target", agentUnit))
-	maps.Copy(files, image.DropIn(agentUnit, awsEnvironment()))
+	maps.Copy(files, image.DropIn(agentUnit, Environment()))
 	return files, nil
 }
 
@@ -90,8 +104,8 @@ const stopTimeout = "[Manager]\nDefaultTimeoutStopSec=10s\n"
 // masters, which have no NodeConfig and would wait for one for ever. And it cuts
 // short how long a master takes to reboot: an API server whose etcd has ended
 // before it does not end by itself, and systemd would wait for it for 90 s.
-func customizeMaster(i awssim.Instance, spec *machine.Spec) {
-	if i.Role == ControllerRole {
+func (s *Site) customizeMaster(i awssim.Instance, spec *machine.Spec) {
+	if i.Role == s.o.MasterRole {
 		spec.Files = map[string]image.File{
 			"/etc/systemd/system/" + agentUnit:       {Link: "/dev/null"},
 			"/etc/systemd/system.conf.d/50-lab.conf": {Data: []byte(stopTimeout)},
