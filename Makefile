@@ -33,7 +33,7 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	cd deploy/render && $(GO) tool -n helm >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...
 	cd packer/packer-plugin-joinery && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
-	cd release && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 $$($(GO) list ./... | grep -v /install)
+	cd release && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 $$($(GO) list ./... | grep -vE '/(install|guide)$$')
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
 
@@ -49,7 +49,7 @@ bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 mi
 machines: # the part of test that boots machines
 	$(GO) run ./cmd/joinery-lab prepare --packer
 	$(GO) test -count=1 -p 1 -timeout 40m $(MACHINES)
-	cd release && $(GO) test -count=1 -timeout 10m ./install
+	cd release && $(GO) test -count=1 -p 1 -timeout 20m ./install ./guide
 
 lint: ## static analysis, with the tools that go.mod pins
 	$(GO) vet ./...

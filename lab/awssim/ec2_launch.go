@@ -65,7 +65,7 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	i.PrivateDNSName = w.privateDNSName(i.PrivateIP)
 	i.Zone, i.ZoneID, i.SubnetID, i.VPCID = s.zone, s.zoneID, s.id, l.vpc
 	setDefault(&i.VPCID, w.VPCID)
-	i.UserData, i.Tags, i.Role = userData, tags, w.profileRole(d)
+	i.UserData, i.Tags, i.Role = userData, tags, w.profileRoleLocked(d)
 	i.SecurityGroups, i.KeyName, i.ImageID = d.SecurityGroupIDs, d.KeyName, d.ImageID
 	if k := w.keyPairs[d.KeyName]; k != nil {
 		i.PublicKey = k.public
@@ -121,14 +121,18 @@ func userTags(tags map[string]string) map[string]string {
 	return out
 }
 
-// profileRole is the role of an instance profile; profiles bear the name of
-// their role here.
-func (w *World) profileRole(d LaunchTemplateData) string {
-	if d.RoleName != "" {
-		return d.RoleName
+// profileRoleLocked is the role of an instance profile. One that IAM's API did not make
+// bears the name of its role.
+func (w *World) profileRoleLocked(d LaunchTemplateData) string {
+	name := d.RoleName
+	if name == "" {
+		_, name, _ = strings.Cut(d.ProfileARN, ":instance-profile/")
+		name = name[strings.LastIndex(name, "/")+1:]
 	}
-	_, name, _ := strings.Cut(d.ProfileARN, ":instance-profile/")
-	return name[strings.LastIndex(name, "/")+1:]
+	if role, made := w.profiles[name]; made {
+		return role
+	}
+	return name
 }
 
 func (w *World) profileARN(role string) string {

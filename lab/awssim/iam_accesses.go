@@ -18,6 +18,8 @@ func (w *World) accessesLocked(req *request) ([]access, error) {
 		return w.groupAccessesLocked(req), nil
 	case "sqs":
 		return w.queueAccessesLocked(req)
+	case "iam":
+		return []access{on(req, w.iamResource(req), nil)}, nil
 	case "sts":
 		return []access{on(req, req.form.str("RoleArn"), nil)}, nil
 	default:
@@ -99,6 +101,12 @@ func (w *World) keyAccessesLocked(req *request) ([]access, error) {
 	switch req.action {
 	case "CreateKey":
 		return []access{on(req, "*", nil)}, nil
+	case "DeleteAlias":
+		k, err := w.findKeyLocked(in.AliasName)
+		if err != nil {
+			return nil, err
+		}
+		return []access{on(req, w.arn("kms", in.AliasName), nil), on(req, k.arn, nil)}, nil
 	case "CreateAlias":
 		k, err := w.findKeyLocked(in.TargetKeyId)
 		if err != nil {

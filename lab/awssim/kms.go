@@ -15,11 +15,13 @@ const maxPlaintext = 4096
 
 func kmsActions() map[string]action {
 	return map[string]action{
-		"CreateKey":   {run: (*World).createKey},
-		"CreateAlias": {run: (*World).createAlias},
-		"DescribeKey": {run: (*World).describeKey},
-		"Encrypt":     {run: (*World).encrypt},
-		"Decrypt":     {run: (*World).decrypt},
+		"CreateKey":           {run: (*World).createKey},
+		"CreateAlias":         {run: (*World).createAlias},
+		"DescribeKey":         {run: (*World).describeKey},
+		"DeleteAlias":         {run: (*World).deleteAlias},
+		"ScheduleKeyDeletion": {run: (*World).scheduleKeyDeletion},
+		"Encrypt":             {run: (*World).encrypt},
+		"Decrypt":             {run: (*World).decrypt},
 	}
 }
 

@@ -111,6 +111,7 @@ func writeRoot(b *bytes.Buffer, req *request, name string, kids []node) {
 		"ec2":         "http://ec2.amazonaws.com/doc/2016-11-15/",
 		"autoscaling": "http://autoscaling.amazonaws.com/doc/2011-01-01/",
 		"sts":         "https://sts.amazonaws.com/doc/2011-06-15/",
+		"iam":         "https://iam.amazonaws.com/doc/2010-05-08/",
 	}[req.service]
 	b.WriteString("<" + name + ` xmlns="` + space + `">`)
 	for _, k := range kids {

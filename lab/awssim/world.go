@@ -71,6 +71,8 @@ type World struct {
 	roles     map[string]*session          // role -> what Credentials returned
 	trusts    map[string][]string          // role -> the roles that may assume it, apart from EC2
 	policies  map[string][]*policy         // role -> the policies that it is held to; none: administrator
+	iamRoles  map[string]*iamRole          // roles that IAM's API knows, by name
+	profiles  map[string]string            // instance profile -> its role; empty: none
 	params    map[string]*parameter        // name -> parameter
 	keys      map[string]*kmsKey           // key id -> key
 	aliases   map[string]string            // alias/name -> key id
@@ -124,6 +126,8 @@ func (w *World) setUp() {
 	w.roles = map[string]*session{}
 	w.trusts = map[string][]string{}
 	w.policies = map[string][]*policy{}
+	w.iamRoles = map[string]*iamRole{}
+	w.profiles = map[string]string{}
 	w.params = map[string]*parameter{}
 	w.keys = map[string]*kmsKey{}
 	w.aliases = map[string]string{}

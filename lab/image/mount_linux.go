@@ -30,3 +30,18 @@ func (i Image) Mount(dir string) (root, upper string, err error) {
 	}
 	return root, upper, nil
 }
+
+// Without returns the image without the files at these paths. They are hidden by
+// a layer in dir with what overlayfs calls whiteouts.
+func (i Image) Without(dir string, paths ...string) (Image, error) {
+	for _, p := range paths {
+		at := filepath.Join(dir, p)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			return Image{}, fmt.Errorf("hide %s: %w", p, err)
+		}
+		if err := unix.Mknod(at, unix.S_IFCHR, 0); err != nil {
+			return Image{}, fmt.Errorf("hide %s: %w", p, err)
+		}
+	}
+	return Image{Layers: append([]string{dir}, i.Layers...)}, nil
+}

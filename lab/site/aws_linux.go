@@ -13,25 +13,15 @@ import (
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/lab/vpc"
+	"github.com/joinery/joinery/packer/bake"
+	"github.com/joinery/joinery/systemd"
 	"github.com/joinery/joinery/userdata"
 )
 
 // serveAWS bakes the machines' image and opens the simulated AWS to them, for as
 // long as serving lasts.
 func (s *Site) serveAWS(ctx, serving context.Context) error {
-	ami, err := bakery.AMI(ctx, s.Host, s.o.Kit, bakery.Options{
-		Dir: filepath.Join(s.Host.Dir(), "ami"), Agent: s.o.Programs["joinery-agent"], Region: Region, Files: image.DropIn(agentUnit, awsEnvironment()), Report: s.o.Report,
-	})
-	if err != nil {
-		return err
-	}
-	s.hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
-	s.World.Hypervisor = s.hypervisor
-	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
-	if err != nil {
-		return err
-	}
-	if err := s.holdRoles(key); err != nil {
+	if err := s.prepareAWS(ctx); err != nil {
 		return err
 	}
 	listener, err := s.Host.VPC().Listen(ctx, awsPort)
@@ -42,6 +32,50 @@ func (s *Site) serveAWS(ctx, serving context.Context) error {
 	return nil
 }
 
+// prepareAWS makes what is in the account before the first instance: the image that
+// instances boot from, and unless the site is bare key and policies.
+func (s *Site) prepareAWS(ctx context.Context) error {
+	ami, err := s.nodeImage(ctx)
+	if err != nil {
+		return err
+	}
+	s.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: s.customizeMaster}
+	s.World.Hypervisor = s.Hypervisor
+	if s.o.Bare {
+		s.World.CreateRole(s.o.MasterRole)
+		return nil
+	}
+	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
+	if err != nil {
+		return err
+	}
+	return s.holdRoles(key)
+}
+
+// nodeImage returns what instances boot from: the node image, or for a bare site the
+// same without the agent.
+func (s *Site) nodeImage(ctx context.Context) (image.Image, error) {
+	o := bakery.Options{Dir: filepath.Join(s.Host.Dir(), "ami"), Agent: s.o.Programs["joinery-agent"], Region: Region, Report: s.o.Report}
+	if !s.o.Bare {
+		o.Files = image.DropIn(agentUnit, Environment())
+		return bakery.AMI(ctx, s.Host, s.o.Kit, o)
+	}
+	programs, err := s.o.Kit.Own(ctx, filepath.Join(s.Host.Dir(), "programs"), "./cmd/joinery-agent")
+	if err != nil {
+		return image.Image{}, err
+	}
+	o.Agent = programs["joinery-agent"]
+	ami, err := bakery.AMI(ctx, s.Host, s.o.Kit, o)
+	if err != nil {
+		return image.Image{}, err
+	}
+	hidden := []string{bake.AgentPath, filepath.Join("/etc/systemd/system/multi-user.target.wants", agentUnit)}
+	for _, unit := range systemd.AgentUnits() {
+		hidden = append(hidden, filepath.Join("/etc/systemd/system", unit))
+	}
+	return ami.Without(filepath.Join(s.Host.Dir(), "without"), hidden...)
+}
+
 // serve runs a server that Close waits for.
 func (s *Site) serve(run func() error) {
 	done := make(chan error, 1)
@@ -49,9 +83,9 @@ func (s *Site) serve(run func() error) {
 	go func() { done <- run() }()
 }
 
-// awsEnvironment is all that makes production programs talk to the simulated
+// Environment is all that makes production programs talk to the simulated
 // AWS: the SDK's own variable.
-func awsEnvironment() map[string]string {
+func Environment() map[string]string {
 	return map[string]string{"AWS_ENDPOINT_URL": fmt.Sprintf("http://%s:%d", vpc.Gateway, awsPort)}
 }
 
@@ -85,12 +119,12 @@ func (s *Site) AddImage(ctx context.Context, id, agentPackage string) error {
 	for _, u := range units {
 		links[filepath.Join("/etc/systemd/system", u.Name())] = image.File{Link: filepath.Join(packageUnits, u.Name())}
 	}
-	common := image.Image{Layers: append([]string{layer}, s.hypervisor.Image.Layers...)}
+	common := image.Image{Layers: append([]string{layer}, s.Hypervisor.Image.Layers...)}
 	img, err := common.With(filepath.Join(s.Host.Dir(), "units-"+id), links)
 	if err != nil {
 		return err
 	}
-	s.hypervisor.SetImage(id, img)
+	s.Hypervisor.SetImage(id, img)
 	return nil
 }
 
@@ -104,8 +138,8 @@ const stopTimeout = "[Manager]\nDefaultTimeoutStopSec=10s\n"
 // masters, which have no NodeConfig and would wait for one for ever. And it cuts
 // short how long a master takes to reboot: an API server whose etcd has ended
 // before it does not end by itself, and systemd would wait for it for 90 s.
-func customizeMaster(i awssim.Instance, spec *machine.Spec) {
-	if i.Role == ControllerRole {
+func (s *Site) customizeMaster(i awssim.Instance, spec *machine.Spec) {
+	if i.Role == s.o.MasterRole {
 		spec.Files = map[string]image.File{
 			"/etc/systemd/system/" + agentUnit:       {Link: "/dev/null"},
 			"/etc/systemd/system.conf.d/50-lab.conf": {Data: []byte(stopTimeout)},

@@ -62,8 +62,10 @@ func (s *Site) makeMasters(ctx context.Context) error {
 	if s.Cluster, err = cluster.Init(ctx, o); err != nil {
 		return err
 	}
-	if err := s.closeAutoApproval(ctx); err != nil {
-		return err
+	if !s.o.Bare {
+		if err := s.closeAutoApproval(ctx); err != nil {
+			return err
+		}
 	}
 	for _, m := range masters[1:] {
 		if err := s.Cluster.JoinMaster(ctx, m); err != nil {
@@ -76,22 +78,25 @@ func (s *Site) makeMasters(ctx context.Context) error {
 // launchMaster starts the instance of the master with the given number and
 // waits for its machine.
 func (s *Site) launchMaster(ctx context.Context, n int) (cluster.Master, error) {
+	tags := map[string]string{"Name": fmt.Sprintf("master-%d", n)}
+	if !s.o.Bare {
+		tags[v1alpha1.ClusterTag] = s.o.Cluster
+	}
 	instance, err := s.World.AddInstance(awssim.InstanceSpec{
-		Type: masterType, PrivateIP: masterIP(n).String(), Role: ControllerRole, Zone: Region + string("abc"[n%3]),
-		Tags: map[string]string{"Name": fmt.Sprintf("master-%d", n), v1alpha1.ClusterTag: s.o.Cluster},
+		Type: masterType, PrivateIP: masterIP(n).String(), Role: s.o.MasterRole, Zone: Region + string("abc"[n%3]), Tags: tags,
 	})
 	if err != nil {
 		return cluster.Master{}, err
 	}
-	m, err := s.machine(ctx, instance.ID)
+	m, err := s.Machine(ctx, instance.ID)
 	if err != nil {
 		return cluster.Master{}, err
 	}
 	return cluster.Master{Machine: m, NodeName: instance.PrivateDNSName, ProviderID: fmt.Sprintf("aws:///%s/%s", instance.Zone, instance.ID)}, nil
 }
 
-// machine waits until the instance has a machine, and this was started.
-func (s *Site) machine(ctx context.Context, id string) (*machine.Machine, error) {
+// Machine waits until the instance has a machine, and this was started.
+func (s *Site) Machine(ctx context.Context, id string) (*machine.Machine, error) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -126,7 +131,7 @@ func (s *Site) installControllers(ctx context.Context) error {
 	return s.o.Report.Step("install "+controllerName, func() (bool, error) {
 		return false, s.Cluster.InstallController(ctx, cluster.Controller{
 			Package: s.o.Packages[controllerName], Binary: s.o.Programs[controllerName], Config: config,
-			RBAC: manifests, Units: units, Environment: awsEnvironment(),
+			RBAC: manifests, Units: units, Environment: Environment(),
 		})
 	})
 }

@@ -23,10 +23,10 @@ func (s *Site) holdRoles(keyARN string) error {
 	values := iam.Values{
 		Partition: s.World.Partition(), Region: Region, Account: accountID, Cluster: s.o.Cluster, KMSKeyARN: keyARN,
 	}
-	policies := []policy{{ControllerRole, iam.Controller}, {NodeRole, iam.Node}}
+	policies := []policy{{s.o.MasterRole, iam.Controller}, {NodeRole, iam.Node}}
 	if parameter := controllerSpec(s.o).Bundle.LegacyTokenParameter; parameter != "" {
 		legacy := func(v iam.Values) (string, error) { return iam.Legacy(v, parameter) }
-		policies = append(policies, policy{ControllerRole, legacy})
+		policies = append(policies, policy{s.o.MasterRole, legacy})
 	}
 	for _, p := range policies {
 		document, err := p.render(values)

@@ -58,20 +58,25 @@ type Options struct {
 	Report progress.Func
 	// Configure may change the controller's configuration.
 	Configure func(*v1alpha1.ControllerSpec)
+	// Bare leaves all of Joinery out, and needs no Programs: the masters are as kubeadm
+	// makes them, with kubeadm's automatic approval, and their role may do nothing.
+	Bare bool
+	// MasterRole is the role of the masters; ControllerRole when it is empty.
+	MasterRole string
 }
 
 // Site is a running installation. Close it.
 type Site struct {
-	World   *awssim.World
-	Host    *machine.Host
-	Cluster *cluster.Cluster
+	World      *awssim.World
+	Host       *machine.Host
+	Hypervisor *cluster.Hypervisor
+	Cluster    *cluster.Cluster
 	// Balancer stands in front of the masters; nil when there is one master.
 	Balancer *balancer.Balancer
 
-	o          Options
-	hypervisor *cluster.Hypervisor
-	cancel     context.CancelFunc // ends what listens on the router
-	served     []chan error       // what each listener ended with
+	o      Options
+	cancel context.CancelFunc // ends what listens on the router
+	served []chan error       // what each listener ended with
 }
 
 // Open brings an installation up as far as a working control plane without
@@ -80,6 +85,9 @@ type Site struct {
 func Open(ctx context.Context, o Options) (*Site, error) {
 	if o.Masters == 0 {
 		o.Masters = 1
+	}
+	if o.MasterRole == "" {
+		o.MasterRole = ControllerRole
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -93,12 +101,15 @@ func Open(ctx context.Context, o Options) (*Site, error) {
 	}}}
 	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	s.cancel = cancel
-	for _, step := range []func(context.Context) error{
+	steps := []func(context.Context) error{
 		func(ctx context.Context) error { return s.serveAWS(ctx, serving) },
 		func(ctx context.Context) error { return s.serveBalancer(ctx, serving) },
 		s.makeMasters,
-		s.installControllers,
-	} {
+	}
+	if !o.Bare {
+		steps = append(steps, s.installControllers)
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return s, fmt.Errorf("make lab: %w", err)
 		}

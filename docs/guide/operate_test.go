@@ -1,0 +1,61 @@
+package guide_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/joinery/joinery/docs/guide"
+)
+
+// The operator's guide is a path: release/guide follows it. Here it is held to what can
+// be seen without machines.
+func TestOperatorsGuide(t *testing.T) {
+	text, err := os.ReadFile("../operate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := guide.Parse("docs/operate.md", string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run, seen := 0, 0
+	for _, b := range blocks {
+		if b.Off != "" {
+			exists(t, b)
+			continue
+		}
+		run++
+		if b.Want != "" {
+			seen++
+		}
+	}
+	if off := len(blocks) - run; run < 30 || off > run/10 {
+		t.Errorf("%d blocks are run and %d are not", run, off)
+	}
+	if seen < run/2 {
+		t.Errorf("%d of %d blocks say what one should see", seen, run)
+	}
+}
+
+// exists holds that there is the test that looks at a block in place of running it.
+func exists(t *testing.T, b guide.Block) {
+	t.Helper()
+	dir, name, _ := strings.Cut(b.Test, ".")
+	files, err := filepath.Glob(filepath.Join("..", "..", dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)^func ` + name + `\(`).Match(text) {
+			return
+		}
+	}
+	t.Errorf("%s: test=%s: there is no such test", b.Place(), b.Test)
+}

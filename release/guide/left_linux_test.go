@@ -1,0 +1,64 @@
+package guide_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/joinery/joinery/lab/machine"
+)
+
+// named lists all objects of the API server whose name has to do with Joinery, and what
+// Nodes say of it. Events and requests for certificates are not among them: Kubernetes
+// removes both within the hour.
+const named = `kubectl api-resources --verbs=list --output=name | grep -vE '^(events|certificatesigningrequests)' |
+  paste -sd, | xargs -I{} kubectl get {} --all-namespaces --ignore-not-found --output=name | grep -iE 'joinery|joinr' || true
+kubectl get nodes --output=yaml | grep -iE 'joinery|ToBeDeleted|unschedulable' || true`
+
+// files lists what is left on a disk but for logs, what systemd and dpkg know of any
+// unit and package, and what the lab itself put there.
+const files = `find / -xdev \( -path /proc -o -path /sys -o -path /var/log -o -path /etc/lab -o -name '*.service.d' \) -prune -o -iname '*joinery*' -print
+grep -i joinery /etc/passwd /etc/group /var/lib/dpkg/status || true
+systemctl list-units --all --plain --no-legend 'joinery*'`
+
+// nothingLeft holds what the guide's last chapter promises.
+func (s *scene) nothingLeft() {
+	s.t.Helper()
+	s.nothing("the cluster", s.admin, named)
+	for _, m := range s.Cluster.Masters() {
+		s.nothing(m.NodeName, m.Machine, files)
+	}
+	node, err := s.node()
+	s.must(err)
+	s.nothing("the node", node, files)
+	for _, g := range s.World.Groups() {
+		for _, tag := range g.Tags {
+			s.t.Errorf("group %s has the tag %s", g.Name, tag.Key)
+		}
+		for _, m := range g.Members {
+			if m.Protected {
+				s.t.Errorf("instance %s of group %s is protected", m.InstanceID, g.Name)
+			}
+		}
+	}
+	for _, i := range s.World.Instances() {
+		for _, key := range slices.Sorted(maps.Keys(i.Tags)) {
+			if i.State != "terminated" && strings.Contains(key, "joinery") {
+				s.t.Errorf("instance %s has the tag %s", i.ID, key)
+			}
+		}
+	}
+	s.nothing("AWS", s.admin, `aws ssm describe-parameters --query 'Parameters[].Name' --output text
+aws autoscaling describe-lifecycle-hooks --auto-scaling-group-name $CLUSTER-workers --query 'LifecycleHooks[].LifecycleHookName' --output text
+aws iam list-role-policies --role-name $CONTROL_PLANE_ROLE --query PolicyNames --output text
+aws iam list-role-policies --role-name $CLUSTER-node --query PolicyNames --output text`)
+}
+
+// nothing has a script find nothing.
+func (s *scene) nothing(where string, m *machine.Machine, script string) {
+	s.t.Helper()
+	out, err := at(m).Run(s.t.Context(), script)
+	if left := strings.TrimSpace(out); err != nil || left != "" {
+		s.t.Errorf("left in %s:\n%s\n%v", where, left, err)
+	}
+}
