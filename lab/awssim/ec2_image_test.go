@@ -239,13 +239,13 @@ func (imager) CreateImage(context.Context, string, string, bool) error {
 
 func TestImageFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &awssim.World{Hypervisor: imager{&machines{}}}
+		w := &awssim.World{Hypervisor: imager{&machines{slow: time.Second}}}
 		defer w.Close()
 		c := connect(w, "builder")
 		i := must(c.ec2.RunInstances(t.Context(), launch(w, awssim.DefaultImageID)))(t).Instances[0]
 		_, err := c.ec2.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: i.InstanceId, Name: aws.String("early")})
 		wantCode(t, err, "InvalidParameterValue") // still pending
-		synctest.Wait()
+		bubble.Sleep(time.Second)
 		id := must(c.ec2.CreateImage(t.Context(), &ec2.CreateImageInput{InstanceId: i.InstanceId, Name: aws.String("node")}))(t).ImageId
 		synctest.Wait()
 		m := must(c.ec2.DescribeImages(t.Context(), &ec2.DescribeImagesInput{ImageIds: []string{*id}}))(t).Images[0]
