@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/joinery/joinery/lab/checkout"
 	"github.com/joinery/joinery/release/program"
 )
 
@@ -19,9 +20,11 @@ import (
 // the one file of its name, and asks that for its version.
 func TestPluginIsAsPackerInitExpects(t *testing.T) {
 	root, out := t.TempDir(), t.TempDir()
-	checkout(t, root)
+	if err := checkout.Copy(t.Context(), "..", root, version); err != nil {
+		t.Fatal(err)
+	}
 	here := program.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}
-	if err := (request{root: root, out: out, platforms: []program.Platform{here}}).plugins(t.Context(), t.TempDir(), "v0.3.0"); err != nil {
+	if err := (request{root: root, out: out, platforms: []program.Platform{here}}).plugins(t.Context(), t.TempDir(), version); err != nil {
 		t.Fatal(err)
 	}
 	name := "packer-plugin-joinery_v0.3.0_x5.0_" + here.String()
