@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/joinery/joinery/release/pack"
 	"github.com/joinery/joinery/release/program"
 	"github.com/joinery/joinery/release/sign"
 )
@@ -41,7 +43,7 @@ func main() {
 func command() *cobra.Command {
 	root := &cobra.Command{Use: "release", Short: "Make a release of Joinery", SilenceErrors: true, SilenceUsage: true}
 	var r request
-	var platforms []string
+	var platforms, only []string
 	build := &cobra.Command{
 		Use: "build", Short: "Compile and pack everything into a directory", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -51,6 +53,13 @@ func command() *cobra.Command {
 					return fmt.Errorf("--platform: %q: expected one such as linux/arm64", name)
 				}
 				r.platforms = append(r.platforms, program.Platform{OS: system, Arch: arch})
+			}
+			for _, name := range only {
+				f := pack.Format(name)
+				if !slices.Contains(pack.Formats(), f) {
+					return fmt.Errorf("--only: %q: expected some of %s", name, pack.Formats())
+				}
+				r.only = append(r.only, f)
 			}
 			return r.build(cmd.Context(), cmd.OutOrStdout())
 		},
@@ -62,6 +71,7 @@ func command() *cobra.Command {
 		all = append(all, p.OS+"/"+p.Arch)
 	}
 	build.Flags().StringSliceVar(&platforms, "platform", all, "what to release for; other than linux gets the operator's program alone")
+	build.Flags().StringSliceVar(&only, "only", nil, "make packages of these formats and nothing else, which is no release")
 	var dir, key string
 	signing := &cobra.Command{
 		Use: "sign", Short: "Sign a release with an OpenPGP key, " + passphraseVariable + " unlocks it", Args: cobra.NoArgs,

@@ -24,7 +24,7 @@ func TestPluginIsAsPackerInitExpects(t *testing.T) {
 		t.Fatal(err)
 	}
 	here := program.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}
-	if err := (request{root: root, out: out, platforms: []program.Platform{here}}).plugins(t.Context(), t.TempDir(), "v0.3.0"); err != nil {
+	if err := (request{root: root, out: out, platforms: []program.Platform{here}}).plugins(t.Context(), t.TempDir(), version); err != nil {
 		t.Fatal(err)
 	}
 	name := "packer-plugin-joinery_v0.3.0_x5.0_" + here.String()

@@ -30,7 +30,7 @@ type Set map[string]string
 // dir.
 func OfTree(ctx context.Context, o binaries.Options, dir string) (Set, error) {
 	err := o.Report.Step("packages of this tree", func() (bool, error) {
-		return false, release(ctx, dir, func(to string) error { return checkout.Copy(ctx, o.Root, to, Version) })
+		return false, release(ctx, dir, func(to string) error { return checkout.Copy(ctx, o.Root, to, Version) }, "--only", "deb")
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make packages: %w", err)
@@ -38,7 +38,8 @@ func OfTree(ctx context.Context, o binaries.Options, dir string) (Set, error) {
 	return find(dir)
 }
 
-// OfCommit returns the packages of a commit, which stay in the cache.
+// OfCommit returns the packages of a commit, which stay in the cache. It asks for no more
+// than the release programs of all commits know.
 func OfCommit(ctx context.Context, o binaries.Options, commit string) (Set, error) {
 	dir := filepath.Join(o.Cache, "debs", commit)
 	unlock, err := host.Lock(ctx, dir+".lock")
@@ -59,7 +60,7 @@ func OfCommit(ctx context.Context, o binaries.Options, commit string) (Set, erro
 }
 
 // release makes a release, in dir, of the checkout that place makes.
-func release(ctx context.Context, dir string, place func(string) error) error {
+func release(ctx context.Context, dir string, place func(string) error, options ...string) error {
 	work, err := os.MkdirTemp("", "joinery-debs-")
 	if err != nil {
 		return err
@@ -75,7 +76,8 @@ func release(ctx context.Context, dir string, place func(string) error) error {
 	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "run", "-trimpath", "-buildvcs=false", ".", "build", "--platform", "linux/"+runtime.GOARCH, "--out", out)
+	args := append([]string{"run", "-trimpath", "-buildvcs=false", ".", "build", "--platform", "linux/" + runtime.GOARCH, "--out", out}, options...)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = filepath.Join(work, "release")
 	// What the caller's environment says about other modules must not leak in.
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/labtest"
 )
 
@@ -34,8 +35,8 @@ func TestMastersGoBackAndAreUpgraded(t *testing.T) {
 	c.exchangeAll(current, earlier, current)
 
 	c.checkJoins(earlier, current)
-	if is, was := c.agentVersion(current), c.agentVersion(earlier); is == was {
-		t.Errorf("both images have the agent %s", is)
+	if is, was := c.agentVersion(current), c.agentVersion(earlier); is != debs.Version || was == is {
+		t.Errorf("agents %s of this tree and %s of the earlier commit run: expected %s and another", is, was, debs.Version)
 	}
 }
 
@@ -52,14 +53,14 @@ func (c *trio) exchangeAll(to *release, images ...*release) {
 	}
 }
 
-// agentVersion is that of the agent on the release's instances.
+// agentVersion is that of the agent that runs on the release's instances.
 func (c *trio) agentVersion(r *release) string {
 	c.t.Helper()
 	m, ok := c.Host.Machine(c.instances([]*release{r})[0].ID)
 	if !ok {
 		c.t.Fatalf("no machine of group %s", r.group)
 	}
-	out, err := m.Exec(c.t.Context(), "/usr/bin/joinery-agent", "version")
+	out, err := m.Exec(c.t.Context(), "sh", "-c", "/proc/$(systemctl show --value --property MainPID joinery-agent)/exe version")
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -110,12 +110,12 @@ func (s *Site) AddImage(ctx context.Context, id, agentPackage string) error {
 	if err := image.Unpack(ctx, agentPackage, layer); err != nil {
 		return err
 	}
-	// An image baked from an archive has its units where they win over a package's.
+	// An image baked from an archive has program and units where they win over a package's.
 	units, err := os.ReadDir(filepath.Join(layer, packageUnits))
 	if err != nil {
 		return fmt.Errorf("read units of %s: %w", filepath.Base(agentPackage), err)
 	}
-	links := map[string]image.File{}
+	links := map[string]image.File{"/usr/local/bin/joinery-agent": {Link: "/usr/bin/joinery-agent"}}
 	for _, u := range units {
 		links[filepath.Join("/etc/systemd/system", u.Name())] = image.File{Link: filepath.Join(packageUnits, u.Name())}
 	}
