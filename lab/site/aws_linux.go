@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/joinery/joinery/api/v1alpha1"
@@ -24,7 +25,8 @@ func (s *Site) serveAWS(ctx, serving context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
+	s.hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
+	s.World.Hypervisor = s.hypervisor
 	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
 	if err != nil {
 		return err
@@ -65,6 +67,35 @@ func NodeUserData(cluster string, labels map[string]string) ([]byte, error) {
 	}
 	return userdata.Render(c)
 }
+
+// AddImage makes a machine image with the files of an agent's package over the common
+// one's, and has the instances boot from it that are launched from now on with this
+// image id.
+func (s *Site) AddImage(ctx context.Context, id, agentPackage string) error {
+	layer := filepath.Join(s.Host.Dir(), "package-"+id)
+	if err := image.Unpack(ctx, agentPackage, layer); err != nil {
+		return err
+	}
+	// An image baked from an archive has its units where they win over a package's.
+	units, err := os.ReadDir(filepath.Join(layer, packageUnits))
+	if err != nil {
+		return fmt.Errorf("read units of %s: %w", filepath.Base(agentPackage), err)
+	}
+	links := map[string]image.File{}
+	for _, u := range units {
+		links[filepath.Join("/etc/systemd/system", u.Name())] = image.File{Link: filepath.Join(packageUnits, u.Name())}
+	}
+	common := image.Image{Layers: append([]string{layer}, s.hypervisor.Image.Layers...)}
+	img, err := common.With(filepath.Join(s.Host.Dir(), "units-"+id), links)
+	if err != nil {
+		return err
+	}
+	s.hypervisor.SetImage(id, img)
+	return nil
+}
+
+// packageUnits is where Debian's packages have their units.
+const packageUnits = "/usr/lib/systemd/system"
 
 // stopTimeout is systemd's setting of how long a process may take to end.
 const stopTimeout = "[Manager]\nDefaultTimeoutStopSec=10s\n"
