@@ -84,7 +84,8 @@ func (w world) stock(t *testing.T, base, id, ip string) *machine.Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	maps.Copy(files, bakery.Stock())
+	maps.Copy(files, bakery.NoMirror())
+	files["/root"] = image.File{Mode: fs.ModeDir | 0o700} // as in the base
 	files["/root/.bash_history"] = image.File{Data: []byte("a secret\n")}
 	files["/var/lib/cloud/instance/id"] = image.File{Data: []byte(id)}
 	img, err := image.Image{Layers: []string{base}}.With(filepath.Join(w.host.Dir(), "stock-"+id), files)

@@ -130,14 +130,14 @@ func Bake(ctx context.Context, h *machine.Host, k *kit.Kit, s *Store, dir string
 	return os.RemoveAll(work)
 }
 
-// Stock returns what a stock machine's files are in the lab: the distribution's own
-// mirrors are out of reach of its networks.
-func Stock() map[string]image.File {
+// NoMirror returns the files by which apt looks for no mirror of the distribution:
+// the lab's networks lead to none.
+func NoMirror() map[string]image.File {
 	return map[string]image.File{"/etc/apt/sources.list": {}}
 }
 
 func bakeRoot(ctx context.Context, h *machine.Host, s *Store, root string) error {
-	if err := image.WriteFiles(root, Stock()); err != nil {
+	if err := image.WriteFiles(root, NoMirror()); err != nil {
 		return err
 	}
 	_, err := bake.Baker{Machine: Chroot{Root: root, Network: h.VPC().Namespace()}, HTTP: Client(h)}.Bake(ctx, s.Options(Address))

@@ -32,6 +32,11 @@ func (p planner) identity() (Step, error) {
 		Name:   "identity",
 		Reason: "instances of one image must not share keys, names or state, and must not tell how it was made",
 		Actions: []Action{
+			// The machine is shut down before its disk becomes an image. journald would
+			// begin a journal again then, and these units would save a random seed and
+			// note the shutdown. Not every release has both.
+			Run{Command: "if [ -S /run/systemd/journal/io.systemd.journal ]; then journalctl --relinquish-var; fi"},
+			Run{Command: "systemctl stop systemd-random-seed.service systemd-update-utmp.service 2>/dev/null || true"},
 			Remove{Patterns: []string{
 				// ssh host keys and who may log in: cloud-init makes and fetches them.
 				"/etc/ssh/ssh_host_*", "/root/.ssh", "/home/*/.ssh/authorized_keys*", "/home/*/.ssh/known_hosts*",
