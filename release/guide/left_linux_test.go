@@ -10,8 +10,8 @@ import (
 
 // named lists all objects of the API server whose name has to do with Joinery, and what
 // Nodes say of it. Events and requests for certificates are not among them: Kubernetes
-// removes both within the hour.
-const named = `kubectl api-resources --verbs=list --output=name | grep -vE '^(events|certificatesigningrequests|componentstatuses)' |
+// removes both within the hour. Nor are the two kinds that kubectl warns of.
+const named = `kubectl api-resources --verbs=list --output=name | grep -vE '^(events|certificatesigningrequests|componentstatuses|endpoints$)' |
   paste -sd, | xargs -I{} kubectl get {} --all-namespaces --ignore-not-found --output=name | grep -iE 'joinery|joinr' || true
 kubectl get nodes --output=yaml | grep -iE 'joinery|ToBeDeleted|unschedulable' || true`
 
