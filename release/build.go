@@ -19,6 +19,8 @@ import (
 type request struct {
 	root, out string
 	platforms []program.Platform
+	// only, if set, has packages of these formats made and nothing else.
+	only []pack.Format
 }
 
 // build makes the release, in place of what is in out.
@@ -46,8 +48,13 @@ func (r request) build(ctx context.Context, report io.Writer) error {
 		last = programs[0]
 		fmt.Fprintln(report, p, last.Version)
 	}
-	if err := r.manifests(last); err != nil {
-		return err
+	if len(r.only) == 0 {
+		if err := r.plugins(ctx, work, last.Version); err != nil {
+			return err
+		}
+		if err := r.manifests(last); err != nil {
+			return err
+		}
 	}
 	return sign.Sums(r.out)
 }
@@ -71,6 +78,9 @@ func (r request) compile(ctx context.Context, work string, p program.Platform) (
 
 // release writes what belongs to one platform.
 func (r request) release(programs []program.Program, p program.Platform) error {
+	if len(r.only) > 0 {
+		return r.packages(programs, p, r.only)
+	}
 	if err := r.archive(programs, p); err != nil {
 		return err
 	}
@@ -79,10 +89,17 @@ func (r request) release(programs []program.Program, p program.Platform) error {
 		if err := bill.Write(filepath.Join(r.out, name+".cdx.json"), built); err != nil {
 			return err
 		}
-		if p.OS != "linux" {
-			continue
-		}
-		for _, f := range pack.Formats() {
+	}
+	return r.packages(programs, p, pack.Formats())
+}
+
+// packages writes those of the programs: nothing for a platform other than Linux.
+func (r request) packages(programs []program.Program, p program.Platform, formats []pack.Format) error {
+	if p.OS != "linux" {
+		return nil
+	}
+	for _, built := range programs {
+		for _, f := range formats {
 			if _, err := pack.Write(r.root, r.out, f, built); err != nil {
 				return err
 			}

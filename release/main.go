@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
+	"github.com/joinery/joinery/release/pack"
 	"github.com/joinery/joinery/release/program"
 	"github.com/joinery/joinery/release/sign"
 )
@@ -20,6 +22,13 @@ import (
 // passphraseVariable holds the passphrase of a locked key: an argument would be seen by
 // every user of the machine.
 const passphraseVariable = "JOINERY_SIGNING_PASSPHRASE"
+
+// everywhere is what a release is for, unless it is asked for less.
+var everywhere = []program.Platform{
+	{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"},
+	{OS: "darwin", Arch: "amd64"}, {OS: "darwin", Arch: "arm64"},
+	{OS: "windows", Arch: "amd64"},
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -34,7 +43,7 @@ func main() {
 func command() *cobra.Command {
 	root := &cobra.Command{Use: "release", Short: "Make a release of Joinery", SilenceErrors: true, SilenceUsage: true}
 	var r request
-	var platforms []string
+	var platforms, only []string
 	build := &cobra.Command{
 		Use: "build", Short: "Compile and pack everything into a directory", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,13 +54,24 @@ func command() *cobra.Command {
 				}
 				r.platforms = append(r.platforms, program.Platform{OS: system, Arch: arch})
 			}
+			for _, name := range only {
+				f := pack.Format(name)
+				if !slices.Contains(pack.Formats(), f) {
+					return fmt.Errorf("--only: %q: expected some of %s", name, pack.Formats())
+				}
+				r.only = append(r.only, f)
+			}
 			return r.build(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
 	build.Flags().StringVar(&r.root, "root", "..", "the checkout to release")
 	build.Flags().StringVar(&r.out, "out", "../dist", "where the release goes; what is there is removed")
-	build.Flags().StringSliceVar(&platforms, "platform", []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64"},
-		"what to release for; other than linux gets the operator's program alone")
+	var all []string
+	for _, p := range everywhere {
+		all = append(all, p.OS+"/"+p.Arch)
+	}
+	build.Flags().StringSliceVar(&platforms, "platform", all, "what to release for; other than linux gets the operator's program alone")
+	build.Flags().StringSliceVar(&only, "only", nil, "make packages of these formats and nothing else, which is no release")
 	var dir, key string
 	signing := &cobra.Command{
 		Use: "sign", Short: "Sign a release with an OpenPGP key, " + passphraseVariable + " unlocks it", Args: cobra.NoArgs,

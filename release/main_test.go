@@ -9,6 +9,7 @@ import (
 func TestMisuse(t *testing.T) {
 	for args, want := range map[string]string{
 		"build --platform linux": `--platform: "linux": expected one such as linux/arm64`,
+		"build --only zip":       `--only: "zip": expected some of [deb rpm]`,
 		"sign":                   `required flag(s) "key" not set`,
 		"sign --key nowhere.asc": "read signing key",
 		"build everything":       "unknown command",

@@ -25,7 +25,8 @@ func parse(stream []byte) ([]object, error) {
 	var all []object
 	for doc := range bytes.SplitSeq(append([]byte("\n"), stream...), []byte("\n---\n")) {
 		var o object
-		if err := yaml.UnmarshalStrict(doc, &o); err != nil {
+		// The separator's first newline ends the document, and a text at the end of it.
+		if err := yaml.UnmarshalStrict(append(doc, '\n'), &o); err != nil {
 			return nil, fmt.Errorf("parse manifest: %w\n%s", err, doc)
 		}
 		if o != nil {

@@ -166,6 +166,19 @@ func TestRunPrintsOneWay(t *testing.T) {
 	}
 }
 
+// A text at a document's end keeps its last newline, whatever follows.
+func TestParseKeepsTexts(t *testing.T) {
+	all, err := parse([]byte("kind: A\ntext: |\n  a\n---\nkind: B\ntext: |\n  a\n"))
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%v, %v", all, err)
+	}
+	for _, o := range all {
+		if o["text"] != "a\n" {
+			t.Errorf("%s: %q", o["kind"], o["text"])
+		}
+	}
+}
+
 func TestTemplateRefusesWhatHelmWouldRead(t *testing.T) {
 	if _, err := template([]byte("data: {a: '{{ b }}'}\n"), ""); err == nil {
 		t.Error("no error")

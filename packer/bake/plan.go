@@ -227,11 +227,14 @@ func (p planner) kubernetes() (Step, error) {
 	return s, nil
 }
 
+// AgentPath is where a node image has its agent.
+const AgentPath = "/usr/local/bin/joinery-agent"
+
 func (p planner) agent() (Step, error) {
 	s := Step{Name: "agent", Reason: "joinery-agent makes an instance of the image a node of its cluster"}
 	a, _ := p.o.archive(ComponentAgent) // Problems wants one
-	s.Actions = append(s.Actions, Place{Archive: a, Path: "/usr/local/bin/joinery-agent"})
-	for _, name := range []string{systemd.Agent, systemd.KubeletDropIn} {
+	s.Actions = append(s.Actions, Place{Archive: a, Path: AgentPath})
+	for _, name := range systemd.AgentUnits() {
 		text, err := systemd.Unit(name)
 		if err != nil {
 			return s, err
