@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // marks are what Joinery wrote onto a Node.
@@ -45,7 +46,7 @@ func marksOf(n *corev1.Node) marks {
 			m.lines = append(m.lines, Line{Object: "Node/" + n.Name, Removed: "annotation " + key})
 		}
 	}
-	m.condition = slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool { return c.Type == v1alpha1.ScaleDownReady })
+	m.condition = kube.Condition(n, v1alpha1.ScaleDownReady) != nil
 	if m.condition {
 		m.lines = append(m.lines, Line{Object: "Node/" + n.Name, Removed: "condition " + v1alpha1.ScaleDownReady})
 	}

@@ -92,3 +92,21 @@ func TestParseListsAllProblems(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// FuzzParse: whatever is read, a document without an error has no block that would be
+// passed over in silence.
+func FuzzParse(f *testing.F) {
+	f.Add(document)
+	f.Add("```sh on=,\nls\n```\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		blocks, err := guide.Parse("g.md", text)
+		if err != nil {
+			return
+		}
+		for _, b := range blocks {
+			if (len(b.On) == 0) == (b.Off == "") || b.Off != "" && b.Test == "" {
+				t.Errorf("%+v", b)
+			}
+		}
+	})
+}

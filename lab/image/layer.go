@@ -66,6 +66,9 @@ func makeLayer(ctx context.Context, base, dir string, packages []string) error {
 
 // download has this computer's apt fetch what base lacks.
 func download(ctx context.Context, base, archives string, packages []string) error {
+	if out, err := host.Run(exec.CommandContext(ctx, "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120", "update")); err != nil {
+		return fmt.Errorf("apt-get update: %w: %s", err, tail(out))
+	}
 	args := append([]string{
 		"-q", "-y", "--no-install-recommends", "--download-only",
 		"-o", "Dir::State::status=" + filepath.Join(base, "var/lib/dpkg/status"), "-o", "Dir::Cache::archives=" + archives,

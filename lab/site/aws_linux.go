@@ -139,10 +139,11 @@ const stopTimeout = "[Manager]\nDefaultTimeoutStopSec=10s\n"
 // short how long a master takes to reboot: an API server whose etcd has ended
 // before it does not end by itself, and systemd would wait for it for 90 s.
 func (s *Site) customizeMaster(i awssim.Instance, spec *machine.Spec) {
-	if i.Role == s.o.MasterRole {
-		spec.Files = map[string]image.File{
-			"/etc/systemd/system/" + agentUnit:       {Link: "/dev/null"},
-			"/etc/systemd/system.conf.d/50-lab.conf": {Data: []byte(stopTimeout)},
-		}
+	if i.Role != s.o.MasterRole {
+		return
+	}
+	spec.Files = map[string]image.File{"/etc/systemd/system.conf.d/50-lab.conf": {Data: []byte(stopTimeout)}}
+	if !s.o.Bare {
+		spec.Files["/etc/systemd/system/"+agentUnit] = image.File{Link: "/dev/null"}
 	}
 }

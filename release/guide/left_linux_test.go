@@ -10,14 +10,14 @@ import (
 
 // named lists all objects of the API server whose name has to do with Joinery, and what
 // Nodes say of it. Events and requests for certificates are not among them: Kubernetes
-// removes both within the hour.
-const named = `kubectl api-resources --verbs=list --output=name | grep -vE '^(events|certificatesigningrequests)' |
+// removes both within the hour. Nor are the two kinds that kubectl warns of.
+const named = `kubectl api-resources --verbs=list --output=name | grep -vE '^(events|certificatesigningrequests|componentstatuses|endpoints$)' |
   paste -sd, | xargs -I{} kubectl get {} --all-namespaces --ignore-not-found --output=name | grep -iE 'joinery|joinr' || true
 kubectl get nodes --output=yaml | grep -iE 'joinery|ToBeDeleted|unschedulable' || true`
 
 // files lists what is left on a disk but for logs, what systemd and dpkg know of any
 // unit and package, and what the lab itself put there.
-const files = `find / -xdev \( -path /proc -o -path /sys -o -path /var/log -o -path /etc/lab -o -name '*.service.d' \) -prune -o -iname '*joinery*' -print
+const files = `find / -xdev \( -path /proc -o -path /sys -o -path /var/log -o -path /var/lib/systemd -o -path /etc/lab -o -name '*.service.d' \) -prune -o -iname '*joinery*' -print
 grep -i joinery /etc/passwd /etc/group /var/lib/dpkg/status || true
 systemctl list-units --all --plain --no-legend 'joinery*'`
 
