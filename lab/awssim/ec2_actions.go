@@ -1,9 +1,7 @@
 package awssim
 
 import (
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 )
@@ -22,6 +20,28 @@ func ec2Actions() map[string]action {
 		"DescribeInstanceTypes":          {(*World).describeInstanceTypes, list + "InstanceType"},
 		"DescribeAvailabilityZones":      {(*World).describeZones, "Filter ZoneName ZoneId AllAvailabilityZones"},
 		"DescribeSubnets":                {(*World).describeSubnets, list + "SubnetId"},
+		"DescribeVpcs":                   {(*World).describeVPCs, list + "VpcId"},
+		"DescribeRegions":                {(*World).describeRegions, "Filter RegionName AllRegions"},
+		"DescribeInstanceTypeOfferings":  {(*World).describeOfferings, list + "LocationType"},
+		"DescribeTags":                   {(*World).describeTags, list},
+		"RunInstances":                   {(*World).runInstances, runFields},
+		"ModifyInstanceAttribute":        {(*World).modifyInstanceAttribute, "InstanceId EnaSupport SriovNetSupport"},
+		"DescribeImages":                 {(*World).describeImages, list + "ImageId Owner IncludeDeprecated IncludeDisabled"},
+		"CreateImage":                    {(*World).createImage, "InstanceId Name Description NoReboot BlockDeviceMapping TagSpecification"},
+		"DeregisterImage":                {(*World).deregisterImage, "ImageId"},
+		"ModifyImageAttribute":           {(*World).modifyImageAttribute, "ImageId Attribute Description ImdsSupport"},
+		"DescribeSnapshots":              {(*World).describeSnapshots, list + "SnapshotId Owner"},
+		"DeleteSnapshot":                 {(*World).deleteSnapshot, "SnapshotId"},
+		"DescribeVolumes":                {(*World).describeVolumes, list + "VolumeId"},
+		"DeleteVolume":                   {(*World).deleteVolume, "VolumeId"},
+		"CreateKeyPair":                  {(*World).createKeyPair, "KeyName KeyType KeyFormat TagSpecification"},
+		"ImportKeyPair":                  {(*World).importKeyPair, "KeyName PublicKeyMaterial TagSpecification"},
+		"DeleteKeyPair":                  {(*World).deleteKeyPair, "KeyName KeyPairId"},
+		"DescribeKeyPairs":               {(*World).describeKeyPairs, "Filter KeyName"},
+		"CreateSecurityGroup":            {(*World).createSecurityGroup, "GroupName GroupDescription VpcId TagSpecification"},
+		"DescribeSecurityGroups":         {(*World).describeSecurityGroups, list + "GroupId"},
+		"AuthorizeSecurityGroupIngress":  {(*World).authorizeIngress, "GroupId IpPermissions"},
+		"DeleteSecurityGroup":            {(*World).deleteSecurityGroup, "GroupId"},
 		"CreateLaunchTemplate":           {(*World).createTemplate, "LaunchTemplateName LaunchTemplateData VersionDescription TagSpecification"},
 		"CreateLaunchTemplateVersion":    {(*World).createTemplateVersion, "LaunchTemplateId LaunchTemplateName LaunchTemplateData SourceVersion VersionDescription"},
 		"ModifyLaunchTemplate":           {(*World).modifyTemplate, "LaunchTemplateId LaunchTemplateName SetDefaultVersion"},
@@ -75,100 +95,4 @@ func pageSize(req *request, idParam string, least, most int) (int, error) {
 
 func badToken() error {
 	return fail("InvalidNextToken", "The token is invalid.")
-}
-
-// tagNodes writes tags in EC2's form, sorted by key.
-func tagNodes(name string, tags map[string]string) node {
-	if len(tags) == 0 {
-		return node{}
-	}
-	return elList(name, "item", slices.Sorted(maps.Keys(tags)), func(k string) any {
-		return []node{elText("key", k), elText("value", tags[k])}
-	})
-}
-
-// readTags reads Tag.N.Key and Tag.N.Value.
-func readTags(f form) (map[string]string, error) {
-	tags := map[string]string{}
-	for _, t := range f.list("Tag") {
-		if strings.HasPrefix(strings.ToLower(t.str("Key")), "aws:") {
-			return nil, fail("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use")
-		}
-		tags[t.str("Key")] = t.str("Value")
-	}
-	return tags, nil
-}
-
-// resourceTagsLocked finds the tags of a resource that exists.
-func (w *World) resourceTagsLocked(id string) (map[string]string, error) {
-	if i := w.instances[id]; i != nil {
-		return i.Tags, nil
-	}
-	if t := w.templates[id]; t != nil {
-		return t.tags, nil
-	}
-	if slices.ContainsFunc(w.subnets, func(s subnet) bool { return s.id == id }) || id == w.VPCID {
-		if w.tags[id] == nil {
-			w.tags[id] = map[string]string{}
-		}
-		return w.tags[id], nil
-	}
-	if strings.HasPrefix(id, "i-") {
-		return nil, fail("InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id)
-	}
-	return nil, fail("InvalidID", "The ID '%s' is not valid", id)
-}
-
-func (w *World) createTags(req *request) (any, error) {
-	tags, err := readTags(req.form)
-	if err != nil {
-		return nil, err
-	}
-	var targets []map[string]string
-	for _, id := range req.form.strs("ResourceId") {
-		t, err := w.resourceTagsLocked(id)
-		if err != nil {
-			return nil, err
-		}
-		if i := w.instances[id]; i != nil {
-			if err := checkMetadataTags(i.InstanceMetadataTags, tags); err != nil {
-				return nil, err
-			}
-		}
-		targets = append(targets, t)
-	}
-	for _, t := range targets {
-		maps.Copy(t, tags)
-	}
-	return []node{el("return", true)}, nil
-}
-
-// checkMetadataTags holds the keys of an instance whose tags are in its
-// metadata to what a URL path can carry.
-// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-tags-in-IMDS.html
-func checkMetadataTags(option string, tags map[string]string) error {
-	if option != "enabled" {
-		return nil
-	}
-	for key := range tags {
-		if strings.ContainsAny(key, " /") || key == "." || key == ".." || key == "_index" {
-			return fail("InvalidParameterValue", "'%s' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{1,255}), and must not be a reserved name ('.', '..', '_index')", key)
-		}
-	}
-	return nil
-}
-
-func (w *World) deleteTags(req *request) (any, error) {
-	for _, id := range req.form.strs("ResourceId") {
-		tags, err := w.resourceTagsLocked(id)
-		if err != nil {
-			return nil, err
-		}
-		for _, t := range req.form.list("Tag") {
-			if value, given := t["Value"]; !given || tags[t.str("Key")] == value {
-				delete(tags, t.str("Key"))
-			}
-		}
-	}
-	return []node{el("return", true)}, nil
 }

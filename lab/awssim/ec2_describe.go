@@ -64,9 +64,9 @@ func stateNodes(s State) []node {
 	return []node{el("code", s.code()), el("name", string(s))}
 }
 
-func groupNodes(groups []string) node {
+func (w *World) securityGroupNodes(groups []string) node {
 	return elList("groupSet", "item", groups, func(id string) any {
-		return []node{el("groupId", id), el("groupName", id)}
+		return []node{el("groupId", id), el("groupName", w.groupName(id))}
 	})
 }
 
@@ -91,15 +91,15 @@ func (w *World) instanceNodes(i *instance) []node {
 		el("privateIpAddress", i.visible(i.PrivateIP)),
 		el("architecture", i.Architecture),
 		el("rootDeviceType", "ebs"),
-		el("rootDeviceName", "/dev/xvda"),
+		el("rootDeviceName", i.rootDevice),
 		el("virtualizationType", "hvm"),
 		el("hypervisor", "xen"),
 		el("enaSupport", true),
 		el("ebsOptimized", false),
 		el("platformDetails", "Linux/UNIX"),
 		el("sourceDestCheck", true),
-		groupNodes(i.SecurityGroups),
-		tagNodes("tagSet", i.Tags),
+		w.securityGroupNodes(i.SecurityGroups),
+		tagNodes("tagSet", i.Tags), i.volumeNodes(),
 		el("metadataOptions", []node{
 			el("state", "applied"), el("httpTokens", i.HTTPTokens), el("httpPutResponseHopLimit", i.HopLimit),
 			el("httpEndpoint", i.HTTPEndpoint), el("httpProtocolIpv6", "disabled"), el("instanceMetadataTags", i.InstanceMetadataTags),

@@ -1,6 +1,7 @@
 package awssim
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,4 +118,42 @@ func (i *instance) filterValue(name string) ([]string, bool) {
 	default:
 		return tagFilter(name, i.Tags)
 	}
+}
+
+// describe answers a Describe call about resources by id: those named, or all that
+// pass the filters, by id. unknown is the error of an id that is not among all; nil
+// leaves it out.
+func describe[T any](req *request, idParam, set string, all map[string]T, unknown func(id string) error,
+	value func(T, string) ([]string, bool), nodes func(T) []node) (any, error) {
+	size, err := pageSize(req, idParam, 5, 1000)
+	if err != nil {
+		return nil, err
+	}
+	named := req.form.strs(idParam)
+	var ids []string
+	for _, id := range named {
+		if _, ok := all[id]; ok {
+			ids = append(ids, id)
+		} else if err := unknown(id); err != nil {
+			return nil, err
+		}
+	}
+	if len(named) == 0 {
+		ids = slices.Sorted(maps.Keys(all))
+	}
+	var shown []T
+	for _, id := range ids {
+		ok, err := matchFilters(req.form.filters(), func(name string) ([]string, bool) { return value(all[id], name) })
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			shown = append(shown, all[id])
+		}
+	}
+	part, next, ok := page(shown, req.form.str("NextToken"), size)
+	if !ok {
+		return nil, badToken()
+	}
+	return []node{elList(set, "item", part, func(r T) any { return nodes(r) }), el("nextToken", next)}, nil
 }

@@ -115,7 +115,7 @@ func (w *World) interfaceNodes(i *instance, e NetworkInterface) []node {
 	n := []node{
 		el("networkInterfaceId", e.ID), el("subnetId", i.SubnetID), el("vpcId", i.VPCID), el("ownerId", w.AccountID),
 		el("status", "in-use"), el("macAddress", e.MAC), el("privateIpAddress", e.PrivateIPs[0]), el("privateDnsName", name),
-		el("sourceDestCheck", true), groupNodes(i.SecurityGroups),
+		el("sourceDestCheck", true), w.securityGroupNodes(i.SecurityGroups),
 		el("attachment", []node{el("deviceIndex", e.DeviceIndex), el("status", "attached"), el("attachTime", i.LaunchTime), el("deleteOnTermination", true)}),
 		elList("privateIpAddressesSet", "item", e.PrivateIPs, func(ip string) any {
 			return []node{el("privateIpAddress", ip), el("privateDnsName", w.privateDNSName(ip)), el("primary", ip == e.PrivateIPs[0])}

@@ -39,6 +39,18 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	if err := checkMetadataTags(d.InstanceMetadataTags, userTags(tags)); err != nil {
 		return nil, err
 	}
+	setDefault(&d.ImageID, DefaultImageID)
+	m, err := w.launchableLocked(d.ImageID, t)
+	if err != nil {
+		return nil, err
+	}
+	devices, err := override(m.BlockDevices, d.BlockDevices)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.checkKeyLocked(d.KeyName); err != nil {
+		return nil, err
+	}
 	if w.noCapacityLocked(t.Name, l.zone) {
 		return nil, w.insufficientCapacityLocked(t.Name, l.zone)
 	}
@@ -46,7 +58,7 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{imdsTokens: map[string]time.Time{}, shutdownBehavior: d.ShutdownBehavior, volumeTags: d.VolumeTags, blocks: d.BlockDevices}
+	i := &instance{imdsTokens: map[string]time.Time{}, shutdownBehavior: d.ShutdownBehavior, rootDevice: m.RootDevice}
 	i.ID, i.reservID = w.idLocked("i-"), w.idLocked("r-")
 	i.Type, i.Architecture, i.VCPUs, i.MemoryMiB = t.Name, t.Architecture, t.VCPUs, t.MemoryMiB
 	i.Interfaces, i.PrivateIP, i.MAC = interfaces, interfaces[0].PrivateIPs[0], interfaces[0].MAC
@@ -55,11 +67,16 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	setDefault(&i.VPCID, w.VPCID)
 	i.UserData, i.Tags, i.Role = userData, tags, w.profileRole(d)
 	i.SecurityGroups, i.KeyName, i.ImageID = d.SecurityGroupIDs, d.KeyName, d.ImageID
-	setDefault(&i.ImageID, DefaultImageID)
+	if k := w.keyPairs[d.KeyName]; k != nil {
+		i.PublicKey = k.public
+	}
 	i.HTTPTokens, i.HTTPEndpoint, i.HopLimit, i.InstanceMetadataTags = d.HTTPTokens, d.HTTPEndpoint, d.HopLimit, d.InstanceMetadataTags
 	// The account's own default is IMDSv2 only, as AWS lets an account set it.
 	setDefault(&i.HTTPTokens, "required")
 	setDefault(&i.HTTPEndpoint, "enabled")
+	if m.IMDSSupport == "v2.0" {
+		setDefault(&i.HopLimit, 2)
+	}
 	setDefault(&i.HopLimit, 1)
 	setDefault(&i.InstanceMetadataTags, "disabled")
 	i.Group = l.group
@@ -68,6 +85,12 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	}
 	i.State, i.LaunchTime = Pending, time.Now()
 	i.pendingTime = i.LaunchTime
+	w.attachLocked(i, devices, m.RootDevice, d.VolumeTags)
+	if len(d.InterfaceTags) > 0 {
+		for _, e := range interfaces {
+			w.tags[e.ID] = maps.Clone(d.InterfaceTags)
+		}
+	}
 	w.instances[i.ID] = i
 	w.order = append(w.order, i.ID)
 	return i, nil

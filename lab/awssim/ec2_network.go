@@ -130,7 +130,7 @@ func (w *World) describeSubnets(req *request) (any, error) {
 			continue
 		}
 		ok, err := matchFilters(req.form.filters(), func(name string) ([]string, bool) {
-			v, known := map[string]string{"subnet-id": s.id, "vpc-id": w.VPCID, "availability-zone": s.zone, "availability-zone-id": s.zoneID, "state": "available"}[name]
+			v, known := map[string]string{"subnet-id": s.id, "vpc-id": w.VPCID, "availability-zone": s.zone, "availabilityZone": s.zone, "availability-zone-id": s.zoneID, "state": "available"}[name]
 			if known {
 				return []string{v}, true
 			}
@@ -155,3 +155,28 @@ func (w *World) describeSubnets(req *request) (any, error) {
 		}
 	}), el("nextToken", next)}, nil
 }
+
+// describeRegions shows the world's region, the only one that there is.
+func (w *World) describeRegions(req *request) (any, error) {
+	for _, name := range req.form.strs("RegionName") {
+		if name != w.Region {
+			return nil, fail("InvalidParameterValue", "Invalid region provided: '%s'", name)
+		}
+	}
+	ok, err := matchFilters(req.form.filters(), func(name string) ([]string, bool) {
+		v, known := map[string]string{"region-name": w.Region, "endpoint": w.ec2Endpoint(), "opt-in-status": "opt-in-not-required"}[name]
+		return []string{v}, known
+	})
+	if err != nil {
+		return nil, err
+	}
+	var regions []string
+	if ok {
+		regions = []string{w.Region}
+	}
+	return []node{elList("regionInfo", "item", regions, func(name string) any {
+		return []node{el("regionName", name), el("regionEndpoint", w.ec2Endpoint()), el("optInStatus", "opt-in-not-required")}
+	})}, nil
+}
+
+func (w *World) ec2Endpoint() string { return "ec2." + w.Region + "." + w.dnsSuffix() }

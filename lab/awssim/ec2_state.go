@@ -55,6 +55,7 @@ func (w *World) terminateLocked(i *instance, reason string) {
 		do: func(ctx context.Context) error { return w.Hypervisor.Terminate(ctx, i.ID) },
 		done: func(error) { // a machine that cannot be ended is gone for the account all the same
 			i.State, i.endTime = Terminated, time.Now()
+			w.detachLocked(i)
 			w.memberGoneLocked(i)
 		},
 	})

@@ -22,7 +22,12 @@ func readTemplateData(f form) (LaunchTemplateData, error) {
 			return d, notSimulated("ec2", "launch template", "LaunchTemplateData."+name)
 		}
 	}
-	d = LaunchTemplateData{
+	return readLaunchData(f)
+}
+
+// readLaunchData reads what launch template data and RunInstances have in common.
+func readLaunchData(f form) (LaunchTemplateData, error) {
+	d := LaunchTemplateData{
 		ImageID: f.str("ImageId"), InstanceType: f.str("InstanceType"), UserData: f.str("UserData"), KeyName: f.str("KeyName"),
 		RoleName: f.str("IamInstanceProfile.Name"), ProfileARN: f.str("IamInstanceProfile.Arn"),
 		SecurityGroupIDs: f.strs("SecurityGroupId"), ShutdownBehavior: f.str("InstanceInitiatedShutdownBehavior"),
@@ -36,28 +41,13 @@ func readTemplateData(f form) (LaunchTemplateData, error) {
 	if f.has("MetadataOptions.HttpPutResponseHopLimit") && (d.HopLimit < 1 || d.HopLimit > 64) {
 		return d, fail("InvalidParameterValue", "Value (%d) for parameter HttpPutResponseHopLimit is invalid. Expecting a value between 1 and 64.", d.HopLimit)
 	}
-	for _, s := range f.list("TagSpecification") {
-		tags, err := readTags(s)
-		if err != nil {
-			return d, err
-		}
-		switch s.str("ResourceType") {
-		case "instance":
-			d.InstanceTags = tags
-		case "volume":
-			d.VolumeTags = tags
-		default:
-			return d, notSimulated("ec2", "launch template", "TagSpecification of "+s.str("ResourceType"))
-		}
+	tags, err := readTagSpecifications(f, "instance", "volume", "network-interface")
+	if err != nil {
+		return d, err
 	}
-	for _, b := range f.list("BlockDeviceMapping") {
-		size, _, err := b.integer("ec2", "Ebs.VolumeSize")
-		if err != nil {
-			return d, err
-		}
-		d.BlockDevices = append(d.BlockDevices, BlockDevice{DeviceName: b.str("DeviceName"), VolumeGiB: size, VolumeType: b.str("Ebs.VolumeType")})
-	}
-	return d, nil
+	d.InstanceTags, d.VolumeTags, d.InterfaceTags = tags["instance"], tags["volume"], tags["network-interface"]
+	d.BlockDevices, err = readBlockDevices(f)
+	return d, err
 }
 
 // inherit fills what d leaves unset from an older version.
@@ -77,8 +67,8 @@ func (d LaunchTemplateData) inherit(from LaunchTemplateData) LaunchTemplateData 
 	if d.SecurityGroupIDs == nil {
 		d.SecurityGroupIDs = slices.Clone(from.SecurityGroupIDs)
 	}
-	if d.InstanceTags == nil && d.VolumeTags == nil {
-		d.InstanceTags, d.VolumeTags = maps.Clone(from.InstanceTags), maps.Clone(from.VolumeTags)
+	if d.InstanceTags == nil && d.VolumeTags == nil && d.InterfaceTags == nil {
+		d.InstanceTags, d.VolumeTags, d.InterfaceTags = maps.Clone(from.InstanceTags), maps.Clone(from.VolumeTags), maps.Clone(from.InterfaceTags)
 	}
 	if d.BlockDevices == nil {
 		d.BlockDevices = slices.Clone(from.BlockDevices)
@@ -112,7 +102,7 @@ func (d LaunchTemplateData) nodes() []node {
 	for _, s := range []struct {
 		kind string
 		tags map[string]string
-	}{{"instance", d.InstanceTags}, {"volume", d.VolumeTags}} {
+	}{{"instance", d.InstanceTags}, {"volume", d.VolumeTags}, {"network-interface", d.InterfaceTags}} {
 		if len(s.tags) > 0 {
 			specs = append(specs, el("item", []node{el("resourceType", s.kind), tagNodes("tagSet", s.tags)}))
 		}
@@ -121,13 +111,7 @@ func (d LaunchTemplateData) nodes() []node {
 		n = append(n, el("tagSpecificationSet", specs))
 	}
 	if len(d.BlockDevices) > 0 {
-		n = append(n, elList("blockDeviceMappingSet", "item", d.BlockDevices, func(b BlockDevice) any {
-			ebs := []node{el("volumeType", b.VolumeType)}
-			if b.VolumeGiB > 0 {
-				ebs = append(ebs, el("volumeSize", b.VolumeGiB))
-			}
-			return []node{el("deviceName", b.DeviceName), el("ebs", ebs)}
-		}))
+		n = append(n, deviceNodes(d.BlockDevices))
 	}
 	return n
 }

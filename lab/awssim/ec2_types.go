@@ -79,6 +79,34 @@ func (w *World) describeInstanceTypes(req *request) (any, error) {
 	}, nil
 }
 
+// describeOfferings says where types can be had: everywhere in the region.
+func (w *World) describeOfferings(req *request) (any, error) {
+	kind := req.form.str("LocationType")
+	setDefault(&kind, "region")
+	var places []string
+	switch kind {
+	case "region":
+		places = []string{w.Region}
+	case "availability-zone":
+		places = w.Zones
+	default:
+		return nil, notSimulated("ec2", req.action, "LocationType="+kind)
+	}
+	type offering struct{ instanceType, place string }
+	all := map[string]offering{}
+	for name := range w.types {
+		for _, place := range places {
+			all[name+" "+place] = offering{name, place}
+		}
+	}
+	return describe(req, "", "instanceTypeOfferingSet", all, nil, func(o offering, name string) ([]string, bool) {
+		v, known := map[string]string{"instance-type": o.instanceType, "location": o.place}[name]
+		return []string{v}, known
+	}, func(o offering) []node {
+		return []node{el("instanceType", o.instanceType), el("locationType", kind), el("location", o.place)}
+	})
+}
+
 func items(values ...any) []node {
 	var out []node
 	for _, v := range values {

@@ -37,8 +37,8 @@ type instance struct {
 	spotTime         time.Time
 	rebalanceTime    time.Time
 	maintenance      []MaintenanceEvent
-	volumeTags       map[string]string
-	blocks           []BlockDevice
+	rootDevice       string
+	volumes          []*volume // attached
 	reservID         string
 	halted           bool // the guest powered itself off before the start was done
 

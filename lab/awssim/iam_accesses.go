@@ -2,7 +2,6 @@ package awssim
 
 import (
 	"encoding/json"
-	"maps"
 	"strings"
 )
 
@@ -177,51 +176,4 @@ func (w *World) groupAccessLocked(req *request, name string) access {
 		tags[t.Key] = t.Value
 	}
 	return on(req, w.groupARN(name), tags, keyTag, keyGroupTag)
-}
-
-// ec2AccessesLocked: describing is on nothing, the rest on each resource named.
-func (w *World) ec2AccessesLocked(req *request) []access {
-	var ids []string
-	switch req.action {
-	case "TerminateInstances", "StopInstances", "StartInstances", "RebootInstances":
-		ids = req.form.strs("InstanceId")
-	case "CreateTags", "DeleteTags":
-		ids = req.form.strs("ResourceId")
-	case "CreateLaunchTemplate":
-		return []access{on(req, w.arn("ec2", "launch-template/*"), nil)}
-	case "CreateLaunchTemplateVersion", "ModifyLaunchTemplate":
-		id := req.form.str("LaunchTemplateId")
-		if t := w.templateNamedLocked(req.form.str("LaunchTemplateName")); t != nil {
-			id = t.id
-		}
-		ids = []string{id}
-	default:
-		return []access{on(req, "*", nil)}
-	}
-	var out []access
-	for _, id := range ids {
-		tags, err := w.resourceTagsLocked(id)
-		if err != nil {
-			tags = nil // the action says that there is no such thing
-		}
-		a := on(req, w.arn("ec2", ec2Kind(id)+"/"+id), maps.Clone(tags), keyTag)
-		if req.action == "CreateTags" {
-			for _, t := range req.form.list("Tag") {
-				a.keys[keyRequestTag+t.str("Key")] = t.str("Value")
-			}
-		}
-		out = append(out, a)
-	}
-	if len(out) == 0 {
-		out = []access{on(req, w.arn("ec2", "*/*"), nil)}
-	}
-	return out
-}
-
-// ec2Kind is the resource type in the ARN of an id.
-func ec2Kind(id string) string {
-	prefix, _, _ := strings.Cut(id, "-")
-	kind := map[string]string{"i": "instance", "lt": "launch-template", "subnet": "subnet", "vpc": "vpc"}[prefix]
-	setDefault(&kind, "*")
-	return kind
 }

@@ -16,6 +16,9 @@ const (
 	longestToken   = 21600 // seconds
 )
 
+// metadataVersions are those that cloud-init asks for. They all have what the latest has.
+const metadataVersions = "latest 2009-04-04 2016-09-02 2018-09-24 2021-03-23"
+
 // MaintenanceEvent is a scheduled event as the metadata service lists it.
 type MaintenanceEvent struct {
 	EventID     string
@@ -131,10 +134,10 @@ func (i *instance) token(r *http.Request) *answer {
 }
 
 func (w *World) pathLocked(i *instance, path string) *answer {
-	rest, ok := strings.CutPrefix(path, "/latest/")
-	if !ok {
+	version, rest, ok := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if !ok || !hasWord(metadataVersions, version) {
 		if path == "/" || path == "/latest" {
-			return text(http.StatusOK, map[string]string{"/": "latest", "/latest": "dynamic\nmeta-data\nuser-data"}[path])
+			return text(http.StatusOK, map[string]string{"/": strings.ReplaceAll(metadataVersions, " ", "\n"), "/latest": "dynamic\nmeta-data\nuser-data"}[path])
 		}
 		return notFound()
 	}

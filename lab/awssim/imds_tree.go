@@ -15,6 +15,9 @@ func lookup(leaves map[string]string, path string) (string, bool) {
 		return body, true
 	}
 	prefix := strings.TrimSuffix(path, "/") + "/"
+	if body, ok := leaves[prefix]; ok { // a directory with a listing of its own
+		return body, true
+	}
 	var names []string
 	for leaf := range leaves {
 		rest, ok := strings.CutPrefix(leaf, prefix)
@@ -57,6 +60,10 @@ func (w *World) treeLocked(i *instance) map[string]string {
 	meta("mac", i.MAC)
 	meta("reservation-id", i.reservID)
 	meta("security-groups", strings.Join(i.SecurityGroups, "\n"))
+	if i.PublicKey != "" {
+		meta("public-keys/", "0="+i.KeyName)
+		meta("public-keys/0/openssh-key", i.PublicKey+"\n")
+	}
 	meta("placement/availability-zone", i.Zone)
 	meta("placement/availability-zone-id", i.ZoneID)
 	meta("placement/region", w.Region)

@@ -53,6 +53,7 @@ type Instance struct {
 	Role           string // name of the role whose credentials IMDS hands out; empty: none
 	SecurityGroups []string
 	KeyName        string
+	PublicKey      string // of KeyName, a line of authorized_keys; empty: none
 
 	HTTPTokens           string // required or optional
 	HTTPEndpoint         string // enabled or disabled
@@ -134,15 +135,9 @@ type LaunchTemplateData struct {
 	InstanceMetadataTags string
 	InstanceTags         map[string]string // tag specification of resource type instance
 	VolumeTags           map[string]string
+	InterfaceTags        map[string]string
 	BlockDevices         []BlockDevice
 	ShutdownBehavior     string // stop (default) or terminate
-}
-
-// BlockDevice is one volume of a launch template.
-type BlockDevice struct {
-	DeviceName string
-	VolumeGiB  int
-	VolumeType string
 }
 
 // Tag is a tag of an AutoScaling group.

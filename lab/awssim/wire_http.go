@@ -139,8 +139,9 @@ func (w *World) act(r *http.Request, req *request, body []byte, lost bool) (resu
 	if err := checkParams(req, a); err != nil {
 		return nil, err
 	}
-	if req.service == "ec2" && req.form.str("DryRun") == "true" {
-		return nil, &apiError{code: "DryRunOperation", message: "Request would have succeeded, but DryRun flag is set.", status: http.StatusPreconditionFailed}
+	// RunInstances looks at its parameters first.
+	if req.service == "ec2" && req.form.str("DryRun") == "true" && req.action != "RunInstances" {
+		return nil, dryRun()
 	}
 	return a.run(w, req)
 }

@@ -36,6 +36,16 @@ func (f form) str(name string) string { return f[name] }
 
 func (f form) has(name string) bool { _, ok := f[name]; return ok }
 
+// boolean reads a truth value; nil when it is absent.
+func (f form) boolean(name string) *bool {
+	s, ok := f[name]
+	if !ok {
+		return nil
+	}
+	b := s == "true"
+	return &b
+}
+
 // integer reads a number; ok is false when it is absent.
 func (f form) integer(service, name string) (n int, ok bool, err error) {
 	s, ok := f[name]

@@ -23,6 +23,8 @@ type Timing struct {
 	Proceed  time.Duration // how long Pending:Proceed and Terminating:Proceed are visible
 	Health   time.Duration // until a group sees that an instance stopped or was terminated behind its back
 
+	Image time.Duration // pending to available of an image when there is no Hypervisor
+
 	LaunchRetry time.Duration // between attempts of a group that cannot launch; 30 s when zero
 	Remembered  time.Duration // how long terminated instances are still described; 1 h when zero
 	Credentials time.Duration // validity of role credentials from IMDS; 6 h when zero
@@ -81,8 +83,15 @@ type World struct {
 	groups    map[string]*group            // name -> group
 	past      []*activity                  // activities of deleted groups
 	tags      map[string]map[string]string // resource id -> tags, for resources other than instances and templates
+	images    map[string]*Image            // id -> image, deregistered ones too
+	snapshots map[string]*snapshot         // id -> snapshot
+	volumes   map[string]*volume           // id -> volume
+	keyPairs  map[string]*keyPair          // name -> key pair
+	launches  map[string]*reservation      // client token -> what RunInstances answered
 	signer    *identitySigner              // made when first needed
-	queues    map[string]*queue            // name -> SQS queue
+
+	securityGroups map[string]*securityGroup // id -> group
+	queues         map[string]*queue         // name -> SQS queue
 
 	eventQueue string // queue to which EventBridge sends lifecycle events; empty: none
 }
@@ -124,7 +133,14 @@ func (w *World) setUp() {
 	w.groups = map[string]*group{}
 	w.tags = map[string]map[string]string{}
 	w.queues = map[string]*queue{}
+	w.images = map[string]*Image{}
+	w.snapshots = map[string]*snapshot{}
+	w.volumes = map[string]*volume{}
+	w.keyPairs = map[string]*keyPair{}
+	w.launches = map[string]*reservation{}
+	w.securityGroups = map[string]*securityGroup{}
 	w.makeSubnets()
+	w.putImageLocked(Image{ID: DefaultImageID})
 }
 
 func setDefault[T comparable](field *T, value T) {

@@ -157,7 +157,7 @@ func TestUnknownActionAndParameter(t *testing.T) {
 	_, c := newWorld(t)
 	_, err := c.ssm.DescribePatchGroups(t.Context(), nil)
 	wantCode(t, err, "UnknownOperationException")
-	_, err = c.ec2.DescribeVpcs(t.Context(), nil)
+	_, err = c.ec2.DescribeVpcEndpoints(t.Context(), nil)
 	wantCode(t, err, "InvalidAction")
 	_, err = c.asg.DescribePolicies(t.Context(), nil)
 	wantCode(t, err, "InvalidAction")
