@@ -71,7 +71,7 @@ func runReaders(t *testing.T, w *simcluster.Cluster) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for _, s := range p.services {
-		if !slices.Contains([]string{"csr", "nodes", "labels", "hooks", "autoscaler"}, s.Name) {
+		if !slices.Contains([]string{"csr", "nodes", "labels", "hooks", "images", "autoscaler"}, s.Name) {
 			continue
 		}
 		running.Go(func() {
