@@ -1,6 +1,7 @@
 package images_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -80,5 +81,29 @@ func TestJudgeByBuilds(t *testing.T) {
 	}
 	if _, err := images.Judge(tagged("1.36.4", "0.3.1"), images.Versions{APIServer: "?"}); err == nil {
 		t.Error("an API server without a version judges images")
+	}
+}
+
+// The image's template sets the tags that are read, from the variables that the
+// commands name.
+func TestTemplateSetsTheTags(t *testing.T) {
+	text := ""
+	for _, name := range []string{"node.pkr.hcl", "variables.pkr.hcl"} {
+		part, err := os.ReadFile("../../packer/ebs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(part)
+	}
+	text = strings.Join(strings.Fields(text), " ")
+	for tag, variable := range map[string]string{v1alpha1.KubernetesVersionTag: "kubernetes_version", v1alpha1.JoineryVersionTag: "joinery_version"} {
+		for _, want := range []string{`"` + tag + `" = var.` + variable + " ", `variable "` + variable + `" {`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the template has no %s", want)
+			}
+		}
+		if got, err := images.Judge(without(tagged("1.36.4", "0.3.1"), tag), running); err != nil || !strings.Contains(got[0].Fix, variable) {
+			t.Errorf("%s: %+v, %v", tag, got, err)
+		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -85,9 +84,10 @@ func (w *World) putImageLocked(m Image) *Image {
 }
 
 // knownImageLocked registers an image that a test's set-up names, so that set-ups need
-// not. A launch template of the wire is held to what there is.
+// not. A name such as resolve:ssm:/x is taken for an image's id. A launch template of
+// the wire is held to what there is.
 func (w *World) knownImageLocked(id string) {
-	if strings.HasPrefix(id, "ami-") && w.images[id] == nil {
+	if id != "" && w.images[id] == nil {
 		w.putImageLocked(Image{ID: id})
 	}
 }
@@ -111,14 +111,15 @@ var imageID = regexp.MustCompile(`^ami-[0-9a-f]+$`)
 
 // findImageLocked finds an image that a request names.
 func (w *World) findImageLocked(id string) (*Image, error) {
-	if !imageID.MatchString(id) {
-		return nil, fail("InvalidAMIID.Malformed", `Invalid id: "%s" (expecting "ami-...")`, id)
-	}
 	m := w.images[id]
-	if m == nil || m.Owner != w.AccountID && !m.Public {
+	switch {
+	case m != nil && (m.Owner == w.AccountID || m.Public):
+		return m, nil
+	case !imageID.MatchString(id):
+		return nil, fail("InvalidAMIID.Malformed", `Invalid id: "%s" (expecting "ami-...")`, id)
+	default:
 		return nil, fail("InvalidAMIID.NotFound", "The image id '[%s]' does not exist", id)
 	}
-	return m, nil
 }
 
 // launchableLocked finds the image of a launch.

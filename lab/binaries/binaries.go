@@ -114,9 +114,22 @@ func FindRoot(dir string) (string, error) {
 
 // Build returns all cached programs, getting the missing ones first. Two
 // builders on one cache wait for each other, module by module.
-func Build(ctx context.Context, o Options) (Set, error) {
+func Build(ctx context.Context, o Options) (Set, error) { return build(ctx, o, components()) }
+
+// Load returns what Build would, without building: a missing program is
+// ErrNotBuilt.
+func Load(ctx context.Context, o Options) (Set, error) { return load(ctx, o, components()) }
+
+// BuildPacker is Build for packer and its builder for EC2. They are apart: a
+// quarter of an hour of compiling for those alone who bake through packer.
+func BuildPacker(ctx context.Context, o Options) (Set, error) { return build(ctx, o, packer()) }
+
+// LoadPacker is Load for what BuildPacker builds.
+func LoadPacker(ctx context.Context, o Options) (Set, error) { return load(ctx, o, packer()) }
+
+func build(ctx context.Context, o Options, all []component) (Set, error) {
 	var set Set
-	for _, c := range components() {
+	for _, c := range all {
 		at, err := c.provide(ctx, o)
 		if err != nil {
 			return Set{}, fmt.Errorf("build %s: %w", c.name, err)
@@ -126,11 +139,9 @@ func Build(ctx context.Context, o Options) (Set, error) {
 	return set, nil
 }
 
-// Load returns what Build would, without building: a missing program is
-// ErrNotBuilt.
-func Load(ctx context.Context, o Options) (Set, error) {
+func load(ctx context.Context, o Options, all []component) (Set, error) {
 	var set Set
-	for _, c := range components() {
+	for _, c := range all {
 		at, err := c.find(ctx, o)
 		if err != nil {
 			return Set{}, fmt.Errorf("look up %s: %w", c.name, err)
@@ -138,6 +149,21 @@ func Load(ctx context.Context, o Options) (Set, error) {
 		set.add(c, at)
 	}
 	return set, nil
+}
+
+// Plugin builds packer's plugin of this repository into out and returns its path.
+// Like Own, it always builds.
+func Plugin(ctx context.Context, o Options, out string) (string, error) {
+	const name = "packer-plugin-joinery"
+	path := filepath.Join(out, name)
+	c := component{name: name, module: "packer/" + name}
+	err := o.Report.Step("build "+name, func() (bool, error) {
+		return false, c.compile(ctx, o, program{name: name, pkg: "."}, path)
+	})
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	return path, nil
 }
 
 // Own builds main packages of this repository, such as "./cmd/joinery-agent",

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/image"
@@ -19,21 +18,19 @@ import (
 // containerd and kubelet get directories beside it: an overlay cannot carry the
 // overlays that containerd unpacks images into ("not supported as upperdir").
 func (m *Machine) makeDisk() error {
-	for _, sub := range []string{"upper", "work", "root", "containerd", "kubelet", "lab"} {
+	for _, sub := range []string{"containerd", "kubelet", "lab"} {
 		if err := os.MkdirAll(filepath.Join(m.dir, sub), 0o755); err != nil {
 			return fmt.Errorf("make disk: %w", err)
 		}
 	}
-	for _, layer := range m.spec.Image.Layers {
-		if strings.ContainsAny(layer, `:,\`) {
-			return fmt.Errorf("make disk: image layer %q has a character that overlay options cannot hold", layer)
-		}
+	root, _, err := m.spec.Image.Mount(m.dir)
+	if err != nil {
+		return fmt.Errorf("make disk: %w", err)
 	}
-	root := filepath.Join(m.dir, "root")
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
-		strings.Join(m.spec.Image.Layers, ":"), filepath.Join(m.dir, "upper"), filepath.Join(m.dir, "work"))
-	if err := unix.Mount("overlay", root, "overlay", 0, options); err != nil {
-		return fmt.Errorf("mount disk: %w", err)
+	for inside, own := range ownDirs {
+		if err := copyTree(filepath.Join(root, inside), filepath.Join(m.dir, own)); err != nil {
+			return fmt.Errorf("fill disk: %w", err)
+		}
 	}
 	files := map[string]image.File{
 		"/etc/hostname":                  {Data: []byte(m.hostname() + "\n")},
@@ -49,6 +46,44 @@ func (m *Machine) makeDisk() error {
 		return fmt.Errorf("describe instance type: %w", err)
 	}
 	return nil
+}
+
+// ownDirs are the directories that a machine has beside its overlay: path inside ->
+// name in the machine's directory. They begin with what its image has there.
+var ownDirs = map[string]string{"var/lib/containerd": "containerd", "var/lib/kubelet": "kubelet"}
+
+// copyTree copies what a directory holds, with owners, times and extended attributes.
+func copyTree(from, to string) error {
+	if entries, err := os.ReadDir(from); errors.Is(err, os.ErrNotExist) || err == nil && len(entries) == 0 {
+		return nil
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return fmt.Errorf("copy disk: %w", err)
+	}
+	if out, err := host.Run(exec.Command("cp", "--archive", "--reflink=auto", from+"/.", to)); err != nil {
+		return fmt.Errorf("copy disk: %w: %s", err, out)
+	}
+	return nil
+}
+
+// Snapshot copies the machine's disk into dir, a new directory, and returns it as an
+// image. Of a machine that runs, it is what is written by now. dir must stay while a
+// machine of the image exists.
+func (m *Machine) Snapshot(dir string) (image.Image, error) {
+	m.life.Lock()
+	defer m.life.Unlock()
+	if m.State() == Terminated {
+		return image.Image{}, fmt.Errorf("snapshot %s: %w", m.spec.ID, ErrTerminated)
+	}
+	if err := copyTree(filepath.Join(m.dir, "upper"), dir); err != nil {
+		return image.Image{}, fmt.Errorf("snapshot %s: %w", m.spec.ID, err)
+	}
+	for inside, own := range ownDirs {
+		if err := copyTree(filepath.Join(m.dir, own), filepath.Join(dir, inside)); err != nil {
+			return image.Image{}, fmt.Errorf("snapshot %s: %w", m.spec.ID, err)
+		}
+	}
+	return image.Image{Layers: append([]string{dir}, m.spec.Image.Layers...)}, nil
 }
 
 func (m *Machine) hostname() string {
