@@ -24,8 +24,9 @@ import (
 // maxFilterValues bounds one question (EC2 API Reference).
 const maxFilterValues = 200
 
-// maxAge is how old the picture of groups and launch templates may be.
-const maxAge = 5 * time.Minute
+// maxAge is how old the picture of groups and launch templates may be. Others ask for
+// younger ones: a look costs AWS one call, at rest.
+const maxAge = Every
 
 // Image is an image that groups launch from.
 type Image struct {

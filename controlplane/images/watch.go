@@ -17,7 +17,7 @@ import (
 
 const (
 	// Every is how often a Watch looks. Images change by the week.
-	Every = 30 * time.Minute
+	Every = time.Hour
 	// retry is how soon it looks again after it got no answer.
 	retry = 5 * time.Minute
 	// timeout bounds one look.
@@ -67,7 +67,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Run looks at once and every half hour, until ctx ends. What it last said leaves
+// Run looks at once and every hour, until ctx ends. What it last said leaves
 // the metrics with it: the next leader says it.
 func (w *Watch) Run(ctx context.Context) error {
 	defer w.Metrics.problems.Reset()
