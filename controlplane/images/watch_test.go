@@ -9,7 +9,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/controlplane/images"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // fixed is what is there to be seen.
@@ -60,10 +60,10 @@ func TestWatch(t *testing.T) {
 			}
 		}
 		there.set(nil, tagged("1.36.4", "0.3.1"))
-		time.Sleep(images.Every)
+		bubble.Sleep(images.Every)
 		shown(t, reg)
 		there.set(nil, tagged("1.36", "0.3.1"))
-		time.Sleep(images.Every)
+		bubble.Sleep(images.Every)
 		shown(t, reg, images.InvalidTag)
 		stop()
 		if err := <-ended; !errors.Is(err, context.Canceled) {

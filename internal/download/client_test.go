@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // pieces is a server that sends a piece of its body, again and again after a
@@ -72,7 +74,7 @@ func TestSlowReader(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer in.Close()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		if got, err := io.ReadAll(in); err != nil || string(got) != "piece piece " {
 			t.Errorf("got %q, %v", got, err)
 		}
