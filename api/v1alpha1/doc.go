@@ -34,6 +34,12 @@ const (
 	// ClusterTag is the tag on EC2 instances and Auto Scaling groups whose
 	// value names the cluster that they belong to.
 	ClusterTag = "joinery:cluster"
+
+	// KubernetesVersionTag and JoineryVersionTag are the tags on a machine image
+	// with the versions of its kubelet and its agent, such as 1.37.2. The image's
+	// template sets them; controller and doctor read them.
+	KubernetesVersionTag = "joinery:kubernetes-version"
+	JoineryVersionTag    = "joinery:version"
 	// ScaleDownReady is the type of the Node condition by which an agent says
 	// whether its own node may go away.
 	ScaleDownReady = "joinery.dev/ScaleDownReady"

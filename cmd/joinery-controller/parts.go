@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/images"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/nodes"
 	"github.com/joinery/joinery/controlplane/progress"
@@ -80,6 +81,7 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 		{Name: "csr", Run: a.approver(reader, tokens)},
 		{Name: "nodes", Run: janitor.Run},
 		a.posture(),
+		a.images(images.Looker{Fleet: reader, Templates: templates, EC2: instances}),
 	}}
 	p.services = append(p.services, a.labels(reader, templates))
 	p.services = append(p.services, hooks...)

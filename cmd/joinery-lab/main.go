@@ -53,7 +53,7 @@ func prepareCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "build and bake what the lab needs, into the cache",
-		Long:  "Installs missing Debian packages, builds Kubernetes, etcd, containerd and runc from their Go modules, and makes the machines' image. The first time takes about half an hour; what is in the cache ($JOINERY_CACHE, or joinery in the user's cache directory) is not made again.",
+		Long:  "Installs missing Debian packages, downloads Kubernetes from its release archive ($JOINERY_KUBERNETES_ARCHIVE; none: from nowhere) or builds it from Go modules where that cannot be had, builds etcd, containerd and runc, and makes the machines' image. The first time takes up to half an hour; what is in the cache ($JOINERY_CACHE, or joinery in the user's cache directory) is not made again.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := kit.Options{Report: printProgress}
@@ -69,6 +69,8 @@ func prepareCommand() *cobra.Command {
 
 func printProgress(e progress.Event) {
 	switch {
+	case e.State == progress.Noted:
+		fmt.Println(e.Step)
 	case e.Cached:
 		fmt.Printf("%s is in the cache\n", e.Step)
 	case e.State == progress.Started:

@@ -9,15 +9,16 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/doctor"
+	"github.com/joinery/joinery/internal/version"
 )
 
 const doctorLong = `Say what makes Joinery unsafe in this cluster or keeps nodes from joining, why
 that matters, and the command that mends it.
 
 With --config, that of a control-plane node, the settings about proofs of identity,
-the published join bundle and the next renewal of every node's certificate are looked at too. That takes AWS credentials
-that may read the bundle's parameter and describe instances, as the AWS SDK finds
-them.
+the published join bundle, the next renewal of every node's certificate and the
+versions in the groups' images are looked at too. That takes AWS credentials with
+the rights of joinery iam operator, as the AWS SDK finds them.
 
 Exit codes: 0 nothing worse than a warning was found; 1 something is unsafe or
 broken; 2 something could not be looked at, and nothing worse was found.`
@@ -68,7 +69,7 @@ func examined(ctx context.Context, k *kubeconfig, file string) (doctor.Cluster, 
 	if err != nil {
 		return doctor.Cluster{}, err
 	}
-	c := doctor.Cluster{Client: client}
+	c := doctor.Cluster{Client: client, Version: version.Version()}
 	if file == "" {
 		return c, nil
 	}

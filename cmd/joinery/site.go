@@ -17,7 +17,9 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/controlplane/doctor"
+	"github.com/joinery/joinery/controlplane/images"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/internal/fleet/launch"
 )
 
 // readConfig reads the ControllerConfig in a file.
@@ -68,7 +70,9 @@ func siteOf(ctx context.Context, s v1alpha1.ControllerSpec) (doctor.Site, error)
 	}
 	p := csr.PolicyOf(s)
 	p.Region, p.VPC = c.Region, vpc
-	return doctor.Site{Policy: p, Fleet: awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(c), AutoScaling: autoscaling.NewFromConfig(c), Cluster: s.Cluster})}, nil
+	instances := ec2.NewFromConfig(c)
+	fleet := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Cluster: s.Cluster})
+	return doctor.Site{Policy: p, Fleet: fleet, Images: images.Looker{Fleet: fleet, Templates: launch.NewTemplates(instances), EC2: instances}}, nil
 }
 
 // ownVPC asks for the VPC of the primary interface of this computer.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/joinery/joinery/controlplane/adopt"
 	"github.com/joinery/joinery/controlplane/csr"
+	"github.com/joinery/joinery/controlplane/images"
 	"github.com/joinery/joinery/controlplane/posture"
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/binding/binder"
@@ -25,12 +26,19 @@ type witness interface {
 	Evidence(ctx context.Context, q binding.Questions, maxAge time.Duration) (binding.Evidence, error)
 }
 
+// looker is the part of images.Looker that is used.
+type looker interface {
+	Look(ctx context.Context) ([]images.Image, error)
+}
+
 // Site is where the cluster's nodes are, and by what rules they are judged.
 type Site struct {
 	// Policy of the approver.
 	Policy csr.Policy
 	// Fleet says what EC2 knows.
 	Fleet witness
+	// Images says which images groups launch from.
+	Images looker
 }
 
 // certificates judges the next request of every Node by the approver's own

@@ -52,6 +52,8 @@ type Cluster struct {
 	// Client has the rights of the operator who asks. Of a check that takes more,
 	// the finding is Unknown.
 	Client kubernetes.Interface
+	// Version of Joinery that images are held to.
+	Version string
 	// Name of the cluster; empty takes tokens of every name for Joinery's.
 	Name string
 	// Kubeconfig is the controller's own, on this machine; empty leaves its
@@ -86,6 +88,7 @@ var checks = []check{
 	{"grants", grants},
 	{"proofs", proofs},
 	{"certificates", certificates},
+	{"images", groupImages},
 	{"client-certificate", clientCertificate},
 	{"join-bundle", joinBundle},
 	{"foreign-tokens", foreignTokens},

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	asgtypes "github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
@@ -236,6 +237,10 @@ func TestControllerIsBoundToItsCluster(t *testing.T) {
 					return just(instances.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: aws.String("workers")}))
 				}, true},
 				{"seeing types", func() error { return just(instances.DescribeInstanceTypes(ctx, nil)) }, true},
+				{"seeing images", func() error { return just(instances.DescribeImages(ctx, nil)) }, true},
+				{"tagging an image as another version", func() error {
+					return just(instances.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{awssim.DefaultImageID}, Tags: []ec2types.Tag{{Key: aws.String("joinery:version"), Value: aws.String("9.9.9")}}}))
+				}, false},
 			})
 			for _, see := range describeCalls(t, groups) {
 				if err := see(); err != nil && !denied(err) {

@@ -67,8 +67,9 @@ func operators(t *testing.T, file string) string {
 }
 
 func TestOperatorMayDoWhatTheGuideSays(t *testing.T) {
-	// The two commands that ask EC2 do so through this file alone.
-	want := called(t, "cmd/joinery", "controlplane/doctor", "controlplane/adopt", "internal/fleet/awsfleet/instances.go")
+	// The commands that ask AWS do so through these files alone.
+	want := called(t, "cmd/joinery", "controlplane/doctor", "controlplane/adopt", "controlplane/images", "internal/fleet/launch", "internal/fleet/awsfleet/instances.go")
+	want["autoscaling:DescribeAutoScalingGroups"] = true // by awsfleet.Reader.Managed, beside calls that only the controller makes
 	maps.Copy(want, told(t, "docs/operate.md", "docs/running.md", "docs/lifecycle.md", "controlplane/doctor/*.go"))
 	want["kms:Decrypt"] = true // SSM takes it on the caller's behalf
 	wanted := slices.Sorted(maps.Keys(want))
@@ -135,6 +136,11 @@ func operatorAttempts(t *testing.T, a *account, operator aws.Config) []attempt {
 	}
 	return []attempt{
 		{"seeing instances", func() error { return just(instances.DescribeInstances(ctx, nil)) }, true},
+		{"seeing groups", func() error { return just(groups.DescribeAutoScalingGroups(ctx, nil)) }, true},
+		{"seeing templates", func() error {
+			return just(instances.DescribeLaunchTemplateVersions(ctx, &ec2.DescribeLaunchTemplateVersionsInput{LaunchTemplateName: aws.String("workers")}))
+		}, true},
+		{"seeing images", func() error { return just(instances.DescribeImages(ctx, nil)) }, true},
 		{"the bundle", func() error { return just(parameters.GetParameter(ctx, read(ourParameter))) }, true},
 		{"other cluster's bundle", func() error { return just(parameters.GetParameter(ctx, read(theirParameter))) }, false},
 		{"publishing a bundle", func() error { return just(parameters.PutParameter(ctx, write(ourParameter, a.key))) }, false},

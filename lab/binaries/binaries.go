@@ -1,13 +1,16 @@
-// Package binaries builds every program that the lab runs from Go modules and
-// keeps the results in a cache outside the source tree. A program is built
-// again when its module's go.mod or go.sum, its flags or the Go version change,
-// and at no other time.
+// Package binaries gets every program that the lab runs and keeps it in a cache
+// outside the source tree. Kubernetes' own programs are downloaded from its
+// release archive and verified. Where that cannot be had, and for all other
+// programs, they are built from Go modules. A program is built again when its
+// module's go.mod or go.sum, its flags or the Go version change, and at no other
+// time.
 package binaries
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,8 +33,13 @@ type Options struct {
 	Root string
 	// Cache is the cache's directory; see CacheDir.
 	Cache string
+	// Archive is the release archive's address; see Archive. When it is empty
+	// everything is built, and nothing that was downloaded before is used.
+	Archive string
 	// Report is told of every program; nil is fine.
 	Report progress.Func
+
+	client *http.Client // for Archive; nil: one that waits no longer than waits
 }
 
 // Set is the finished programs. The zero value has none.
@@ -52,11 +60,26 @@ func (s Set) Key(programs ...string) string {
 	return strings.Join(keys, ",")
 }
 
-func (s *Set) add(program, path, key string) {
+func (s *Set) add(c component, at place) {
 	if s.paths == nil {
 		s.paths, s.keys = map[string]string{}, map[string]string{}
 	}
-	s.paths[program], s.keys[program] = path, key
+	for _, p := range c.programs {
+		s.paths[p.name], s.keys[p.name] = filepath.Join(at.dir, p.name), at.key
+	}
+}
+
+// place is a directory of the cache for the programs of a component, and the key
+// that it is named after.
+type place struct{ dir, key string }
+
+func (at place) complete(c component) bool {
+	for _, p := range c.programs {
+		if _, err := os.Stat(filepath.Join(at.dir, p.name)); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // CacheDir returns $JOINERY_CACHE, or "joinery" in the user's cache directory.
@@ -89,7 +112,7 @@ func FindRoot(dir string) (string, error) {
 	}
 }
 
-// Build returns all cached programs, building the missing ones first. Two
+// Build returns all cached programs, getting the missing ones first. Two
 // builders on one cache wait for each other, module by module.
 func Build(ctx context.Context, o Options) (Set, error) { return build(ctx, o, components()) }
 
@@ -107,9 +130,11 @@ func LoadPacker(ctx context.Context, o Options) (Set, error) { return load(ctx, 
 func build(ctx context.Context, o Options, all []component) (Set, error) {
 	var set Set
 	for _, c := range all {
-		if err := c.build(ctx, o, &set); err != nil {
+		at, err := c.provide(ctx, o)
+		if err != nil {
 			return Set{}, fmt.Errorf("build %s: %w", c.name, err)
 		}
+		set.add(c, at)
 	}
 	return set, nil
 }
@@ -117,17 +142,11 @@ func build(ctx context.Context, o Options, all []component) (Set, error) {
 func load(ctx context.Context, o Options, all []component) (Set, error) {
 	var set Set
 	for _, c := range all {
-		dir, key, err := c.dir(ctx, o)
+		at, err := c.find(ctx, o)
 		if err != nil {
 			return Set{}, fmt.Errorf("look up %s: %w", c.name, err)
 		}
-		for _, p := range c.programs {
-			path := filepath.Join(dir, p.name)
-			if _, err := os.Stat(path); err != nil {
-				return Set{}, fmt.Errorf("look up %s: %w", p.name, ErrNotBuilt)
-			}
-			set.add(p.name, path, key)
-		}
+		set.add(c, at)
 	}
 	return set, nil
 }
@@ -166,18 +185,53 @@ func Own(ctx context.Context, o Options, out string, packages ...string) (map[st
 	return paths, nil
 }
 
-func (c component) build(ctx context.Context, o Options, set *Set) error {
-	dir, key, err := c.dir(ctx, o)
-	if err != nil {
-		return err
+// provide gets a component's programs: out of the cache, else from the release
+// archive, else by building them.
+func (c component) provide(ctx context.Context, o Options) (place, error) {
+	at, err := c.find(ctx, o)
+	if err == nil {
+		return at, o.Report.Step("build "+c.name, func() (bool, error) { return true, nil })
 	}
-	unlock, err := host.Lock(ctx, dir+".lock")
+	if !errors.Is(err, ErrNotBuilt) {
+		return place{}, err
+	}
+	at, ok, err := c.download(ctx, o)
+	if ok || err != nil {
+		return at, err
+	}
+	return c.build(ctx, o)
+}
+
+// find returns where the cache has all programs of a component, ErrNotBuilt when
+// it has not. What was built here comes first: it needs no archive's word.
+func (c component) find(ctx context.Context, o Options) (place, error) {
+	built, err := c.place(ctx, o)
+	if err != nil || built.complete(c) {
+		return built, err
+	}
+	r, ok, err := c.released(o)
 	if err != nil {
-		return err
+		return place{}, err
+	}
+	if !ok || !r.place(o).complete(c) {
+		return place{}, ErrNotBuilt
+	}
+	return r.place(o), nil
+}
+
+// build builds what is missing of a component.
+func (c component) build(ctx context.Context, o Options) (place, error) {
+	at, err := c.place(ctx, o)
+	if err != nil {
+		return place{}, err
+	}
+	unlock, err := host.Lock(ctx, at.dir+".lock")
+	if err != nil {
+		return place{}, err
 	}
 	defer unlock()
 	for _, p := range c.programs {
-		path := filepath.Join(dir, p.name)
+		path := filepath.Join(at.dir, p.name)
 		err := o.Report.Step("build "+p.name, func() (bool, error) {
 			if _, err := os.Stat(path); err == nil {
 				return true, nil
@@ -185,11 +239,10 @@ func (c component) build(ctx context.Context, o Options, set *Set) error {
 			return false, c.compile(ctx, o, p, path)
 		})
 		if err != nil {
-			return err
+			return place{}, err
 		}
-		set.add(p.name, path, key)
 	}
-	return nil
+	return at, nil
 }
 
 // compile builds one program and puts it to path in one step, so that a killed

@@ -114,10 +114,11 @@ func TestBuildAndLoad(t *testing.T) {
 	}}
 	var set Set
 	for range 2 {
-		set = Set{}
-		if err := c.build(t.Context(), o, &set); err != nil {
+		at, err := c.provide(t.Context(), o)
+		if err != nil {
 			t.Fatal(err)
 		}
+		set.add(c, at)
 	}
 	if info, err := os.Stat(set.Path("p")); err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("program: %v, %v", info, err)

@@ -19,7 +19,10 @@ type program struct{ name, pkg string }
 type component struct {
 	name string
 	// module is the module's directory below the repository's root.
-	module   string
+	module string
+	// release is the version that a release archive has programs of; "" when
+	// none is known.
+	release  string
 	tags     string
 	ldflags  string
 	cgo      bool
@@ -31,7 +34,7 @@ func components() []component {
 	module := []string{"go.mod", "go.sum"}
 	return []component{
 		{
-			name: "kubernetes", module: "lab/binaries/kubernetes", inputs: module, ldflags: kubernetesFlags(),
+			name: "kubernetes", module: "lab/binaries/kubernetes", inputs: module, ldflags: kubernetesFlags(), release: KubernetesVersion,
 			programs: named("k8s.io/kubernetes/cmd/", "kubeadm", "kubelet", "kube-scheduler", "kube-apiserver", "kube-controller-manager", "kubectl"),
 		},
 		{
@@ -106,28 +109,28 @@ func (c component) env() []string {
 	return append(os.Environ(), cgo, "GOFLAGS=", "GOWORK=off")
 }
 
-// dir returns where the component's programs lie in the cache, and the key that
-// this directory is named after.
-func (c component) dir(ctx context.Context, o Options) (dir, key string, err error) {
+// place returns where the component's programs lie in the cache once they are
+// built.
+func (c component) place(ctx context.Context, o Options) (place, error) {
 	cmd := exec.CommandContext(ctx, "go", "env", "GOVERSION")
 	cmd.Dir = filepath.Join(o.Root, c.module) // a module may ask for a newer toolchain
 	version, err := cmd.Output()
 	if err != nil {
-		return "", "", fmt.Errorf("ask for Go version: %w", err)
+		return place{}, fmt.Errorf("ask for Go version: %w", err)
 	}
 	facts := []string{strings.TrimSpace(string(version)), runtime.GOOS, runtime.GOARCH}
 	if c.cgo { // linked to this machine's C library
 		release, err := os.ReadFile("/etc/os-release")
 		if err != nil {
-			return "", "", fmt.Errorf("read release of this machine: %w", err)
+			return place{}, fmt.Errorf("read release of this machine: %w", err)
 		}
 		facts = append(facts, string(release))
 	}
-	key, err = c.key(o.Root, facts)
+	key, err := c.key(o.Root, facts)
 	if err != nil {
-		return "", "", err
+		return place{}, err
 	}
-	return filepath.Join(o.Cache, "bin", c.name+"-"+key), key, nil
+	return place{dir: filepath.Join(o.Cache, "bin", c.name+"-"+key), key: key}, nil
 }
 
 // key hashes everything that decides what is built: the module's input files,

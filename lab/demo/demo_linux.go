@@ -161,6 +161,8 @@ func reporter(t *timeline) progress.Func {
 		switch {
 		case e.State == progress.Started:
 			t.say(e.Step + " …")
+		case e.State == progress.Noted:
+			t.print("  %s", e.Step)
 		case e.Err != nil:
 			t.print("  %-48s failed after %.1f s", e.Step, e.Elapsed.Seconds())
 		case !e.Cached:

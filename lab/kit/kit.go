@@ -35,7 +35,11 @@ func (o Options) complete() (binaries.Options, error) {
 			return binaries.Options{}, err
 		}
 	}
-	return binaries.Options{Root: o.Root, Cache: o.Cache, Report: o.Report}, nil
+	archive, err := binaries.Archive()
+	if err != nil {
+		return binaries.Options{}, err
+	}
+	return binaries.Options{Root: o.Root, Cache: o.Cache, Archive: archive, Report: o.Report}, nil
 }
 
 // Kit is a prepared set of things, all of them in the cache.
@@ -50,8 +54,9 @@ type Kit struct {
 	build binaries.Options
 }
 
-// Prepare installs, builds and downloads what is missing and returns the kit.
-// The first time on a computer that is half an hour of compiling.
+// Prepare installs, downloads and builds what is missing and returns the kit.
+// The first time on a computer that is half an hour of compiling, unless
+// Kubernetes' release archive can be reached.
 func Prepare(ctx context.Context, o Options) (*Kit, error) {
 	if err := host.Ensure(ctx, o.Report); err != nil {
 		return nil, fmt.Errorf("prepare lab: %w", err)

@@ -13,6 +13,8 @@ const (
 	Started State = "started"
 	// Done is sent once, after a step's work has ended, well or badly.
 	Done State = "done"
+	// Noted is sent once, for a choice that was made. Step is a sentence then.
+	Noted State = "noted"
 )
 
 // Event is one change of one step.
@@ -41,6 +43,9 @@ func (f Func) Step(name string, do func() (cached bool, err error)) error {
 	f.send(Event{Step: name, State: Done, Elapsed: time.Since(begin), Cached: cached, Err: err})
 	return err
 }
+
+// Note sends a sentence about a choice that was made.
+func (f Func) Note(sentence string) { f.send(Event{Step: sentence, State: Noted}) }
 
 func (f Func) send(e Event) {
 	if f != nil {

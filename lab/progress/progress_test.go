@@ -20,9 +20,12 @@ func TestStep(t *testing.T) {
 	if err := progress.Func(nil).Step("c", func() (bool, error) { return false, broken }); !errors.Is(err, broken) {
 		t.Error(err)
 	}
+	report.Note("d was chosen")
+	progress.Func(nil).Note("nobody listens")
 	want := []progress.Event{
 		{Step: "a", State: progress.Started}, {Step: "a", State: progress.Done, Cached: true},
 		{Step: "b", State: progress.Started}, {Step: "b", State: progress.Done, Err: broken},
+		{Step: "d was chosen", State: progress.Noted},
 	}
 	if len(got) != len(want) {
 		t.Fatalf("got %v", got)

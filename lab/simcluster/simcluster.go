@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/version"
+	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/record"
 
@@ -48,8 +50,10 @@ type Cluster struct {
 func New(t testing.TB, w *awssim.World) *Cluster {
 	t.Helper()
 	t.Cleanup(w.Close)
+	client := fake.NewClientset()
+	client.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.37.2"}
 	return &Cluster{
-		World: w, T: t, Client: fake.NewClientset(), Events: record.NewFakeRecorder(10000),
+		World: w, T: t, Client: client, Events: record.NewFakeRecorder(10000),
 		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/joinery/joinery/internal/download"
 	"github.com/joinery/joinery/internal/quote"
 )
 
@@ -183,8 +184,8 @@ func (b Baker) upload(ctx context.Context, name string, content io.Reader) error
 
 // bring uploads a verified file and returns where it is. What arrived is compared
 // with what was verified, out of the reach of anyone but root.
-func (b Baker) bring(ctx context.Context, v verified, name string) (string, error) {
-	in, err := os.Open(v.path)
+func (b Baker) bring(ctx context.Context, v download.File, name string) (string, error) {
+	in, err := os.Open(v.Path)
 	if err != nil {
 		return "", fmt.Errorf("upload %s: %w", name, err)
 	}
@@ -195,7 +196,7 @@ func (b Baker) bring(ctx context.Context, v verified, name string) (string, erro
 	dir := path.Join(staging, "verified")
 	file := path.Join(dir, name)
 	out, err := b.Machine.Run(ctx, "set -e\ninstall -d -o 0 -m 0700 "+dir+"\nmv "+words(path.Join(staging, name), file)+"\nchown 0:0 "+words(file)+
-		"\nchmod 0600 "+words(file)+"\necho "+words(v.sha256+"  "+file)+" | sha256sum --check --strict --status")
+		"\nchmod 0600 "+words(file)+"\necho "+words(v.SHA256+"  "+file)+" | sha256sum --check --strict --status")
 	if err != nil {
 		return "", fmt.Errorf("upload %s: %w: it arrived other than it was sent: %v %s", name, ErrUnverified, err, quote.Text(last(out)))
 	}

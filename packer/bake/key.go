@@ -11,12 +11,13 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 
+	"github.com/joinery/joinery/internal/download"
 	"github.com/joinery/joinery/internal/quote"
 )
 
 // ErrUnverified says that something is missing, altered, unsigned or signed by
 // another key, so that it must not enter an image.
-var ErrUnverified = errors.New("not verified")
+var ErrUnverified = download.ErrUnverified
 
 // read returns the pinned key out of its file. Other keys of the file are not
 // returned, so that nothing can be signed with them.

@@ -64,6 +64,9 @@ tar --append --file="$heads/files.tar" --directory="$heads/root" .
 gzip < "$heads/files.tar" | base64
 `
 
+// mostSnapshot bounds what a machine can make us unpack.
+const mostSnapshot = 4 << 30
+
 // restore unpacks a snapshot. The machine is not believed: root keeps every path
 // inside the directory.
 func restore(root *os.Root, printed string) error {
@@ -75,7 +78,7 @@ func restore(root *os.Root, printed string) error {
 	if err != nil {
 		return err
 	}
-	tr := tar.NewReader(io.LimitReader(zr, mostArchive))
+	tr := tar.NewReader(io.LimitReader(zr, mostSnapshot))
 	for {
 		h, err := tr.Next()
 		if errors.Is(err, io.EOF) {

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/joinery/joinery/internal/download"
 )
 
 // The minor versions of Kubernetes that an image can hold.
@@ -20,7 +22,6 @@ var (
 	release     = regexp.MustCompile(`^(\d+)\.(\d+)\.(\d+)$`)
 	plain       = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]*$`)
 	suite       = regexp.MustCompile(`^[A-Za-z0-9._/+-]+$`)
-	sum         = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
 	fingerprint = regexp.MustCompile(`^([0-9A-F]{40}|[0-9A-F]{64})$`)
 	pinnedImage = regexp.MustCompile(`^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9._-]+@sha256:[0-9a-f]{64}$`)
 	taggedImage = regexp.MustCompile(`^[a-z0-9][a-z0-9._/:-]*:[A-Za-z0-9._-]+$`)
@@ -151,7 +152,7 @@ func (o Options) checkArchives(p *Problems) {
 		switch {
 		case a.Checksum == "" && o.Sums == nil:
 			p.add(field+".checksum", "", "sha256:<hex> or sha512:<hex>, or a sums block with a signed file that has it: "+path.Base(a.URL)+" cannot be verified")
-		case a.Checksum != "" && !sum.MatchString(a.Checksum):
+		case a.Checksum != "" && !download.IsChecksum(a.Checksum):
 			p.add(field+".checksum", a.Checksum, "sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case")
 		}
 	}

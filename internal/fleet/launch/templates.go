@@ -37,6 +37,8 @@ type Template struct {
 	InstanceType string
 	// Requirements says that the type is chosen by attributes.
 	Requirements bool
+	// ImageID of the image; empty when it floats or the template names none.
+	ImageID string
 	// FloatingImage says that the image is looked up at each launch
 	// (resolve:ssm:…), so that instances of one version may differ in it.
 	FloatingImage bool
@@ -124,6 +126,9 @@ func (t *Templates) fetch(ctx context.Context, in *ec2.DescribeLaunchTemplateVer
 
 		FloatingImage: strings.HasPrefix(aws.ToString(d.ImageId), "resolve:"),
 		RootGiB:       rootGiB(d.BlockDeviceMappings),
+	}
+	if !lt.FloatingImage {
+		lt.ImageID = aws.ToString(d.ImageId)
 	}
 	for _, s := range d.TagSpecifications {
 		for _, tag := range s.Tags {

@@ -1,0 +1,152 @@
+package images
+
+import (
+	"fmt"
+	"strings"
+
+	utilversion "k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/quote"
+)
+
+const (
+	// kubeletLag is how many minor versions a kubelet may be older than the API
+	// server (Kubernetes' version skew policy). It may never be newer.
+	kubeletLag = 3
+	// agentLag is how many minor versions an agent may be older than the
+	// controller. It may never be newer.
+	agentLag = 1
+)
+
+// Reason is the stable name of a kind of problem.
+type Reason string
+
+// The reasons.
+const (
+	// Gone is an image that EC2 does not show: groups cannot launch from it.
+	Gone Reason = "ImageGone"
+	// Untagged is an image without a version's tag: nothing is known about it.
+	Untagged Reason = "ImageUntagged"
+	// InvalidTag is an image whose tag is no version: nothing is known either.
+	InvalidTag Reason = "ImageTagInvalid"
+	// KubeletTooNew and KubeletTooOld are outside of Kubernetes' skew policy.
+	KubeletTooNew Reason = "KubeletTooNew"
+	KubeletTooOld Reason = "KubeletTooOld"
+	// AgentTooNew and AgentTooOld are outside of Joinery's policy (docs/versions.md).
+	AgentTooNew Reason = "AgentTooNew"
+	AgentTooOld Reason = "AgentTooOld"
+)
+
+// Versions are what images are held to.
+type Versions struct {
+	// APIServer is the version of the API server that runs, such as v1.37.2.
+	APIServer string
+	// Joinery is the controller's version. Agents are not judged by one that is no
+	// release, such as "(devel)".
+	Joinery string
+}
+
+// Problem is what is wrong with one image in one respect.
+type Problem struct {
+	Reason Reason
+	Image  Image
+	// Keeps reports whether nodes of the image cannot be relied on to join.
+	Keeps bool
+	// Found is what was seen, Why why it matters, Fix the command that helps.
+	Found, Why, Fix string
+}
+
+// Judge returns the problems of an image; none when it is current. An error is an
+// API server whose version cannot be read.
+func Judge(i Image, at Versions) ([]Problem, error) {
+	server, err := utilversion.ParseSemantic(at.APIServer)
+	if err != nil {
+		return nil, fmt.Errorf("read version of the API server: %w", err)
+	}
+	if i.Gone {
+		return []Problem{{Reason: Gone, Image: i, Keeps: true, Found: i.Name() + " is not shown by EC2",
+			Why: "it was deregistered, disabled or is shared no more: nothing can be launched from it", Fix: bake("kubernetes_version", server)}}, nil
+	}
+	var all []Problem
+	kubelet, p := i.version(v1alpha1.KubernetesVersionTag, server)
+	if kubelet != nil {
+		p = judgeKubelet(i, kubelet, server)
+	}
+	all = append(all, p...)
+	controller, err := utilversion.ParseSemantic(at.Joinery)
+	if err != nil {
+		return all, nil
+	}
+	agent, p := i.version(v1alpha1.JoineryVersionTag, controller)
+	if agent != nil {
+		p = judgeAgent(i, agent, controller)
+	}
+	return append(all, p...), nil
+}
+
+// version returns the version in a tag, or the problem of a tag that has none.
+func (i Image) version(tag string, want *utilversion.Version) (*utilversion.Version, []Problem) {
+	text, ok := i.Tags[tag]
+	if !ok {
+		return nil, []Problem{{Reason: Untagged, Image: i, Found: fmt.Sprintf("%s has no tag %s", i.Name(), tag),
+			Why: "which version it holds is not known; tags of an image that another account shares are not shown", Fix: bake(variables[tag], want)}}
+	}
+	v, err := utilversion.ParseSemantic(text)
+	if err != nil {
+		return nil, []Problem{{Reason: InvalidTag, Image: i, Found: fmt.Sprintf("%s has the tag %s=%s", i.Name(), tag, quote.Text(text)),
+			Why: "that is no version: expected one such as " + want.String(), Fix: bake(variables[tag], want)}}
+	}
+	return v, nil
+}
+
+func judgeKubelet(i Image, kubelet, server *utilversion.Version) []Problem {
+	p := Problem{Image: i, Keeps: true, Found: fmt.Sprintf("%s has kubelet %s, the API server is %s", i.Name(), kubelet, server), Fix: bake(variables[v1alpha1.KubernetesVersionTag], server)}
+	switch lag := minors(kubelet, server); {
+	case lag < 0:
+		p.Reason, p.Why = KubeletTooNew, "Kubernetes does not support a kubelet that is newer than the API server"
+	case lag > kubeletLag:
+		p.Reason, p.Why = KubeletTooOld, fmt.Sprintf("Kubernetes does not support a kubelet that is more than %d minor versions older than the API server", kubeletLag)
+	default:
+		return nil
+	}
+	return []Problem{p}
+}
+
+func judgeAgent(i Image, agent, controller *utilversion.Version) []Problem {
+	p := Problem{Image: i, Found: fmt.Sprintf("%s has agent %s, this is Joinery %s", i.Name(), agent, controller), Fix: bake(variables[v1alpha1.JoineryVersionTag], controller)}
+	switch {
+	case controller.LessThan(agent):
+		p.Reason, p.Why = AgentTooNew, "an agent may write what an older controller does not understand: upgrade controllers first"
+	case minors(agent, controller) > agentLag:
+		p.Reason, p.Why = AgentTooOld, fmt.Sprintf("an agent more than %d minor version older than the controller is not supported", agentLag)
+	default:
+		return nil
+	}
+	return []Problem{p}
+}
+
+// far is the distance between major versions: more than any lag.
+const far = 1000
+
+// minors is how many minor versions v is older than than; negative when it is newer.
+func minors(v, than *utilversion.Version) int {
+	return far*(int(than.Major())-int(v.Major())) + int(than.Minor()) - int(v.Minor())
+}
+
+// variables maps a tag to the variable of the image's template that it is made of.
+var variables = map[string]string{
+	v1alpha1.KubernetesVersionTag: "kubernetes_version",
+	v1alpha1.JoineryVersionTag:    "joinery_version",
+}
+
+// bake is the command that makes an image of a version. The group's launch template
+// must name it then (docs/image.md).
+func bake(variable string, v *utilversion.Version) string {
+	return fmt.Sprintf("packer build -var %s=%s packer/ebs", variable, v)
+}
+
+// Name says which image it is, for people.
+func (i Image) Name() string {
+	return fmt.Sprintf("image %s of %s", i.ID, strings.Join(i.Groups, ", "))
+}
