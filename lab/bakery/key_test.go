@@ -10,8 +10,8 @@ import (
 )
 
 // apart are packages that the image is made with and not of: programs and bases have
-// keys of their own, the others run commands and tell people.
-var apart = []string{"lab/binaries", "lab/host", "lab/progress"}
+// keys of their own, wherever they were downloaded; the others run commands and tell people.
+var apart = []string{"internal/download", "lab/binaries", "lab/host", "lab/progress"}
 
 // A package that decides what an image holds and is no part of its key would leave
 // old images in use.
