@@ -1,5 +1,5 @@
 # The verbs of this repository. Everything else is a flag of one of these.
-.PHONY: help demo test nightly bench machines lint build verify release sign
+.PHONY: help demo image test nightly bench machines lint build verify release sign
 
 SHELL := bash
 GO ?= go
@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # Packages that boot real machines run one after another and without the race
 # detector: two clusters at once on two cores measure each other.
-MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/... ./lab/account/...
+MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/... ./lab/packer/... ./lab/account/...
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -18,14 +18,20 @@ help: ## show this list
 demo: ## run the whole story on this machine; KEEP=1 leaves the cluster up
 	@$(GO) run ./cmd/joinery-lab demo $(if $(KEEP),--keep)
 
+image: ## bake an image with the real packer in the simulated AWS, and boot it
+	$(GO) run ./cmd/joinery-lab prepare --packer
+	$(GO) test -count=1 -v -timeout 20m ./lab/packer
+
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@# OpenTofu compiles for minutes where it is not cached: not in a test's time.
 	cd deploy/terraform/check && $(GO) tool -n tofu >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery)(/|$$)')
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer)(/|$$)')
 	$(GO) test -run Alloc ./autoscaler/...
 	$(GO) test -run TestRotationDays ./controlplane/token
-	@# -count=1: Go's cache of test results does not see files outside of a module.
-	cd deploy/render && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...
+	@# Helm, too, takes minutes. -count=1: Go's cache of test results does not see files
+	@# outside of a module.
+	cd deploy/render && $(GO) tool -n helm >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...
+	cd packer/packer-plugin-joinery && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	cd bench && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	cd release && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 $$($(GO) list ./... | grep -v /install)
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
@@ -41,7 +47,7 @@ bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 mi
 	cd bench && $(GO) run . -out ../_out/bench.json
 
 machines: # the part of test that boots machines
-	$(GO) run ./cmd/joinery-lab prepare
+	$(GO) run ./cmd/joinery-lab prepare --packer
 	$(GO) test -count=1 -p 1 -timeout 40m $(MACHINES)
 	cd release && $(GO) test -count=1 -timeout 10m ./install
 

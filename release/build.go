@@ -46,6 +46,9 @@ func (r request) build(ctx context.Context, report io.Writer) error {
 		last = programs[0]
 		fmt.Fprintln(report, p, last.Version)
 	}
+	if err := r.plugins(ctx, work, last.Version); err != nil {
+		return err
+	}
 	if err := r.manifests(last); err != nil {
 		return err
 	}

@@ -49,16 +49,22 @@ func readyCommand() *cobra.Command {
 }
 
 func prepareCommand() *cobra.Command {
-	return &cobra.Command{
+	var packer bool
+	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "build and bake what the lab needs, into the cache",
 		Long:  "Installs missing Debian packages, builds Kubernetes, etcd, containerd and runc from their Go modules, and makes the machines' image. The first time takes about half an hour; what is in the cache ($JOINERY_CACHE, or joinery in the user's cache directory) is not made again.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := kit.Prepare(cmd.Context(), kit.Options{Report: printProgress})
-			return err
+			o := kit.Options{Report: printProgress}
+			if _, err := kit.Prepare(cmd.Context(), o); err != nil || !packer {
+				return err
+			}
+			return kit.PreparePacker(cmd.Context(), o)
 		},
 	}
+	cmd.Flags().BoolVar(&packer, "packer", false, "also build packer and its builder for EC2, for a quarter of an hour the first time")
+	return cmd
 }
 
 func printProgress(e progress.Event) {

@@ -91,9 +91,22 @@ func FindRoot(dir string) (string, error) {
 
 // Build returns all cached programs, building the missing ones first. Two
 // builders on one cache wait for each other, module by module.
-func Build(ctx context.Context, o Options) (Set, error) {
+func Build(ctx context.Context, o Options) (Set, error) { return build(ctx, o, components()) }
+
+// Load returns what Build would, without building: a missing program is
+// ErrNotBuilt.
+func Load(ctx context.Context, o Options) (Set, error) { return load(ctx, o, components()) }
+
+// BuildPacker is Build for packer and its builder for EC2. They are apart: a
+// quarter of an hour of compiling for those alone who bake through packer.
+func BuildPacker(ctx context.Context, o Options) (Set, error) { return build(ctx, o, packer()) }
+
+// LoadPacker is Load for what BuildPacker builds.
+func LoadPacker(ctx context.Context, o Options) (Set, error) { return load(ctx, o, packer()) }
+
+func build(ctx context.Context, o Options, all []component) (Set, error) {
 	var set Set
-	for _, c := range components() {
+	for _, c := range all {
 		if err := c.build(ctx, o, &set); err != nil {
 			return Set{}, fmt.Errorf("build %s: %w", c.name, err)
 		}
@@ -101,11 +114,9 @@ func Build(ctx context.Context, o Options) (Set, error) {
 	return set, nil
 }
 
-// Load returns what Build would, without building: a missing program is
-// ErrNotBuilt.
-func Load(ctx context.Context, o Options) (Set, error) {
+func load(ctx context.Context, o Options, all []component) (Set, error) {
 	var set Set
-	for _, c := range components() {
+	for _, c := range all {
 		dir, key, err := c.dir(ctx, o)
 		if err != nil {
 			return Set{}, fmt.Errorf("look up %s: %w", c.name, err)
@@ -119,6 +130,21 @@ func Load(ctx context.Context, o Options) (Set, error) {
 		}
 	}
 	return set, nil
+}
+
+// Plugin builds packer's plugin of this repository into out and returns its path.
+// Like Own, it always builds.
+func Plugin(ctx context.Context, o Options, out string) (string, error) {
+	const name = "packer-plugin-joinery"
+	path := filepath.Join(out, name)
+	c := component{name: name, module: "packer/" + name}
+	err := o.Report.Step("build "+name, func() (bool, error) {
+		return false, c.compile(ctx, o, program{name: name, pkg: "."}, path)
+	})
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	return path, nil
 }
 
 // Own builds main packages of this repository, such as "./cmd/joinery-agent",

@@ -148,8 +148,10 @@ func TestLoadMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Load(t.Context(), Options{Root: root, Cache: t.TempDir()}); !errors.Is(err, ErrNotBuilt) {
-		t.Errorf("got %v", err)
+	for name, load := range map[string]func(context.Context, Options) (Set, error){"all": Load, "packer": LoadPacker} {
+		if _, err := load(t.Context(), Options{Root: root, Cache: t.TempDir()}); !errors.Is(err, ErrNotBuilt) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -59,6 +59,16 @@ func components() []component {
 	}
 }
 
+// packer is what a cluster does not need. One of packer's archivers is a C library; its
+// plugin is built in the same way, as they have many packages in common.
+func packer() []component {
+	module := []string{"go.mod", "go.sum"}
+	return []component{
+		{name: "packer", module: "lab/binaries/packer", inputs: module, cgo: true, ldflags: "-s -w", programs: named("github.com/hashicorp/", "packer")},
+		{name: "packer-plugin-amazon", module: "lab/binaries/packeramazon", inputs: module, cgo: true, ldflags: "-s -w", programs: named("github.com/hashicorp/", "packer-plugin-amazon")},
+	}
+}
+
 // kubernetesFlags stamps the version as Kubernetes' own build does. Without it
 // kubeadm takes itself for v0.0.0 and refuses the control plane's version.
 func kubernetesFlags() string {

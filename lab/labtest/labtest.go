@@ -7,12 +7,15 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/joinery/joinery/lab/binaries"
 	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/kit"
+	"github.com/joinery/joinery/lab/packer"
 	"github.com/joinery/joinery/lab/progress"
 )
 
@@ -40,6 +43,42 @@ func Kit(t testing.TB) *kit.Kit {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// Bare makes, in a directory of a run's, an image of the operating system and the lab's own
+// unit only. It needs no built program.
+func Bare(t testing.TB, dir string) image.Image {
+	t.Helper()
+	cache, err := binaries.CacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := image.Base(t.Context(), cache, Report(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := image.Machine("us-west-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := image.Image{Layers: []string{base}}.With(filepath.Join(dir, "bare"), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+// Packer returns the real packer with its plugins. Like Kit, it builds nothing foreign.
+func Packer(t testing.TB) *packer.Packer {
+	t.Helper()
+	p, err := packer.New(t.Context(), kit.Options{Report: Report(t)}, t.TempDir())
+	if errors.Is(err, binaries.ErrNotBuilt) {
+		without(t, err.Error()+": build it once with `go run ./cmd/joinery-lab prepare --packer`")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // Report logs steps that did some work to t.

@@ -21,6 +21,9 @@ const (
 	Operator   = "joinery"
 )
 
+// Plugin is packer's plugin, which has a module of its own.
+const Plugin = "packer-plugin-joinery"
+
 // Platform is what a program is compiled for, by Go's names.
 type Platform struct{ OS, Arch string }
 
@@ -46,14 +49,27 @@ func Build(ctx context.Context, root, dir, name string, p Platform) (Program, er
 	if p.OS == "windows" {
 		file += ".exe"
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags", "-s -w", "-o", file, "./cmd/"+name)
-	cmd.Dir = root
+	if err := compile(ctx, root, "./cmd/"+name, file, p); err != nil {
+		return Program{}, fmt.Errorf("build %s for %s: %w", name, p, err)
+	}
+	return Read(file, name, p)
+}
+
+// compile builds the package pkg of the module in dir. X are variables that the linker
+// sets, name=value each.
+func compile(ctx context.Context, dir, pkg, file string, p Platform, x ...string) error {
+	flags := "-s -w"
+	for _, set := range x {
+		flags += " -X " + set
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags", flags, "-o", file, pkg)
+	cmd.Dir = dir
 	// What could change the bytes and is in nobody's record.
 	cmd.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0", "GOOS="+p.OS, "GOARCH="+p.Arch)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return Program{}, fmt.Errorf("build %s for %s: %w: %s", name, p, err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}
-	return Read(file, name, p)
+	return nil
 }
 
 // Read describes a program that Build compiled.

@@ -17,22 +17,28 @@ const SumsFile = "SHA256SUMS"
 
 // Sums writes SHA256SUMS over all files in dir but the list and its signatures.
 func Sums(dir string) error {
+	return SumsOf(dir, SumsFile, func(name string) bool { return !strings.HasPrefix(name, SumsFile) })
+}
+
+// SumsOf writes a list like SHA256SUMS, under another name, over the files in dir that
+// it wants.
+func SumsOf(dir, list string, wants func(name string) bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("write checksums: %w", err)
 	}
-	var list strings.Builder
+	var lines strings.Builder
 	for _, e := range entries { // sorted
-		if strings.HasPrefix(e.Name(), SumsFile) {
+		if !wants(e.Name()) {
 			continue
 		}
 		sum, err := sumOf(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return fmt.Errorf("write checksums: %w", err)
 		}
-		fmt.Fprintf(&list, "%s  %s\n", sum, e.Name())
+		fmt.Fprintf(&lines, "%s  %s\n", sum, e.Name())
 	}
-	if err := os.WriteFile(filepath.Join(dir, SumsFile), []byte(list.String()), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, list), []byte(lines.String()), 0o644); err != nil {
 		return fmt.Errorf("write checksums: %w", err)
 	}
 	return nil
