@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # Packages that boot real machines run one after another and without the race
 # detector: two clusters at once on two cores measure each other.
-MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/... ./lab/packer/...
+MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/... ./lab/packer/... ./lab/account/...
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10

@@ -65,7 +65,7 @@ func (w *World) launchLocked(l launch) (*instance, error) {
 	i.PrivateDNSName = w.privateDNSName(i.PrivateIP)
 	i.Zone, i.ZoneID, i.SubnetID, i.VPCID = s.zone, s.zoneID, s.id, l.vpc
 	setDefault(&i.VPCID, w.VPCID)
-	i.UserData, i.Tags, i.Role = userData, tags, w.profileRoleLocked(d)
+	i.UserData, i.Tags, i.Role = userData, tags, w.profileRole(d)
 	i.SecurityGroups, i.KeyName, i.ImageID = d.SecurityGroupIDs, d.KeyName, d.ImageID
 	if k := w.keyPairs[d.KeyName]; k != nil {
 		i.PublicKey = k.public
@@ -121,16 +121,16 @@ func userTags(tags map[string]string) map[string]string {
 	return out
 }
 
-// profileRoleLocked is the role of an instance profile. One that IAM's API did not make
-// bears the name of its role.
-func (w *World) profileRoleLocked(d LaunchTemplateData) string {
+// profileRole is the role of an instance profile. Those that were not made through IAM
+// bear the name of their role.
+func (w *World) profileRole(d LaunchTemplateData) string {
 	name := d.RoleName
 	if name == "" {
 		_, name, _ = strings.Cut(d.ProfileARN, ":instance-profile/")
 		name = name[strings.LastIndex(name, "/")+1:]
 	}
-	if role, made := w.profiles[name]; made {
-		return role
+	if p := w.profiles[name]; p != nil {
+		return p.role
 	}
 	return name
 }

@@ -115,6 +115,9 @@ func (w *World) readRunLocked(req *request) (l launch, least, most int, err erro
 	if _, err = w.launchableLocked(l.data.ImageID, t); err != nil {
 		return l, 0, 0, err
 	}
+	if err = w.checkProfileLocked(l.data); err != nil {
+		return l, 0, 0, err
+	}
 	return l, least, most, w.checkKeyLocked(l.data.KeyName)
 }
 

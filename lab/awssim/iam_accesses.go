@@ -19,7 +19,7 @@ func (w *World) accessesLocked(req *request) ([]access, error) {
 	case "sqs":
 		return w.queueAccessesLocked(req)
 	case "iam":
-		return []access{on(req, w.iamResource(req), nil)}, nil
+		return w.iamAccessesLocked(req), nil
 	case "sts":
 		return []access{on(req, req.form.str("RoleArn"), nil)}, nil
 	default:

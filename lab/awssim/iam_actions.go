@@ -1,113 +1,117 @@
 package awssim
 
 import (
-	"encoding/json"
 	"maps"
 	"net/http"
+	"net/url"
+	"regexp"
 	"slices"
-	"strings"
+	"time"
 )
 
-// iamActions are what makes and unmakes the roles of an installation.
+// role is a role that was made through IAM. Those that only a test's set-up names have
+// none of this and are known all the same.
+type role struct {
+	name, description, trust string
+	created                  time.Time
+	inline                   map[string]*policy // name -> policy
+}
+
+// instanceProfile is how a role gets into an instance.
+type instanceProfile struct {
+	name, role string // no role: none was added
+	created    time.Time
+}
+
 func iamActions() map[string]action {
-	const profile = "InstanceProfileName"
 	return map[string]action{
-		"CreateRole":                    {(*World).createRole, "RoleName AssumeRolePolicyDocument Description Tags"},
-		"DeleteRole":                    {(*World).deleteRole, "RoleName"},
+		"CreateRole":                    {(*World).createRole, "RoleName AssumeRolePolicyDocument Description Tags Path"},
+		"GetRole":                       {(*World).getRole, "RoleName"},
 		"PutRolePolicy":                 {(*World).putRolePolicy, "RoleName PolicyName PolicyDocument"},
 		"DeleteRolePolicy":              {(*World).deleteRolePolicy, "RoleName PolicyName"},
 		"ListRolePolicies":              {(*World).listRolePolicies, "RoleName"},
-		"CreateInstanceProfile":         {(*World).createProfile, profile},
-		"DeleteInstanceProfile":         {(*World).deleteProfile, profile},
-		"AddRoleToInstanceProfile":      {(*World).addToProfile, profile + " RoleName"},
-		"RemoveRoleFromInstanceProfile": {(*World).removeFromProfile, profile + " RoleName"},
+		"DeleteRole":                    {(*World).deleteRole, "RoleName"},
+		"CreateInstanceProfile":         {(*World).createProfile, "InstanceProfileName Tags Path"},
+		"GetInstanceProfile":            {(*World).getProfile, "InstanceProfileName"},
+		"AddRoleToInstanceProfile":      {(*World).addRoleToProfile, "InstanceProfileName RoleName"},
+		"RemoveRoleFromInstanceProfile": {(*World).removeRoleFromProfile, "InstanceProfileName RoleName"},
+		"DeleteInstanceProfile":         {(*World).deleteProfile, "InstanceProfileName"},
 	}
 }
 
-// iamRegions are the regions that requests to IAM, which has none, are signed for.
-// https://docs.aws.amazon.com/general/latest/gr/iam-service.html
-var iamRegions = map[string]string{"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+var iamName = regexp.MustCompile(`^[\w+=,.@-]{1,128}$`)
 
-// iamRole is a role that IAM's API made, with its inline policies by name. World.policies
-// holds them too: there they are evaluated.
-type iamRole struct{ inline map[string]*policy }
-
-// nothing is the policy of a role that has none. A role without an entry in
-// World.policies is an administrator, which IAM knows nothing like.
-var nothing = &policy{}
-
-// CreateRole makes a role that EC2 may assume and that may do nothing yet, with an
-// instance profile of the same name. IAM's API can then change both.
-func (w *World) CreateRole(name string) {
-	w.start()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.makeRoleLocked(name)
-	w.profiles[name] = name
-}
-
-func (w *World) makeRoleLocked(name string) {
-	w.iamRoles[name] = &iamRole{inline: map[string]*policy{}}
-	w.policies[name] = append(w.policies[name], nothing)
-}
-
-func noSuchEntity(kind, name string) *apiError {
-	e := fail("NoSuchEntity", "The %s with name %s cannot be found.", kind, name)
-	e.status = http.StatusNotFound
-	return e
-}
-
-func iamConflict(code, format string, args ...any) *apiError {
+func conflict(code, format string, args ...any) *apiError {
 	e := fail(code, format, args...)
 	e.status = http.StatusConflict
 	return e
 }
 
-// roleLocked returns the name of the role that a request names, and the role.
-func (w *World) roleLocked(req *request) (string, *iamRole, error) {
-	name := req.form.str("RoleName")
-	if r := w.iamRoles[name]; r != nil {
-		return name, r, nil
-	}
-	return name, nil, noSuchEntity("role", name)
+func noEntity(kind, name string) *apiError {
+	e := fail("NoSuchEntity", "%s %s cannot be found.", kind, name)
+	e.status = http.StatusNotFound
+	return e
 }
 
+// newName reads the name of what a request makes.
+func newName(req *request, param string) (string, error) {
+	name := req.form.str(param)
+	if path := req.form.str("Path"); path != "" && path != "/" {
+		return "", notSimulated("iam", req.action, "Path="+path)
+	}
+	if !iamName.MatchString(name) {
+		return "", invalid("iam", "The specified value for %s is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-", param)
+	}
+	return name, nil
+}
+
+// createRole makes a role that may do nothing.
 func (w *World) createRole(req *request) (any, error) {
-	name := req.form.str("RoleName")
-	if !roleNameForm.MatchString(name) {
-		return nil, fail("ValidationError", "The specified value for roleName is invalid. It must contain only alphanumeric characters and/or the following: +=,.@_-")
-	}
-	if w.iamRoles[name] != nil {
-		return nil, iamConflict("EntityAlreadyExists", "Role with name %s already exists.", name)
-	}
-	if !json.Valid([]byte(req.form.str("AssumeRolePolicyDocument"))) {
-		return nil, fail("MalformedPolicyDocument", "This policy contains invalid Json")
-	}
-	w.makeRoleLocked(name)
-	return []node{el("Role", []node{
-		el("Path", "/"), el("RoleName", name), el("RoleId", roleID(name)), el("Arn", w.globalARN("iam", "role/"+name)),
-	})}, nil
-}
-
-func (w *World) deleteRole(req *request) (any, error) {
-	name, role, err := w.roleLocked(req)
+	name, err := newName(req, "RoleName")
 	if err != nil {
 		return nil, err
 	}
-	if len(role.inline) > 0 {
-		return nil, iamConflict("DeleteConflict", "Cannot delete entity, must delete policies first.")
+	if w.madeRoles[name] != nil || len(w.policies[name]) > 0 {
+		return nil, conflict("EntityAlreadyExists", "Role with name %s already exists.", name)
 	}
-	for _, member := range w.profiles {
-		if member == name {
-			return nil, iamConflict("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
-		}
+	r := &role{name: name, description: req.form.str("Description"), trust: req.form.str("AssumeRolePolicyDocument"), created: time.Now(), inline: map[string]*policy{}}
+	w.madeRoles[name] = r
+	w.holdLocked(r)
+	return []node{el("Role", w.roleNodes(r))}, nil
+}
+
+// holdLocked holds a role to its inline policies. An empty one is among them, since a
+// role that no policy was attached to is an administrator in this world.
+func (w *World) holdLocked(r *role) {
+	w.policies[r.name] = []*policy{{}}
+	for _, name := range slices.Sorted(maps.Keys(r.inline)) {
+		w.policies[r.name] = append(w.policies[r.name], r.inline[name])
 	}
-	delete(w.iamRoles, name)
-	return nil, nil
+}
+
+func (w *World) roleNodes(r *role) []node {
+	return []node{el("Path", "/"), el("RoleName", r.name), el("RoleId", roleID(r.name)), el("Arn", w.globalARN("iam", "role/"+r.name)),
+		el("CreateDate", r.created), el("AssumeRolePolicyDocument", url.QueryEscape(r.trust)), el("Description", r.description), el("MaxSessionDuration", 3600)}
+}
+
+func (w *World) findRoleLocked(req *request) (*role, error) {
+	name := req.form.str("RoleName")
+	if r := w.madeRoles[name]; r != nil {
+		return r, nil
+	}
+	return nil, noEntity("The role with name", name)
+}
+
+func (w *World) getRole(req *request) (any, error) {
+	r, err := w.findRoleLocked(req)
+	if err != nil {
+		return nil, err
+	}
+	return []node{el("Role", w.roleNodes(r))}, nil
 }
 
 func (w *World) putRolePolicy(req *request) (any, error) {
-	name, role, err := w.roleLocked(req)
+	r, err := w.findRoleLocked(req)
 	if err != nil {
 		return nil, err
 	}
@@ -115,94 +119,153 @@ func (w *World) putRolePolicy(req *request) (any, error) {
 	if err != nil {
 		return nil, fail("MalformedPolicyDocument", "%v", err)
 	}
-	called := req.form.str("PolicyName")
-	w.dropPolicyLocked(name, role, called)
-	role.inline[called] = p
-	w.policies[name] = append(w.policies[name], p)
-	return nil, nil
+	r.inline[req.form.str("PolicyName")] = p
+	w.holdLocked(r)
+	return []node{}, nil
 }
 
 func (w *World) deleteRolePolicy(req *request) (any, error) {
-	name, role, err := w.roleLocked(req)
+	r, err := w.findRoleLocked(req)
 	if err != nil {
 		return nil, err
 	}
-	called := req.form.str("PolicyName")
-	if role.inline[called] == nil {
-		return nil, noSuchEntity("role policy", called)
+	name := req.form.str("PolicyName")
+	if r.inline[name] == nil {
+		return nil, noEntity("The role policy with name", name)
 	}
-	w.dropPolicyLocked(name, role, called)
-	return nil, nil
+	delete(r.inline, name)
+	w.holdLocked(r)
+	return []node{}, nil
 }
 
-func (w *World) dropPolicyLocked(name string, role *iamRole, called string) {
-	old := role.inline[called]
-	w.policies[name] = slices.DeleteFunc(w.policies[name], func(p *policy) bool { return p == old && old != nil })
-	delete(role.inline, called)
-}
-
-func (w *World) listRolePolicies(req *request) (any, error) {
-	_, role, err := w.roleLocked(req)
+// deleteRole leaves those who still have its credentials without any right.
+func (w *World) deleteRole(req *request) (any, error) {
+	r, err := w.findRoleLocked(req)
 	if err != nil {
 		return nil, err
 	}
-	return []node{elList("PolicyNames", "member", slices.Sorted(maps.Keys(role.inline)), func(s string) any { return s }), el("IsTruncated", false)}, nil
+	if len(r.inline) > 0 {
+		return nil, conflict("DeleteConflict", "Cannot delete entity, must delete policies first.")
+	}
+	for _, p := range w.profiles {
+		if p.role == r.name {
+			return nil, conflict("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
+		}
+	}
+	delete(w.madeRoles, r.name)
+	return []node{}, nil
 }
 
 func (w *World) createProfile(req *request) (any, error) {
-	name := req.form.str("InstanceProfileName")
-	if _, ok := w.profiles[name]; ok {
-		return nil, iamConflict("EntityAlreadyExists", "Instance Profile %s already exists.", name)
-	}
-	w.profiles[name] = ""
-	return []node{el("InstanceProfile", []node{
-		el("Path", "/"), el("InstanceProfileName", name), el("Arn", w.profileARN(name)), {name: "Roles"},
-	})}, nil
-}
-
-func (w *World) deleteProfile(req *request) (any, error) {
-	name := req.form.str("InstanceProfileName")
-	role, ok := w.profiles[name]
-	if !ok {
-		return nil, noSuchEntity("instance profile", name)
-	}
-	if role != "" {
-		return nil, iamConflict("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
-	}
-	delete(w.profiles, name)
-	return nil, nil
-}
-
-func (w *World) addToProfile(req *request) (any, error) {
-	role, _, err := w.roleLocked(req)
+	name, err := newName(req, "InstanceProfileName")
 	if err != nil {
 		return nil, err
 	}
+	if w.profiles[name] != nil {
+		return nil, conflict("EntityAlreadyExists", "Instance Profile %s already exists.", name)
+	}
+	p := &instanceProfile{name: name, created: time.Now()}
+	w.profiles[name] = p
+	return []node{el("InstanceProfile", w.profileNodesLocked(p))}, nil
+}
+
+func (w *World) profileNodesLocked(p *instanceProfile) []node {
+	var roles []*role
+	if r := w.madeRoles[p.role]; r != nil {
+		roles = append(roles, r)
+	}
+	return []node{el("Path", "/"), el("InstanceProfileName", p.name), el("InstanceProfileId", "AIPA"+roleID(p.name)[4:]), el("Arn", w.profileARN(p.name)),
+		el("CreateDate", p.created), elList("Roles", "member", roles, func(r *role) any { return w.roleNodes(r) })}
+}
+
+func (w *World) findProfileLocked(req *request) (*instanceProfile, error) {
 	name := req.form.str("InstanceProfileName")
-	old, ok := w.profiles[name]
-	switch {
-	case !ok:
-		return nil, noSuchEntity("instance profile", name)
-	case old != "":
-		return nil, iamConflict("LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1")
+	if p := w.profiles[name]; p != nil {
+		return p, nil
 	}
-	w.profiles[name] = role
-	return nil, nil
+	return nil, noEntity("Instance Profile", name)
 }
 
-func (w *World) removeFromProfile(req *request) (any, error) {
-	role, name := req.form.str("RoleName"), req.form.str("InstanceProfileName")
-	if old, ok := w.profiles[name]; !ok || old != role {
-		return nil, noSuchEntity("role of the instance profile", role)
+func (w *World) getProfile(req *request) (any, error) {
+	p, err := w.findProfileLocked(req)
+	if err != nil {
+		return nil, err
 	}
-	w.profiles[name] = ""
-	return nil, nil
+	return []node{el("InstanceProfile", w.profileNodesLocked(p))}, nil
 }
 
-// iamResource is the ARN of what a request is about.
-func (w *World) iamResource(req *request) string {
-	if name := req.form.str("InstanceProfileName"); name != "" && strings.Contains(req.action, "InstanceProfile") {
-		return w.profileARN(name)
+func (w *World) addRoleToProfile(req *request) (any, error) {
+	p, err := w.findProfileLocked(req)
+	if err != nil {
+		return nil, err
 	}
-	return w.globalARN("iam", "role/"+req.form.str("RoleName"))
+	r, err := w.findRoleLocked(req)
+	if err != nil {
+		return nil, err
+	}
+	if p.role != "" {
+		return nil, conflict("LimitExceeded", "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1")
+	}
+	p.role = r.name
+	return []node{}, nil
+}
+
+func (w *World) removeRoleFromProfile(req *request) (any, error) {
+	p, err := w.findProfileLocked(req)
+	if err != nil {
+		return nil, err
+	}
+	if name := req.form.str("RoleName"); p.role != name {
+		return nil, noEntity("The role with name", name)
+	}
+	p.role = ""
+	return []node{}, nil
+}
+
+func (w *World) deleteProfile(req *request) (any, error) {
+	p, err := w.findProfileLocked(req)
+	if err != nil {
+		return nil, err
+	}
+	if p.role != "" {
+		return nil, conflict("DeleteConflict", "Cannot delete entity, must remove roles from instance profile first.")
+	}
+	delete(w.profiles, p.name)
+	return []node{}, nil
+}
+
+// checkProfileLocked refuses an instance profile that IAM and the tests' set-up do not know.
+func (w *World) checkProfileLocked(d LaunchTemplateData) error {
+	name := d.RoleName
+	if name == "" || w.profiles[name] != nil || w.roles[name] != nil || w.madeRoles[name] == nil && len(w.policies[name]) > 0 {
+		return nil
+	}
+	return fail("InvalidParameterValue", "Value (%s) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name", name)
+}
+
+// iamAccessesLocked lists what a request to IAM needs. Tags that a request gives to what
+// it makes, and a role that it hands on, are permissions of their own.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+func (w *World) iamAccessesLocked(req *request) []access {
+	name, profile := req.form.str("RoleName"), req.form.str("InstanceProfileName")
+	resource, tag := w.globalARN("iam", "role/"+name), "iam:TagRole"
+	if profile != "" {
+		resource, tag = w.profileARN(profile), "iam:TagInstanceProfile"
+	}
+	out := []access{on(req, resource, nil)}
+	if tags := req.form.list("Tags.member"); len(tags) > 0 {
+		tagging := access{action: tag, resource: resource, keys: map[string]string{}}
+		requestTags(out[0], tags)
+		requestTags(tagging, tags)
+		out = append(out, tagging)
+	}
+	if req.action == "AddRoleToInstanceProfile" {
+		out = append(out, w.passing(name))
+	}
+	return out
+}
+
+// passing is handing a role to EC2.
+func (w *World) passing(role string) access {
+	return access{action: "iam:PassRole", resource: w.globalARN("iam", "role/"+role), keys: map[string]string{keyPassedTo: "ec2." + w.dnsSuffix()}}
 }

@@ -121,8 +121,8 @@ func (w *World) launchAccessesLocked(req *request) []access {
 	for _, id := range slices.DeleteFunc(ids, func(id string) bool { return id == "" }) {
 		out = append(out, w.onLocked(req, id))
 	}
-	if role := w.profileRoleLocked(LaunchTemplateData{RoleName: f.str("IamInstanceProfile.Name"), ProfileARN: f.str("IamInstanceProfile.Arn")}); role != "" {
-		out = append(out, access{action: "iam:PassRole", resource: w.globalARN("iam", "role/"+role), keys: map[string]string{keyPassedTo: "ec2." + w.dnsSuffix()}})
+	if role := w.profileRole(LaunchTemplateData{RoleName: f.str("IamInstanceProfile.Name"), ProfileARN: f.str("IamInstanceProfile.Arn")}); role != "" {
+		out = append(out, w.passing(role))
 	}
 	return out
 }

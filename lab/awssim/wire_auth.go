@@ -99,7 +99,7 @@ func (w *World) authenticateLocked(r *http.Request, service string, body []byte)
 	if err := s.inTime(service, now); err != nil {
 		return p, err
 	}
-	if !w.signedFor(service, s.region) {
+	if s.region != w.Region && (service != "iam" || s.region != w.iamRegion()) {
 		return p, authError(service, "signature", "Credential should be scoped to a valid region, not '"+s.region+"'.")
 	}
 	if s.service != service {
@@ -112,13 +112,6 @@ func (w *World) authenticateLocked(r *http.Request, service string, body []byte)
 		return p, authError(service, "signature", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
 	}
 	return p, nil
-}
-
-// signedFor reports whether requests to a service may be signed for a region. Those to
-// IAM are signed for its own, but where the endpoint is given to the AWS CLI for the
-// caller's.
-func (w *World) signedFor(service, region string) bool {
-	return region == w.Region || service == "iam" && region == iamRegions[w.Partition()]
 }
 
 // inTime holds the time of the signature against ours. STS accepts a presigned

@@ -110,8 +110,8 @@ func writeRoot(b *bytes.Buffer, req *request, name string, kids []node) {
 	space := map[string]string{
 		"ec2":         "http://ec2.amazonaws.com/doc/2016-11-15/",
 		"autoscaling": "http://autoscaling.amazonaws.com/doc/2011-01-01/",
-		"sts":         "https://sts.amazonaws.com/doc/2011-06-15/",
 		"iam":         "https://iam.amazonaws.com/doc/2010-05-08/",
+		"sts":         "https://sts.amazonaws.com/doc/2011-06-15/",
 	}[req.service]
 	b.WriteString("<" + name + ` xmlns="` + space + `">`)
 	for _, k := range kids {

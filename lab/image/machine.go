@@ -33,8 +33,8 @@ func (i Image) With(dir string, files map[string]File) (Image, error) {
 // lab and joins without a registry: those of Machine, the pause image of the archive
 // and, as the same image serves control-plane nodes, the programs of a control plane.
 //
-// The container images are imported at each boot. A machine keeps what containerd
-// has unpacked beside its disk, so no image can bring it along.
+// The container images are imported at each boot: no containerd runs where the image is
+// made.
 func Node(set binaries.Set, pauseArchive, region string) (map[string]File, error) {
 	out, err := Machine(region)
 	if err != nil {
