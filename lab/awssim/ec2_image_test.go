@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // otherAccount owns the public image.
@@ -184,7 +185,7 @@ func TestImageOfAnInstance(t *testing.T) {
 		wantCode(t, err, "InvalidAMIID.Unavailable")
 		_, err = c.ec2.CreateImage(t.Context(), create)
 		wantCode(t, err, "InvalidAMIName.Duplicate")
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		s := must(c.ec2.DescribeSnapshots(t.Context(), &ec2.DescribeSnapshotsInput{SnapshotIds: []string{*snapshot}}))(t).Snapshots[0]
 		if show().State != types.ImageStateAvailable || s.State != types.SnapshotStateCompleted || len(s.Tags) != 1 || aws.ToString(s.Tags[0].Value) != "snapshot" ||
 			!strings.Contains(aws.ToString(s.Description), *id) {
