@@ -61,7 +61,7 @@ func Open(ctx context.Context, o Options) (*Account, error) {
 	a := &Account{Host: h, cancel: cancel, served: make(chan error, 1), World: &awssim.World{Region: Region, Log: o.Log}}
 	hypervisor := &cluster.Hypervisor{Host: h, World: a.World}
 	a.World.Hypervisor = hypervisor
-	close(a.served)
+	close(a.served) // nothing listens yet
 	if a.Stock, hypervisor.Image, err = Publish(ctx, o.Kit, h, a.World, hypervisor); err != nil {
 		return a, fmt.Errorf("open account: %w", err)
 	}
