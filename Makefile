@@ -10,7 +10,7 @@ export CGO_ENABLED := 0
 export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # Packages that boot real machines run one after another and without the race
 # detector: two clusters at once on two cores measure each other.
-MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/... ./lab/packer/...
+MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/... ./lab/packer/... ./lab/account/...
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -25,7 +25,7 @@ image: ## bake an image with the real packer in the simulated AWS, and boot it
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@# OpenTofu compiles for minutes where it is not cached: not in a test's time.
 	cd deploy/terraform/check && $(GO) tool -n tofu >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer)(/|$$)')
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account)(/|$$)')
 	$(GO) test -run Alloc ./autoscaler/...
 	$(GO) test -run TestRotationDays ./controlplane/token
 	@# -count=1: Go's cache of test results does not see files outside of a module.

@@ -2,11 +2,14 @@ package iam_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	awsiam "github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/joinery/joinery/deploy/iam"
@@ -22,16 +25,18 @@ type builder struct {
 	tags   []types.Tag
 }
 
-func newBuilder(t *testing.T) *builder {
+func newBuilder(t *testing.T, documents ...string) *builder {
 	t.Helper()
 	w := &awssim.World{}
 	t.Cleanup(w.Close)
-	text, err := iam.Render("packer", all("us-west-2"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.AttachPolicy("builder", text); err != nil {
-		t.Fatal(err)
+	for _, d := range append([]string{"packer"}, documents...) {
+		text, err := iam.Render(d, all("us-west-2"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.AttachPolicy("builder", text); err != nil {
+			t.Fatal(err)
+		}
 	}
 	cfg := w.Config("builder")
 	cfg.RetryMaxAttempts = 1
@@ -176,6 +181,39 @@ func TestPackersOtherRequestsAreRefused(t *testing.T) {
 		var api smithy.APIError
 		if err := ask(); !errors.As(err, &api) || api.ErrorCode() != "UnauthorizedOperation" {
 			t.Errorf("%s: %v, want UnauthorizedOperation", name, err)
+		}
+	}
+}
+
+// With a temporary profile, Packer makes a role, hands it to the instance and removes it.
+func TestPackersTemporaryProfile(t *testing.T) {
+	b := newBuilder(t, "packer-profile")
+	cfg := b.w.Config("builder")
+	cfg.RetryMaxAttempts = 1
+	i, ctx, name := awsiam.NewFromConfig(cfg), t.Context(), aws.String("packer-1")
+	tags := []iamtypes.Tag{{Key: aws.String("joinery:build"), Value: aws.String("image")}}
+	var err error
+	do := func(_ any, e error) { err = errors.Join(err, e) }
+	do(i.CreateInstanceProfile(ctx, &awsiam.CreateInstanceProfileInput{InstanceProfileName: name, Tags: tags}))
+	do(i.GetInstanceProfile(ctx, &awsiam.GetInstanceProfileInput{InstanceProfileName: name}))
+	do(i.CreateRole(ctx, &awsiam.CreateRoleInput{RoleName: name, AssumeRolePolicyDocument: aws.String("{}"), Tags: tags}))
+	do(i.GetRole(ctx, &awsiam.GetRoleInput{RoleName: name}))
+	do(i.PutRolePolicy(ctx, &awsiam.PutRolePolicyInput{RoleName: name, PolicyName: name,
+		PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:GetObject","Resource":"*"}]}`)}))
+	do(i.AddRoleToInstanceProfile(ctx, &awsiam.AddRoleToInstanceProfileInput{RoleName: name, InstanceProfileName: name}))
+	in := b.run()
+	in.IamInstanceProfile.Name = name
+	do(b.ec2.RunInstances(ctx, in))
+	do(i.RemoveRoleFromInstanceProfile(ctx, &awsiam.RemoveRoleFromInstanceProfileInput{RoleName: name, InstanceProfileName: name}))
+	do(i.DeleteRolePolicy(ctx, &awsiam.DeleteRolePolicyInput{RoleName: name, PolicyName: name}))
+	do(i.DeleteRole(ctx, &awsiam.DeleteRoleInput{RoleName: name}))
+	do(i.DeleteInstanceProfile(ctx, &awsiam.DeleteInstanceProfileInput{InstanceProfileName: name}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, unused := range b.w.UnusedPermissions("builder") {
+		if strings.Contains(unused, "iam:") {
+			t.Errorf("no request of a build used %s", unused)
 		}
 	}
 }

@@ -216,10 +216,10 @@ func TestPackerGivesAwayTemporaryRolesAlone(t *testing.T) {
 			{"iam:PassRole", arn + "role/packer-1", keys{"iam:PassedToService": "lambda." + suffix}, false},
 			{"iam:PassRole", arn + "role/admin", toEC2, false},
 		}
-		for _, action := range []string{"CreateRole", "DeleteRole", "DeleteRolePolicy", "GetRole", "PutRolePolicy"} {
+		for _, action := range []string{"CreateRole", "DeleteRole", "DeleteRolePolicy", "GetRole", "PutRolePolicy", "TagRole"} {
 			requests = append(requests, request{"iam:" + action, arn + "role/packer-1", nil, true}, request{"iam:" + action, arn + "role/admin", nil, false})
 		}
-		for _, action := range []string{"AddRoleToInstanceProfile", "CreateInstanceProfile", "DeleteInstanceProfile", "GetInstanceProfile", "RemoveRoleFromInstanceProfile"} {
+		for _, action := range []string{"AddRoleToInstanceProfile", "CreateInstanceProfile", "DeleteInstanceProfile", "GetInstanceProfile", "RemoveRoleFromInstanceProfile", "TagInstanceProfile"} {
 			requests = append(requests, request{"iam:" + action, arn + "instance-profile/packer-1", nil, true}, request{"iam:" + action, arn + "instance-profile/admin", nil, false})
 		}
 		judge(t, region, requests, "packer-profile")

@@ -121,14 +121,18 @@ func userTags(tags map[string]string) map[string]string {
 	return out
 }
 
-// profileRole is the role of an instance profile; profiles bear the name of
-// their role here.
+// profileRole is the role of an instance profile. Those that were not made through IAM
+// bear the name of their role.
 func (w *World) profileRole(d LaunchTemplateData) string {
-	if d.RoleName != "" {
-		return d.RoleName
+	name := d.RoleName
+	if name == "" {
+		_, name, _ = strings.Cut(d.ProfileARN, ":instance-profile/")
+		name = name[strings.LastIndex(name, "/")+1:]
 	}
-	_, name, _ := strings.Cut(d.ProfileARN, ":instance-profile/")
-	return name[strings.LastIndex(name, "/")+1:]
+	if p := w.profiles[name]; p != nil {
+		return p.role
+	}
+	return name
 }
 
 func (w *World) profileARN(role string) string {

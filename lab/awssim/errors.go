@@ -25,7 +25,7 @@ func fail(code, format string, args ...any) *apiError {
 
 // invalid is AutoScaling's, SSM's and KMS's answer to a value that breaks a rule.
 func invalid(service, format string, args ...any) *apiError {
-	code := map[string]string{"autoscaling": "ValidationError", "ec2": "InvalidParameterValue"}[service]
+	code := map[string]string{"autoscaling": "ValidationError", "ec2": "InvalidParameterValue", "iam": "ValidationError"}[service]
 	if code == "" {
 		code = "ValidationException"
 	}
@@ -62,7 +62,7 @@ func missing(service, param string) *apiError {
 	switch service {
 	case "ec2":
 		return fail("MissingParameter", "The request must contain the parameter %s", param)
-	case "autoscaling":
+	case "autoscaling", "iam":
 		return fail("ValidationError", "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", param)
 	default:
 		return fail("ValidationException", "1 validation error detected: Value null at '%s' failed to satisfy constraint: Member must not be null", param)

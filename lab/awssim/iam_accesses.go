@@ -18,6 +18,8 @@ func (w *World) accessesLocked(req *request) ([]access, error) {
 		return w.groupAccessesLocked(req), nil
 	case "sqs":
 		return w.queueAccessesLocked(req)
+	case "iam":
+		return w.iamAccessesLocked(req), nil
 	case "sts":
 		return []access{on(req, req.form.str("RoleArn"), nil)}, nil
 	default:

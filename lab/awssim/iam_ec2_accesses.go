@@ -122,7 +122,7 @@ func (w *World) launchAccessesLocked(req *request) []access {
 		out = append(out, w.onLocked(req, id))
 	}
 	if role := w.profileRole(LaunchTemplateData{RoleName: f.str("IamInstanceProfile.Name"), ProfileARN: f.str("IamInstanceProfile.Arn")}); role != "" {
-		out = append(out, access{action: "iam:PassRole", resource: w.globalARN("iam", "role/"+role), keys: map[string]string{keyPassedTo: "ec2." + w.dnsSuffix()}})
+		out = append(out, w.passing(role))
 	}
 	return out
 }

@@ -78,11 +78,7 @@ var operators = map[string]func(pattern, value string) bool{
 // administrator. The key policies of KMS keys leave access to IAM, as the
 // default one does. A document with anything that is not simulated is refused.
 func (w *World) AttachPolicy(role, document string) error {
-	p := &policy{}
-	err := strictly([]byte(document), p)
-	if err == nil {
-		err = p.check()
-	}
+	p, err := parsePolicy(document)
 	if err != nil {
 		return fmt.Errorf("attach policy to %s: %w", role, err)
 	}
@@ -91,6 +87,14 @@ func (w *World) AttachPolicy(role, document string) error {
 	defer w.mu.Unlock()
 	w.policies[role] = append(w.policies[role], p)
 	return nil
+}
+
+func parsePolicy(document string) (*policy, error) {
+	p := &policy{}
+	if err := strictly([]byte(document), p); err != nil {
+		return nil, err
+	}
+	return p, p.check()
 }
 
 // UnusedPermissions returns what a role was allowed and has never made use of,

@@ -26,6 +26,13 @@ func (w *World) dnsSuffix() string {
 	return "amazonaws.com"
 }
 
+// iamRegion is the region that requests to IAM are signed for, which has one endpoint in
+// a partition.
+// https://docs.aws.amazon.com/general/latest/gr/iam-service.html
+func (w *World) iamRegion() string {
+	return map[string]string{"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}[w.Partition()]
+}
+
 // arn forms the ARN of a resource of a regional service.
 func (w *World) arn(service, resource string) string {
 	return "arn:" + w.Partition() + ":" + service + ":" + w.Region + ":" + w.AccountID + ":" + resource

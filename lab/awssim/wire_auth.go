@@ -99,7 +99,7 @@ func (w *World) authenticateLocked(r *http.Request, service string, body []byte)
 	if err := s.inTime(service, now); err != nil {
 		return p, err
 	}
-	if s.region != w.Region {
+	if s.region != w.Region && (service != "iam" || s.region != w.iamRegion()) {
 		return p, authError(service, "signature", "Credential should be scoped to a valid region, not '"+s.region+"'.")
 	}
 	if s.service != service {
@@ -211,7 +211,7 @@ func authError(service, kind, message string) *apiError {
 	switch service {
 	case "ssm", "kms", "sqs":
 		family = "json"
-	case "sts", "autoscaling":
+	case "sts", "autoscaling", "iam":
 		family = "query"
 	}
 	codes := map[string]apiError{

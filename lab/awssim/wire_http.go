@@ -39,6 +39,7 @@ var services = map[string]func() map[string]action{
 	"ec2":         ec2Actions,
 	"autoscaling": asgActions,
 	"sqs":         sqsActions,
+	"iam":         iamActions,
 }
 
 // answer is a complete HTTP answer, or its loss.
@@ -193,7 +194,7 @@ func route(r *http.Request, body []byte) (*request, error) {
 		return &request{service: "sts"}, fail("MalformedQueryString", "The query string contains a syntax error")
 	}
 	req := &request{action: f.str("Action"), form: f}
-	req.service = map[string]string{"2011-06-15": "sts", "2011-01-01": "autoscaling", "2016-11-15": "ec2"}[f.str("Version")]
+	req.service = map[string]string{"2011-06-15": "sts", "2011-01-01": "autoscaling", "2016-11-15": "ec2", "2010-05-08": "iam"}[f.str("Version")]
 	if req.service == "" {
 		req.service = "sts"
 		return req, fail("InvalidAction", "Could not find operation %s for version %s", req.action, orNone(f.str("Version")))

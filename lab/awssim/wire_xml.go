@@ -110,6 +110,7 @@ func writeRoot(b *bytes.Buffer, req *request, name string, kids []node) {
 	space := map[string]string{
 		"ec2":         "http://ec2.amazonaws.com/doc/2016-11-15/",
 		"autoscaling": "http://autoscaling.amazonaws.com/doc/2011-01-01/",
+		"iam":         "https://iam.amazonaws.com/doc/2010-05-08/",
 		"sts":         "https://sts.amazonaws.com/doc/2011-06-15/",
 	}[req.service]
 	b.WriteString("<" + name + ` xmlns="` + space + `">`)

@@ -70,6 +70,8 @@ type World struct {
 	sessions  map[string]*session          // access key id -> its credentials
 	roles     map[string]*session          // role -> what Credentials returned
 	trusts    map[string][]string          // role -> the roles that may assume it, apart from EC2
+	madeRoles map[string]*role             // name -> role that was made through IAM
+	profiles  map[string]*instanceProfile  // name -> instance profile
 	policies  map[string][]*policy         // role -> the policies that it is held to; none: administrator
 	params    map[string]*parameter        // name -> parameter
 	keys      map[string]*kmsKey           // key id -> key
@@ -124,6 +126,8 @@ func (w *World) setUp() {
 	w.roles = map[string]*session{}
 	w.trusts = map[string][]string{}
 	w.policies = map[string][]*policy{}
+	w.madeRoles = map[string]*role{}
+	w.profiles = map[string]*instanceProfile{}
 	w.params = map[string]*parameter{}
 	w.keys = map[string]*kmsKey{}
 	w.aliases = map[string]string{}
