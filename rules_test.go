@@ -96,7 +96,7 @@ var importRules = []struct {
 			module + "/autoscaler/explain", module + "/controlplane", module + "/agent", module + "/userdata", module + "/lab"},
 		"it sees what a planner gets wrong only when it knows no more of this module than cluster and fit"},
 	{"the lab is never shipped", []string{"cmd/joinery", "cmd/joinery-agent", "cmd/joinery-controller", "agent", "controlplane", "autoscaler", "userdata", "deploy", "packer"},
-		[]string{module + "/lab"}, "production binaries carry no test hook"},
+		[]string{module + "/lab", module + "/internal/golden"}, "production binaries carry no test hook"},
 	{"the cluster in memory knows no service", []string{"lab/simcluster"}, []string{module + "/lab/machine", module + "/lab/cluster", module + "/agent", module + "/controlplane", module + "/autoscaler"},
 		"tests of every service build on it"},
 	{"the simulated AWS stands alone", []string{"lab/awssim"}, []string{module + "/lab/simcluster", module + "/lab/machine", module + "/lab/cluster", module + "/agent", module + "/controlplane", module + "/autoscaler"},

@@ -24,6 +24,8 @@ import (
 	"github.com/joinery/joinery/agent/report"
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/identity"
+	"github.com/joinery/joinery/internal/wait"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // plant is a simulated machine and its cluster: a join makes a Node there, with a
@@ -81,11 +83,11 @@ func (p *plant) Configure(join.Node) error                 { return nil }
 func (p *plant) EnsureKubelet(context.Context, bool) error { return nil }
 
 func (p *plant) Request(ctx context.Context, _ join.Node, _ *v1alpha1.JoinBundle) (join.Certificate, error) {
-	return join.Certificate{}, pass(ctx, 2*time.Second)
+	return join.Certificate{}, wait.For(ctx, 2*time.Second)
 }
 
 func (p *plant) Join(ctx context.Context, _ *v1alpha1.JoinBundle, _ join.Certificate) error {
-	if err := pass(ctx, 10*time.Second); err != nil {
+	if err := wait.For(ctx, 10*time.Second); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -99,15 +101,6 @@ func (p *plant) Join(ctx context.Context, _ *v1alpha1.JoinBundle, _ join.Certifi
 		p.joins++
 	}
 	return err
-}
-
-func pass(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 const plantName = "ip-10-99-0-12.us-west-2.compute.internal"
@@ -177,7 +170,7 @@ func (p *plant) start() func() {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	done := make(chan error, 1)
 	go func() { done <- p.run(ctx) }()
-	time.Sleep(time.Minute)
+	bubble.Sleep(time.Minute)
 	return func() {
 		cancel()
 		if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
@@ -212,7 +205,7 @@ func TestDeletedNodeJoinsAgainWithinAMinute(t *testing.T) {
 		p.want("uid 1")
 		for again := 2; again < 5; again++ {
 			p.deleteNode()
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			p.want(fmt.Sprint("uid ", again))
 			if s := p.state; p.left != again-1 || s.Rejoin == nil || s.Rejoin.Times != again-1 || s.Rejoin.Reason != v1alpha1.NodeDeleted || s.Lost != nil || !s.Complete {
 				t.Errorf("left %d times, saved %+v", p.left, s)
@@ -238,7 +231,7 @@ func TestReplacedNodeJoinsAgain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		p.want("thief")
 		p.mu.Lock()
 		if l := p.state.Lost; p.left < 1 || l == nil || l.Reason != v1alpha1.NodeReplaced {
@@ -246,7 +239,7 @@ func TestReplacedNodeJoinsAgain(t *testing.T) {
 		}
 		p.mu.Unlock()
 		p.deleteNode()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		p.want("uid 2")
 	})
 }
@@ -262,12 +255,12 @@ func TestLeavingInstanceDoesNotJoinAgain(t *testing.T) {
 			p.target = target
 			p.mu.Unlock()
 			p.deleteNode()
-			time.Sleep(time.Hour)
+			bubble.Sleep(time.Hour)
 			p.want("")
 			p.mu.Lock()
 			p.target = imds.InService
 			p.mu.Unlock()
-			time.Sleep(time.Minute)
+			bubble.Sleep(time.Minute)
 			p.want("uid 2")
 		})
 	}

@@ -6,10 +6,11 @@ import (
 	"encoding/hex"
 	"flag"
 	"io/fs"
+	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -17,51 +18,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/joinery/joinery/lab/checkout"
 	"github.com/joinery/joinery/release/program"
 )
 
 var cold = flag.Bool("cold", false, "release for all platforms, and compile the second time from nothing (half an hour)")
 
-// checkout copies this tree, with what is not committed yet, and commits all of it.
-func checkout(t *testing.T, dir string) {
-	t.Helper()
-	list := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	list.Dir = ".."
-	out, err := list.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
-		text, err := os.ReadFile(filepath.Join("..", name))
-		if os.IsNotExist(err) {
-			continue // deleted, not committed yet
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		to := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(to, text, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	git(t, dir, "init", "-q")
-	git(t, dir, "add", "--all")
-	git(t, dir, "commit", "-q", "-m", "release")
-	git(t, dir, "tag", "v0.3.0")
-}
-
-func git(t *testing.T, dir string, args ...string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "git", append([]string{"-c", "user.name=a", "-c", "user.email=a@example.com"}, args...)...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("git %s: %v: %s", args[0], err, out)
-	}
-}
+// version is that of the release.
+const version = "v0.3.0"
 
 // sums returns name -> checksum of the files in dir.
 func sums(t *testing.T, dir string) map[string]string {
@@ -85,14 +49,14 @@ func sums(t *testing.T, dir string) map[string]string {
 // Two people who build one commit, in their own folders and at different times, get the
 // same bytes of everything.
 func TestReleaseIsReproducible(t *testing.T) {
-	here := program.Platform{OS: "linux", Arch: runtime.GOARCH}
-	platforms := []program.Platform{here}
+	platforms := []program.Platform{{OS: "linux", Arch: runtime.GOARCH}}
 	if *cold {
-		platforms = append(platforms, program.Platform{OS: "linux", Arch: map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]},
-			program.Platform{OS: "darwin", Arch: "arm64"}, program.Platform{OS: "windows", Arch: "amd64"})
+		platforms = everywhere
 	}
 	origin := t.TempDir()
-	checkout(t, origin)
+	if err := checkout.Copy(t.Context(), "..", origin, version); err != nil {
+		t.Fatal(err)
+	}
 	var made []map[string]string
 	began := time.Now()
 	for i, folder := range []string{"one", "quite/another"} {
@@ -109,12 +73,14 @@ func TestReleaseIsReproducible(t *testing.T) {
 			defer syscall.Umask(syscall.Umask(0o077))
 		}
 		root, out := filepath.Join(t.TempDir(), folder), filepath.Join(t.TempDir(), "dist")
-		git(t, origin, "clone", "-q", origin, root)
+		if err := checkout.At(t.Context(), origin, root, version); err != nil {
+			t.Fatal(err)
+		}
 		var report bytes.Buffer
 		if err := (request{root: root, out: out, platforms: platforms}).build(t.Context(), &report); err != nil {
 			t.Fatal(err)
 		}
-		if want := here.String() + " v0.3.0\n"; !strings.HasPrefix(report.String(), want) {
+		if want := platforms[0].String() + " v0.3.0\n"; !strings.HasPrefix(report.String(), want) {
 			t.Errorf("reported %q, want %q", report.String(), want)
 		}
 		made = append(made, sums(t, out))
@@ -122,33 +88,83 @@ func TestReleaseIsReproducible(t *testing.T) {
 	if diff := cmp.Diff(made[0], made[1]); diff != "" {
 		t.Errorf("two builds of one commit differ:\n%s", diff)
 	}
-	complete(t, made[0], here.Arch)
+	complete(t, made[0], platforms)
 }
 
-// complete checks that everything is there that a release for Linux has.
-func complete(t *testing.T, made map[string]string, arch string) {
+// whole lists the files of a release for all platforms. An operator of any of them has to
+// find theirs.
+const whole = `SHA256SUMS
+joinery-deploy_v0.3.0.tar.gz
+packer-plugin-joinery_v0.3.0_SHA256SUMS
+
+joinery_v0.3.0_linux_amd64.tar.gz
+joinery_0.3.0_amd64.deb
+joinery-0.3.0-1.x86_64.rpm
+joinery_v0.3.0_linux_amd64.cdx.json
+joinery-agent_0.3.0_amd64.deb
+joinery-agent-0.3.0-1.x86_64.rpm
+joinery-agent_v0.3.0_linux_amd64.cdx.json
+joinery-controller_0.3.0_amd64.deb
+joinery-controller-0.3.0-1.x86_64.rpm
+joinery-controller_v0.3.0_linux_amd64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_linux_amd64.zip
+packer-plugin-joinery_v0.3.0_linux_amd64.cdx.json
+
+joinery_v0.3.0_linux_arm64.tar.gz
+joinery_0.3.0_arm64.deb
+joinery-0.3.0-1.aarch64.rpm
+joinery_v0.3.0_linux_arm64.cdx.json
+joinery-agent_0.3.0_arm64.deb
+joinery-agent-0.3.0-1.aarch64.rpm
+joinery-agent_v0.3.0_linux_arm64.cdx.json
+joinery-controller_0.3.0_arm64.deb
+joinery-controller-0.3.0-1.aarch64.rpm
+joinery-controller_v0.3.0_linux_arm64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_linux_arm64.zip
+packer-plugin-joinery_v0.3.0_linux_arm64.cdx.json
+
+joinery_v0.3.0_darwin_amd64.tar.gz
+joinery_v0.3.0_darwin_amd64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_darwin_amd64.zip
+packer-plugin-joinery_v0.3.0_darwin_amd64.cdx.json
+
+joinery_v0.3.0_darwin_arm64.tar.gz
+joinery_v0.3.0_darwin_arm64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_darwin_arm64.zip
+packer-plugin-joinery_v0.3.0_darwin_arm64.cdx.json
+
+joinery_v0.3.0_windows_amd64.zip
+joinery_v0.3.0_windows_amd64.cdx.json
+packer-plugin-joinery_v0.3.0_x5.0_windows_amd64.zip
+packer-plugin-joinery_v0.3.0_windows_amd64.cdx.json
+`
+
+// complete checks that there is what whole lists for the platforms, and nothing else.
+func complete(t *testing.T, made map[string]string, platforms []program.Platform) {
 	t.Helper()
-	rpm := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch]
-	want := []string{"SHA256SUMS", "joinery-deploy_v0.3.0.tar.gz", "joinery_v0.3.0_linux_" + arch + ".tar.gz"}
-	for _, name := range []string{program.Agent, program.Controller, program.Operator} {
-		want = append(want, name+"_0.3.0_"+arch+".deb", name+"-0.3.0-1."+rpm+".rpm", name+"_v0.3.0_linux_"+arch+".cdx.json")
+	parts := strings.Split(whole, "\n\n")
+	if len(parts) != 1+len(everywhere) {
+		t.Fatalf("%d platforms are listed, %d are released for", len(parts)-1, len(everywhere))
 	}
-	plugin := program.Plugin + "_v0.3.0_"
-	want = append(want, plugin+"SHA256SUMS", plugin+"x5.0_linux_"+arch+".zip", plugin+"linux_"+arch+".cdx.json")
-	for _, name := range want {
-		if made[name] == "" {
-			t.Errorf("the release lacks %s", name)
+	want := strings.Fields(parts[0])
+	for _, part := range parts[1:] {
+		first, _, _ := strings.Cut(part, "\n")
+		if slices.ContainsFunc(platforms, func(p program.Platform) bool { return strings.Contains(first, "_"+p.String()+".") }) {
+			want = append(want, strings.Fields(part)...)
 		}
 	}
-	if len(made) != len(want) && !*cold {
-		t.Errorf("%d files, want %d", len(made), len(want))
+	slices.Sort(want)
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(made))); diff != "" {
+		t.Errorf("the release differs from its list (-list +made):\n%s", diff)
 	}
 }
 
 // What git does not know cannot be built again by anyone.
 func TestReleaseRefusesWhatIsNotCommitted(t *testing.T) {
 	root := t.TempDir()
-	checkout(t, root)
+	if err := checkout.Copy(t.Context(), "..", root, version); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(root, "cmd", "joinery", "more.go"), []byte("package main\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}

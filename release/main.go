@@ -21,6 +21,13 @@ import (
 // every user of the machine.
 const passphraseVariable = "JOINERY_SIGNING_PASSPHRASE"
 
+// everywhere is what a release is for, unless it is asked for less.
+var everywhere = []program.Platform{
+	{OS: "linux", Arch: "amd64"}, {OS: "linux", Arch: "arm64"},
+	{OS: "darwin", Arch: "amd64"}, {OS: "darwin", Arch: "arm64"},
+	{OS: "windows", Arch: "amd64"},
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	err := command().ExecuteContext(ctx)
@@ -50,8 +57,11 @@ func command() *cobra.Command {
 	}
 	build.Flags().StringVar(&r.root, "root", "..", "the checkout to release")
 	build.Flags().StringVar(&r.out, "out", "../dist", "where the release goes; what is there is removed")
-	build.Flags().StringSliceVar(&platforms, "platform", []string{"linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64", "windows/amd64"},
-		"what to release for; other than linux gets the operator's program alone")
+	var all []string
+	for _, p := range everywhere {
+		all = append(all, p.OS+"/"+p.Arch)
+	}
+	build.Flags().StringSliceVar(&platforms, "platform", all, "what to release for; other than linux gets the operator's program alone")
 	var dir, key string
 	signing := &cobra.Command{
 		Use: "sign", Short: "Sign a release with an OpenPGP key, " + passphraseVariable + " unlocks it", Args: cobra.NoArgs,

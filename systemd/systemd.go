@@ -27,6 +27,10 @@ func Names() []string {
 	return []string{Agent, Controller, Credentials, CredentialsTimer, KubeletDropIn}
 }
 
+// AgentUnits returns the paths of the units that every node has, by a package or by
+// its image.
+func AgentUnits() []string { return []string{Agent, KubeletDropIn} }
+
 // Unit returns the content of a unit; a name that Names does not give is an
 // error.
 func Unit(name string) ([]byte, error) {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/dbus"
+
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func TestOnlyBlockingShutdownLocksHold(t *testing.T) {
@@ -70,14 +72,12 @@ func TestWatchdogStarvesWhenWorkHangs(t *testing.T) {
 		pings := 0
 		n.Expect(time.Minute)
 		go n.feed(ctx, 10*time.Second, func() { pings++ })
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		bubble.Sleep(10 * time.Minute)
 		if pings != 6 {
 			t.Errorf("%d pings while nothing was heard for ten minutes, want the six of the first minute", pings)
 		}
 		n.Expect(time.Minute)
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
+		bubble.Sleep(30 * time.Second)
 		if pings < 8 {
 			t.Errorf("%d pings after the work went on", pings)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,18 +129,18 @@ func TestNoAnswerIsNotAbsence(t *testing.T) {
 }
 
 func TestVersion1IsNeverUsed(t *testing.T) {
-	asked := false
+	var asked atomic.Bool
 	c := client(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
-		asked = true
+		asked.Store(true)
 		if _, err := w.Write([]byte(document)); err != nil {
 			t.Error(err)
 		}
 	}))
-	if facts, err := c.Facts(t.Context()); err == nil || asked {
+	if facts, err := c.Facts(t.Context()); err == nil || asked.Load() {
 		t.Errorf("got %+v, %v from a service that gives no tokens", facts, err)
 	}
 }

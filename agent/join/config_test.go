@@ -1,37 +1,13 @@
 package join_test
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files instead of comparing")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("wrote %s: run again without -update", path)
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s: (-want +got)\n%s", path, diff)
-	}
-}
 
 func TestJoinConfiguration(t *testing.T) {
 	for name, change := range map[string]func(*v1alpha1.NodeConfigSpec){"plain.yaml": nil, "loaded.yaml": loaded} {
@@ -40,7 +16,7 @@ func TestJoinConfiguration(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, got)
+			golden.Check(t, filepath.Join("testdata", name), string(got))
 		})
 	}
 }
@@ -50,7 +26,7 @@ func TestKubeletPatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "patch.yaml", got)
+	golden.Check(t, "testdata/patch.yaml", string(got))
 	for want, settings := range map[string]v1alpha1.KubeletSettings{
 		"serverTLSBootstrap: true\n": nil, "serverTLSBootstrap: false\n": {"serverTLSBootstrap": false},
 	} {
@@ -67,5 +43,5 @@ func TestDiscoveryConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "discovery.yaml", got)
+	golden.Check(t, "testdata/discovery.yaml", string(got))
 }

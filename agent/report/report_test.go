@@ -20,6 +20,7 @@ import (
 	"github.com/joinery/joinery/agent/join"
 	"github.com/joinery/joinery/agent/report"
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 type silent struct{}
@@ -85,8 +86,7 @@ func said() v1alpha1.NodeReport {
 // after lets time pass and returns the condition and the number of writes.
 func (w *world) after(d time.Duration) (corev1.NodeCondition, int) {
 	w.t.Helper()
-	time.Sleep(d)
-	synctest.Wait()
+	bubble.Sleep(d)
 	node, err := w.client.CoreV1().Nodes().Get(w.t.Context(), "n", metav1.GetOptions{})
 	if err != nil {
 		w.t.Fatal(err)

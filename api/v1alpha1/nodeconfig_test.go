@@ -2,39 +2,16 @@ package v1alpha1_test
 
 import (
 	"errors"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew; the run then fails")
-
-// checkGolden compares got with testdata/name.
-func checkGolden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("%s written anew", path)
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
-}
 
 func TestDecodeNodeConfig(t *testing.T) {
 	files, err := filepath.Glob("testdata/nodeconfig/*.yaml")
@@ -51,7 +28,7 @@ func TestDecodeNodeConfig(t *testing.T) {
 			if _, err := v1alpha1.DecodeNodeConfig(data); err != nil {
 				verdict = strings.ReplaceAll(err.Error(), "; ", "\n") + "\n"
 			}
-			checkGolden(t, filepath.Join("nodeconfig", filepath.Base(file)+".golden"), verdict)
+			golden.Check(t, filepath.Join("testdata", "nodeconfig", filepath.Base(file)+".golden"), verdict)
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/scaledown"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // rounds records holds every ten seconds for so long, as the loop does: node-0
@@ -31,7 +32,7 @@ func (f *fixture) rounds(long time.Duration, on func(passed time.Duration) bool)
 		}
 		f.ok(f.RecordHolds(f.t.Context(), d, time.Now()))
 		f.ok(f.nodes.Update(f.node(0)))
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 	}
 }
 
@@ -104,7 +105,7 @@ func TestPodsThatEndAreNoHold(t *testing.T) {
 				d.Holds = []scaledown.Hold{{Node: nodeName(0), Text: "PodsRunning", State: scaledown.HoldCounts, Pods: true}}
 			}
 			f.ok(f.RecordHolds(t.Context(), d, time.Now()))
-			time.Sleep(10 * time.Second)
+			bubble.Sleep(10 * time.Second)
 		}
 		if since := scaledown.HeldSince(f.node(0)); !since.IsZero() {
 			t.Errorf("recorded since %s", since)

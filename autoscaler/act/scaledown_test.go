@@ -14,6 +14,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/internal/kube"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func TestRemovalDrainsAndTerminates(t *testing.T) {
@@ -50,7 +51,7 @@ func TestRemovalWaitsForCleaners(t *testing.T) {
 				began := time.Now()
 				f.ScaleDown(t.Context(), f.removal(0))
 				if done < time.Minute {
-					time.Sleep(done)
+					bubble.Sleep(done)
 					f.change(0, func(n *corev1.Node) { n.Annotations = nil })
 				}
 				f.Wait()
@@ -280,7 +281,7 @@ func TestMarkStaysWhenTheGroupsAreOlderThanIt(t *testing.T) {
 				n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 			})
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		f.ok(f.TakeBack(t.Context(), old, f.bindings()))
 		if !kube.Marked(f.node(0)) {
 			t.Error("the mark was taken off a node whose instance its group ends")

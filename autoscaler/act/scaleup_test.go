@@ -12,6 +12,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/scaleup"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func key(name string) types.NamespacedName {
@@ -38,7 +39,7 @@ func TestScaleUpRaisesAndTellsThePods(t *testing.T) {
 		f.event(1, helped)
 		f.ScaleUp(t.Context(), scaleup.Decision{Unhelped: plan.Unhelped})
 		f.event(0, unhelped)
-		time.Sleep(6 * time.Minute)
+		bubble.Sleep(6 * time.Minute)
 		f.ScaleUp(t.Context(), scaleup.Decision{Unhelped: plan.Unhelped})
 		f.event(1, unhelped)
 		if again := f.ScaleUp(t.Context(), plan)[0]; again.Changed() || again.Err != nil {
@@ -70,7 +71,7 @@ func TestProtectAndReplace(t *testing.T) {
 		if calls := f.aws.CallsTo("autoscaling", "SetInstanceProtection"); len(calls) != 1 {
 			t.Errorf("%d protecting calls, want 1", len(calls))
 		}
-		time.Sleep(16 * time.Minute)
+		bubble.Sleep(16 * time.Minute)
 		replace := func(nodes ...*corev1.Node) int {
 			var observed []any
 			for _, n := range nodes {
@@ -90,18 +91,18 @@ func TestProtectAndReplace(t *testing.T) {
 		if n := replace(master); n != 0 {
 			t.Errorf("%d replaced whose Nodes were deleted a moment ago", n)
 		}
-		time.Sleep(15 * time.Minute)
+		bubble.Sleep(15 * time.Minute)
 		if n := replace(master); n != 0 {
 			t.Errorf("%d replaced within the time that a Node may take to come back", n)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if n := replace(master); n != 0 {
 			t.Errorf("%d replaced that the API server knows as Nodes", n)
 		}
 		for i := range f.ids {
 			f.ok(f.kube.CoreV1().Nodes().Delete(t.Context(), nodeName(i), metav1.DeleteOptions{}))
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := replace(master); n != 1 {
 			t.Errorf("%d replaced, want 1", n)
 		}

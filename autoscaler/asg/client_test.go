@@ -21,6 +21,7 @@ import (
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 const goodConfig = "apiVersion: joinery.dev/v1alpha1\nkind: NodeConfig\nspec: {cluster: demo, labels: {team: a}}\n"
@@ -202,7 +203,7 @@ func TestSameTroubleIsToldOnce(t *testing.T) {
 		c := newClient(t, &w, &log)
 		workers(t, &w, 0, 6, 0)
 		look := func() error {
-			time.Sleep(time.Hour)
+			bubble.Sleep(time.Hour)
 			return got(t, c, "workers").TemplateError
 		}
 		throttle := awssim.Fault{Service: "ec2", Action: "DescribeLaunchTemplateVersions", Code: awssim.Throttle}

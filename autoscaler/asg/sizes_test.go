@@ -8,6 +8,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // AWS may answer with a size from before a write; the test plays that by setting
@@ -33,7 +34,7 @@ func TestRaiseNeverFollowsAnOldAnswerDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		raise(7, 8, asg.Raised{From: 6, To: 7, Max: 9})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		workers(t, &w, 0, 9, 2)
 		raise(2, 3, asg.Raised{From: 2, To: 3, Max: 9})
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func workers(t *testing.T, w *awssim.World, minimum, maximum, desired int) {
@@ -242,17 +243,17 @@ func TestCapacityFailureBacksOff(t *testing.T) {
 		c := newClient(t, &w, nil)
 		workers(t, &w, 0, 6, 1)
 		remove := w.Inject(awssim.Fault{NoCapacity: &awssim.Capacity{}})
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if _, err := c.Raise(t.Context(), "workers", 1, 3); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		g := got(t, c, "workers")
 		if !g.BackedOff(time.Now()) || !strings.HasPrefix(g.BackoffReason, "InsufficientInstanceCapacity") {
 			t.Fatalf("backed off until %s for %q", g.BackoffUntil, g.BackoffReason)
 		}
 		remove()
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		g = got(t, c, "workers")
 		if g.BackedOff(time.Now()) || missingInstances(g.Desired, len(g.Instances)) {
 			t.Errorf("capacity is back, still backed off until %s with %d instances", g.BackoffUntil, len(g.Instances))

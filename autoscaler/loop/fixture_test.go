@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
@@ -206,6 +205,3 @@ func (f *fixture) latency() (count uint64, sum float64) {
 	}
 	return 0, 0
 }
-
-// settle lets the loop work for a while of the bubble's time.
-func settle(d time.Duration) { time.Sleep(d) }

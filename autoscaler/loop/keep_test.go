@@ -14,6 +14,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -127,7 +128,7 @@ func TestLiarKeepsItselfOnlySoLong(t *testing.T) {
 		// and wait to begin.
 		const most = time.Hour + 10*time.Minute + 20*time.Minute + 5*time.Minute
 		for began := time.Now(); time.Since(began) < most && len(f.tell(r, liars)) > 0; {
-			settle(20 * time.Second)
+			bubble.Sleep(20 * time.Second)
 		}
 		for lie := range f.tell(r, liars) {
 			t.Errorf("the liar stays: %s", lie)

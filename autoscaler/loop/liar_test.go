@@ -17,6 +17,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -147,7 +148,7 @@ func TestLiarWithItsNeighboursProviderID(t *testing.T) {
 		idle(n)
 		f.register(n)
 		defer f.run()()
-		settle(14 * time.Minute)
+		bubble.Sleep(14 * time.Minute)
 		if calls := f.aws.CallsTo("autoscaling", "TerminateInstanceInAutoScalingGroup"); len(calls) != 0 {
 			t.Fatalf("ended: %v", calls)
 		}
@@ -157,7 +158,7 @@ func TestLiarWithItsNeighboursProviderID(t *testing.T) {
 		if why := f.excluded(victim.PrivateDNSName); why != "" {
 			t.Errorf("the victim is excluded: %s", why)
 		}
-		settle(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		if f.ended(victim.ID) || !f.ended(liar.ID) {
 			t.Errorf("the victim's instance was ended: %t; the liar's: %t", f.ended(victim.ID), f.ended(liar.ID))
 		}
@@ -195,11 +196,11 @@ func TestLiarProtectsNothing(t *testing.T) {
 				n.Spec.ProviderID = claim(f, all[0])
 				f.register(n)
 				defer f.run()()
-				settle(14 * time.Minute)
+				bubble.Sleep(14 * time.Minute)
 				if f.ended(all[0].ID) || f.ended(all[1].ID) {
 					t.Error("ended before its time")
 				}
-				settle(5 * time.Minute)
+				bubble.Sleep(5 * time.Minute)
 				if !f.ended(all[0].ID) || !f.ended(all[1].ID) {
 					t.Errorf("the neighbour was replaced: %t; the liar's instance: %t", f.ended(all[0].ID), f.ended(all[1].ID))
 				}
@@ -226,7 +227,7 @@ func TestLiarWithoutProviderID(t *testing.T) {
 		stranger.Name, stranger.UID, stranger.Spec.ProviderID = "stranger", "stranger", ""
 		f.register(stranger)
 		defer f.run()()
-		settle(20 * time.Minute)
+		bubble.Sleep(20 * time.Minute)
 		if f.ended(own.ID) || !f.ended(broken.ID) {
 			t.Errorf("the instance of the node without provider id was ended: %t; the one without node: %t", f.ended(own.ID), f.ended(broken.ID))
 		}
@@ -249,16 +250,16 @@ func TestNodeWithItsOwnNameNeedsAdoption(t *testing.T) {
 		idle(n)
 		f.register(n)
 		defer f.run()()
-		settle(20 * time.Minute)
+		bubble.Sleep(20 * time.Minute)
 		if f.ended(in.ID) || f.excluded("worker-7") == "" {
 			t.Fatalf("ended: %t, excluded for %q", f.ended(in.ID), f.excluded("worker-7"))
 		}
 		record, err := json.Marshal(binding.Record{UID: "old", ProviderID: n.Spec.ProviderID, InEC2: true})
 		f.ok(err)
 		f.ok(f.kube.Tracker().Add(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "joinery-adopted"}, Data: map[string]string{"worker-7": string(record)}}))
-		settle(15 * time.Minute)
+		bubble.Sleep(15 * time.Minute)
 		f.report(corev1.ConditionTrue, v1alpha1.Idle)
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if !f.ended(in.ID) {
 			t.Errorf("the idle adopted node stays: %+v", f.decisions()[0])
 		}
@@ -274,9 +275,9 @@ func TestLiarWithTinyAllocatable(t *testing.T) {
 		n.Status.Allocatable = corev1.ResourceList{"cpu": resource.MustParse("10m"), "memory": resource.MustParse("1Mi"), "pods": resource.MustParse("1")}
 		f.register(n)
 		defer f.run()()
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		f.pend(1, "app", "1", "1Gi")
-		settle(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if d := f.desired("workers"); d != 2 {
 			t.Errorf("desired is %d, want 2: %+v", d, f.decisions()[0])
 		}
@@ -293,9 +294,9 @@ func TestNodeWithABrokenGPU(t *testing.T) {
 		n.Status.Allocatable["nvidia.com/gpu"] = resource.MustParse("0")
 		f.register(n)
 		defer f.run()()
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		f.pendFor("app", "nvidia.com/gpu", "1")
-		settle(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if d := f.desired("gpu"); d != 2 {
 			t.Errorf("desired is %d, want 2: %+v", d, f.decisions()[0])
 		}
@@ -323,10 +324,10 @@ func TestLiarWithAResourceThatNobodyHas(t *testing.T) {
 				f.runOn(all[0].PrivateDNSName, "bait", "100m", true)
 				f.take("bait", "evil.example/unicorn", "1")
 				defer f.run()()
-				settle(time.Minute)
+				bubble.Sleep(time.Minute)
 				f.pendFor("app", "evil.example/unicorn", "1")
 				for range 120 {
-					settle(30 * time.Second)
+					bubble.Sleep(30 * time.Second)
 					f.join()
 					f.idleNodes()
 				}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // The main story: pods come, the group grows for them; pods go, it shrinks back.
@@ -21,9 +22,9 @@ func TestGroupGrowsAndShrinks(t *testing.T) {
 		f.group("workers", 1, 1)
 		f.join()
 		defer f.run()()
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		f.pend(10, "app", "500m", "512Mi")
-		settle(time.Second)
+		bubble.Sleep(time.Second)
 		// The node that is there takes 4 pods of half a CPU, two new ones 8.
 		if d := f.desired("workers"); d != 3 {
 			t.Fatalf("desired is %d a second after ten pods pended, want 3: %+v", d, f.decisions()[0])
@@ -34,17 +35,17 @@ func TestGroupGrowsAndShrinks(t *testing.T) {
 		if f.eventsWith("TriggeredScaleUp pod triggered scale-up: [{workers 1->3 (max: 10)}]") == 0 {
 			t.Error("no TriggeredScaleUp event")
 		}
-		settle(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		if d := f.desired("workers"); d != 3 {
 			t.Fatalf("desired is %d while nodes are on their way, want 3", d)
 		}
 		f.join()
 		f.report(corev1.ConditionFalse, v1alpha1.PodsRunning)
 		f.schedule()
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		f.deletePods()
 		f.report(corev1.ConditionTrue, v1alpha1.Idle)
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if d := f.desired("workers"); d != 1 {
 			t.Errorf("desired is %d a minute after the last pod, want the minimum of 1: %+v", d, f.decisions()[0])
 		}
@@ -62,9 +63,9 @@ func TestPodThatNeverFitsIsTold(t *testing.T) {
 		f := newFixture(t, &awssim.World{})
 		f.group("workers", 0, 0)
 		defer f.run()()
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		f.pend(1, "huge", "64", "1Gi")
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if d := f.desired("workers"); d != 0 {
 			t.Errorf("desired is %d, want 0", d)
 		}
@@ -85,9 +86,9 @@ func TestOtherGroupHelpsWhenOneHasNoCapacity(t *testing.T) {
 		f.group("b", 0, 0, "us-west-2b")
 		f.aws.Inject(awssim.Fault{NoCapacity: &awssim.Capacity{Zone: "us-west-2a"}})
 		defer f.run()()
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		f.pend(1, "app", "1", "1Gi")
-		settle(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		if b := f.desired("b"); b != 1 {
 			t.Errorf("desired is %d in b, want 1: %+v", b, f.decisions()[0])
 		}
@@ -113,7 +114,7 @@ func TestNothingIsDoneBesideAClusterAutoscaler(t *testing.T) {
 		f.ok(f.kube.Tracker().Add(lease))
 		defer f.run()()
 		f.pend(1, "app", "1", "1Gi")
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := len(f.aws.Calls()); n != 0 {
 			t.Errorf("%d AWS calls beside a Cluster Autoscaler, want none", n)
 		}
@@ -123,7 +124,7 @@ func TestNothingIsDoneBesideAClusterAutoscaler(t *testing.T) {
 		if n := f.eventsWith("RivalAutoscaler"); n != 1 {
 			t.Errorf("%d events, want 1", n)
 		}
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if d := f.desired("workers"); d != 1 {
 			t.Errorf("desired is %d after the Lease ran out, want 1", d)
 		}
@@ -137,12 +138,12 @@ func TestBrokenAWSEndsNoLoop(t *testing.T) {
 		remove := f.aws.Inject(awssim.Fault{Service: "autoscaling", Code: awssim.Throttle})
 		defer f.run()()
 		f.pend(1, "app", "1", "1Gi")
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if last := f.decisions()[0]; len(last.Errors) == 0 {
 			t.Errorf("the decision holds no error: %+v", last)
 		}
 		remove()
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if d := f.desired("workers"); d != 1 {
 			t.Errorf("desired is %d after AWS came back, want 1", d)
 		}
@@ -156,13 +157,13 @@ func TestSlowChoresHoldUpNoPods(t *testing.T) {
 		f.join()
 		f.aws.Inject(awssim.Fault{Service: "autoscaling", Action: "SetInstanceProtection", Delay: 20 * time.Second})
 		defer f.run()()
-		settle(time.Second)
+		bubble.Sleep(time.Second)
 		f.pend(10, "app", "500m", "512Mi")
-		settle(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		if d := f.desired("workers"); d != 3 {
 			t.Errorf("desired is %d 2 s after ten pods pended, want 3: %+v", d, f.decisions()[0])
 		}
-		settle(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := len(f.aws.CallsTo("autoscaling", "SetInstanceProtection")); n == 0 {
 			t.Error("nothing was protected")
 		}
@@ -175,9 +176,9 @@ func TestRestAsksAWSRarely(t *testing.T) {
 		f.group("workers", 2, 2)
 		f.join()
 		defer f.run()()
-		settle(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		f.aws.ForgetCalls()
-		settle(time.Hour)
+		bubble.Sleep(time.Hour)
 		// Cluster Autoscaler describes the groups every minute: at most half of that.
 		if n := len(f.aws.Calls()); n > 60/2 {
 			t.Errorf("%d AWS calls in an hour of rest: %v", n, f.aws.Calls()[:5])

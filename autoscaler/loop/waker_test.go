@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // Waking keeps to its windows: what a test of the whole loop would not show.
@@ -19,17 +20,13 @@ func TestWaker(t *testing.T) {
 		wake string
 	}
 	pods := func(w *waker, at ...time.Duration) {
-		began := time.Now()
 		for _, d := range at {
-			time.Sleep(time.Until(began.Add(d)))
-			w.podPending()
+			time.AfterFunc(d, w.podPending)
 		}
 	}
 	nodes := func(w *waker, at ...time.Duration) {
-		began := time.Now()
 		for _, d := range at {
-			time.Sleep(time.Until(began.Add(d)))
-			w.nodeChanged()
+			time.AfterFunc(d, w.nodeChanged)
 		}
 	}
 	for _, test := range []struct {
@@ -44,7 +41,7 @@ func TestWaker(t *testing.T) {
 			[]begun{{0, "timer"}, {1650 * ms, "pods"}, {1950 * ms, "pods"}, {11950 * ms, "timer"}}},
 		{"pods without an end", func(w *waker) {
 			for at := 1000 * ms; at < 4000*ms; at += 90 * ms {
-				go pods(w, at)
+				pods(w, at)
 			}
 		}, 0, []begun{{0, "timer"}, {3000 * ms, "pods"}, {4220 * ms, "pods"}}},
 		{"a window that outlasts the rest", func(w *waker) { pods(w, 9900*ms) }, 0, []begun{{0, "timer"}, {10150 * ms, "pods"}}},
@@ -52,13 +49,13 @@ func TestWaker(t *testing.T) {
 		{"a node just before the rest ends", func(w *waker) { nodes(w, 9000*ms) }, 0, []begun{{0, "timer"}, {10000 * ms, "nodes"}}},
 		{"a storm of nodes", func(w *waker) {
 			for at := 1000 * ms; at < 6000*ms; at += 70 * ms {
-				go nodes(w, at)
+				nodes(w, at)
 			}
 		}, 0, []begun{{0, "timer"}, {3000 * ms, "nodes"}, {5030 * ms, "nodes"}, {7060 * ms, "nodes"}}},
-		{"a pod after a node", func(w *waker) { go nodes(w, 1000*ms); pods(w, 2000*ms) }, 0, []begun{{0, "timer"}, {2250 * ms, "pods"}}},
-		{"a pod whose window outlasts a node's", func(w *waker) { go nodes(w, 1000*ms); pods(w, 2900*ms) }, 0, []begun{{0, "timer"}, {3150 * ms, "pods"}}},
+		{"a pod after a node", func(w *waker) { nodes(w, 1000*ms); pods(w, 2000*ms) }, 0, []begun{{0, "timer"}, {2250 * ms, "pods"}}},
+		{"a pod whose window outlasts a node's", func(w *waker) { nodes(w, 1000*ms); pods(w, 2900*ms) }, 0, []begun{{0, "timer"}, {3150 * ms, "pods"}}},
 		// What happens during a round counts from its end, and is one reason for another.
-		{"during a round", func(w *waker) { go nodes(w, 100*ms); pods(w, 200*ms, 900*ms) }, 1000 * ms,
+		{"during a round", func(w *waker) { nodes(w, 100*ms); pods(w, 200*ms, 900*ms) }, 1000 * ms,
 			[]begun{{0, "timer"}, {1250 * ms, "pods"}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -67,12 +64,11 @@ func TestWaker(t *testing.T) {
 				defer cancel()
 				w, began := newWaker(250*ms, 2000*ms), time.Now()
 				var got []begun
-				go test.happen(w)
+				test.happen(w)
 				_ = drive.Rounds{Name: "x", Every: 10 * time.Second, Wake: w.wake, Due: w.due, Log: slog.New(slog.DiscardHandler),
-					Round: func(context.Context) (time.Duration, error) {
+					Round: func(ctx context.Context) (time.Duration, error) {
 						got = append(got, begun{time.Since(began), w.take()})
-						time.Sleep(test.took)
-						return 0, nil
+						return 0, wait.For(ctx, test.took)
 					}}.Run(ctx)
 				if len(got) < len(test.want) || !slices.Equal(got[:len(test.want)], test.want) {
 					t.Errorf("rounds %v: expected %v", got, test.want)

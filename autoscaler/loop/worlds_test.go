@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -111,7 +112,7 @@ func (w *liars) populate() {
 // scheduler places what fits by what the nodes report, and the agents report.
 func (w *liars) play() {
 	w.t.Helper()
-	settle(30 * time.Second)
+	bubble.Sleep(30 * time.Second)
 	w.peak = max(w.peak, w.desired("workers"))
 	for _, in := range w.running("workers") {
 		if _, first := w.first[in.ID]; first {
@@ -164,7 +165,7 @@ func live(t *testing.T, seed uint64, honest bool) *liars {
 	w.peak = size
 	w.populate()
 	defer w.run()()
-	settle(time.Minute)
+	bubble.Sleep(time.Minute)
 	w.pend(w.r.IntN(5), "app", "700m", "128Mi")
 	for range 20 {
 		w.play()

@@ -3,11 +3,8 @@ package scaleup_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,13 +17,11 @@ import (
 	"github.com/joinery/joinery/autoscaler/cluster"
 	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
 	"github.com/joinery/joinery/autoscaler/scaleup"
+	"github.com/joinery/joinery/internal/golden"
 	"github.com/joinery/joinery/internal/kube"
 )
 
-var (
-	update = flag.Bool("update", false, "write the golden files anew")
-	now    = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-)
+var now = time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 
 func plan(t *testing.T, in cluster.Input, o scaleup.Options) scaleup.Decision {
 	t.Helper()
@@ -248,28 +243,7 @@ func TestReasonsGolden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "reasons.golden", string(got)+"\n")
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		t.Fatalf("%s was written anew", path)
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
+	golden.Check(t, "testdata/reasons.golden", string(got)+"\n")
 }
 
 func TestDeterministic(t *testing.T) {

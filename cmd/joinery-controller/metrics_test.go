@@ -24,6 +24,7 @@ import (
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -101,7 +102,7 @@ approver: {stsProof: off}, lifecycle: {queueURL: "` + someQueue + `"}, bundle: {
 		}
 		// The autoscaler registers its metrics when it runs.
 		running.Go(func() { _ = p.scaler.run(ctx) })
-		time.Sleep(time.Second) // readers look at times whether they are in step
+		bubble.Sleep(time.Second) // readers look at times whether they are in step
 	})
 	return r
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/progress"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -28,15 +29,15 @@ func TestCallsAtRest(t *testing.T) {
 		w := simcluster.New(t, &awssim.World{})
 		w.PutLaunchTemplate("workers", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium", UserData: simcluster.UserData()})
 		w.OK(w.PutGroup(awssim.GroupSpec{Name: "workers", Min: 3, Max: 10, Desired: 3, LaunchTemplate: "workers", Tags: simcluster.Tags()}))
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		for _, i := range w.Instances() {
 			w.OK(w.Client.Tracker().Add(simcluster.NodeOf(i)))
 		}
 		stop := runReaders(t, w)
 		defer stop()
-		time.Sleep(30 * time.Minute)
+		bubble.Sleep(30 * time.Minute)
 		w.ForgetCalls()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		count, total := map[string]int{}, 0
 		for _, c := range w.Calls() {
 			if c.Service == "ec2" || c.Service == "autoscaling" {

@@ -21,6 +21,7 @@ import (
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/binding/binder"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // actions maps Nodes to what becomes of them.
@@ -51,7 +52,7 @@ func (c *cluster) records(t *testing.T) map[string]string {
 func withCluster(t *testing.T, test func(*testing.T, *cluster)) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		test(t, c)
 	})
 }
@@ -66,9 +67,9 @@ func TestAdoptRefusesWhatEC2Contradicts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		c.Terminate(gone.ID)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		const liar = "ip-10-99-200-200.us-west-2.compute.internal"
 		c.create(t, liar, "aws:///us-west-2a/"+victim.ID, []string{victim.PrivateIP})
 		c.create(t, "liar-elsewhere", "aws:///us-west-2a/"+victim.ID, []string{"10.99.200.201"})
@@ -117,7 +118,7 @@ func TestAdoptRefusesTwins(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		c.create(t, "twin-1", "aws:///us-west-2a/"+i.ID, []string{i.PrivateIP})
 		if got := actions(must(adopt.Run(t.Context(), c.options(), adopt.Wish{All: true}))(t)); got["twin-1"] != adopt.Adopted {
 			t.Errorf("%v", got)

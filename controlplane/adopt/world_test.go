@@ -29,6 +29,7 @@ import (
 	"github.com/joinery/joinery/controlplane/doctor"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -135,7 +136,7 @@ func (c *cluster) renew(t *testing.T, round int) map[string]string {
 				}
 			}
 		}
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 	})
 	all, err := requests.List(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -213,7 +214,7 @@ func (c *cluster) warned(t *testing.T) (levels map[doctor.Level]int, text string
 func TestAYearOfRenewals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		levels, text := c.warned(t)
 		if levels[doctor.Broken] != len(c.names) || len(levels) != 1 {
 			t.Errorf("before the adoption the doctor says\n%s", text)
@@ -232,7 +233,7 @@ func TestAYearOfRenewals(t *testing.T) {
 			t.Errorf("after the adoption the doctor says\n%s", text)
 		}
 		for month := 1; month <= 12; month++ {
-			time.Sleep(30 * 24 * time.Hour)
+			bubble.Sleep(30 * 24 * time.Hour)
 			got := c.renew(t, month)
 			if len(got) != 2*len(c.names) {
 				t.Fatalf("%d requests in month %d", len(got), month)

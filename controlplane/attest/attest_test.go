@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -325,8 +326,8 @@ func TestSignersThatAreNoInstances(t *testing.T) {
 // With a real socket: no redirect is followed and a hanging answer is given up.
 func TestOverASocket(t *testing.T) {
 	w, i := world(t, "us-west-2")
-	var elsewhere bool
-	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere = true }))
+	var elsewhere atomic.Bool
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Store(true) }))
 	defer other.Close()
 	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get(v1alpha1.ProofClusterHeader) != "" {
@@ -340,7 +341,7 @@ func TestOverASocket(t *testing.T) {
 	v := attest.NewVerifier(on(w.Config("joinery-controller")), attest.Options{Cluster: "demo", Roles: []string{"joinery-node"}})
 	now := time.Now()
 	_, err := v.Verify(t.Context(), prove(t, on(instanceConfig(w, i.ID)), "demo", request), []byte(request), now, now)
-	if err == nil || elsewhere {
+	if err == nil || elsewhere.Load() {
 		t.Errorf("the redirect was followed: %v", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())

@@ -11,6 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func TestRequestsWithOtherTokensAreIgnored(t *testing.T) {
@@ -33,7 +35,7 @@ func TestHoldsWhileTokensCannotBeLookedUp(t *testing.T) {
 		r.ask(t, "a", r.instance.PrivateDNSName, time.Minute)
 		r.want(t, "a", "")
 		r.tokens.Store(&tokens{"abcdef": true})
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		r.want(t, "a", "Approved JoineryAttested")
 	})
 }

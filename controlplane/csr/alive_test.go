@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/observe"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // stuck never answers while hold is open, whatever the context says.
@@ -61,7 +62,7 @@ func TestAliveIsShownByAFreeWorkerOnly(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- a.Run(ctx) }()
-		time.Sleep(10*time.Minute + time.Second)
+		bubble.Sleep(10*time.Minute + time.Second)
 		if n := shown.Load(); n < 10 || n > 12 {
 			t.Errorf("shown %d times in ten idle minutes", n)
 		}
@@ -76,7 +77,7 @@ func TestAliveIsShownByAFreeWorkerOnly(t *testing.T) {
 		}
 		synctest.Wait()
 		before := shown.Load()
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if n := shown.Load(); n != before {
 			t.Errorf("shown %d times while every worker hangs", n-before)
 		}
@@ -115,7 +116,7 @@ func TestPanicCostsOneRequest(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- a.Run(ctx) }()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		for i := range 2 { // the second is judged first, as the newer one
 			tmpl := template()
 			tmpl.Subject.CommonName = "system:node:" + nodeNameOf(0)
@@ -125,7 +126,7 @@ func TestPanicCostsOneRequest(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		if n := s.asked.Load(); n != 1 {
 			t.Errorf("the other request of the lane was judged %d times: expected once", n)
 		}

@@ -27,6 +27,7 @@ import (
 	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -76,7 +77,7 @@ func newRig(t *testing.T) *rig {
 	if err := w.PutGroup(awssim.GroupSpec{Name: "workers", Max: 3, Desired: 1, LaunchTemplate: "nodes", Tags: simcluster.Tags()}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(20 * time.Second)
+	bubble.Sleep(20 * time.Second)
 	r := &rig{Cluster: simcluster.New(t, w), instance: w.Instances()[0]}
 	r.tokens.Store(&tokens{"abcdef": true})
 	r.legacy.Store(&tokens{})
@@ -161,8 +162,7 @@ func (r *rig) send(t *testing.T, name string, c *certificatesv1.CertificateSigni
 	if _, err := r.Client.CertificatesV1().CertificateSigningRequests().Create(t.Context(), c, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(wait)
-	synctest.Wait()
+	bubble.Sleep(wait)
 	return c
 }
 
@@ -224,7 +224,7 @@ func TestDeniesAnotherName(t *testing.T) {
 		r.want(t, "master", "Denied JoineryWrongName")
 		r.ask(t, "nobody", "ip-10-99-0-200.us-west-2.compute.internal", time.Minute)
 		r.want(t, "nobody", "")
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		r.want(t, "nobody", "Denied JoineryNoInstance")
 	})
 }
@@ -238,7 +238,7 @@ func TestHoldsWhileEC2IsAway(t *testing.T) {
 			t.Errorf("event %q and %d more: expected one for the whole time", e, len(r.Events.Events))
 		}
 		remove()
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		r.want(t, "a", "Approved JoineryAttested")
 	})
 }
@@ -248,7 +248,7 @@ func TestHoldsUntilTheInstanceShows(t *testing.T) {
 		r.Inject(awssim.Fault{InstanceID: r.instance.ID, LateDescribe: time.Minute})
 		r.ask(t, "a", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "a", "")
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.want(t, "a", "Approved JoineryAttested")
 	})
 }
@@ -288,7 +288,7 @@ func TestHoldsInTheWarmPool(t *testing.T) {
 		if err := r.PutGroup(g.GroupSpec); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		all := r.Instances()
 		r.instance = all[len(all)-1]
 		r.askProven(t, "early", r.instance.PrivateDNSName, 5*time.Minute)
@@ -300,7 +300,7 @@ func TestHoldsInTheWarmPool(t *testing.T) {
 		if err := r.PutGroup(g.GroupSpec); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		r.want(t, "early", "Approved JoineryProven")
 	})
 }
@@ -332,7 +332,7 @@ func TestKubeletsOwnCertificates(t *testing.T) {
 		r.kubelet(t, "thief's", client, short)
 		r.want(t, "thief's", "Denied JoinerySecondClaimant")
 		r.putNode(t, r.instance.ID, true)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.kubelet(t, "serving", serving, "X509SHA256=own", r.instance.PrivateDNSName)
 		r.want(t, "serving", "Approved JoineryServesItself")
 		r.kubelet(t, "after the join", client, short)
@@ -340,7 +340,7 @@ func TestKubeletsOwnCertificates(t *testing.T) {
 		r.kubelet(t, "renewal", client, "X509SHA256=own")
 		r.want(t, "renewal", "Approved JoineryRenewed")
 		r.Terminate(r.instance.ID)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.kubelet(t, "of the dead", client, "X509SHA256=own")
 		r.want(t, "of the dead", "Denied JoineryNotRunning")
 		r.kubelet(t, "short-lived, of the dead", client, short)
@@ -377,7 +377,7 @@ func TestNodeOfAnotherNameDoesNotCountAsJoined(t *testing.T) {
 		if _, err := r.Client.CoreV1().Nodes().Create(t.Context(), rogue, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.askProven(t, "again", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "again", "Approved JoineryRegranted")
 	})
@@ -425,7 +425,7 @@ func TestSecondClaimantWaits(t *testing.T) {
 		if e := <-r.Events.Events; !strings.Contains(e, "Warning HoldSecondClaimant") {
 			t.Errorf("event %q", e)
 		}
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		r.want(t, "second", "Approved JoineryRegranted")
 	})
 }
@@ -453,7 +453,7 @@ func TestHoldsWhileSTSIsAway(t *testing.T) {
 		r.askProven(t, "a", r.instance.PrivateDNSName, 5*time.Minute)
 		r.want(t, "a", "")
 		remove()
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		r.want(t, "a", "Approved JoineryProven")
 	})
 }
@@ -464,7 +464,7 @@ func TestProofIsVerifiedOnce(t *testing.T) {
 		remove := r.Inject(awssim.Fault{Service: "ec2", Code: awssim.Throttle})
 		r.askProven(t, "a", r.instance.PrivateDNSName, 2*time.Minute)
 		remove()
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		r.want(t, "a", "Approved JoineryProven")
 		if n := len(r.CallsTo("sts", "GetCallerIdentity")); n != 2 {
 			t.Errorf("STS was asked %d times: expected one proof and the verifier's own account", n)
@@ -476,7 +476,7 @@ func TestAJoinedNodeGetsNoSecondIdentity(t *testing.T) {
 	withRig(t, func(t *testing.T, r *rig) {
 		r.ask(t, "first", r.instance.PrivateDNSName, time.Second)
 		n := r.putNode(t, r.instance.ID, true)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.ask(t, "while ready", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "while ready", "Denied JoineryAlreadyJoined")
 		n.Status.Conditions[0].Status = corev1.ConditionFalse
@@ -509,7 +509,7 @@ func TestReadyNodeThatEC2DoesNotKnow(t *testing.T) {
 		if _, err := r.Client.CoreV1().Nodes().Get(t.Context(), r.instance.PrivateDNSName, metav1.GetOptions{}); err != nil {
 			t.Errorf("the node: %v", err)
 		}
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		r.want(t, "a", "Approved JoineryAttested")
 	})
 }
@@ -525,7 +525,7 @@ func TestRestartedNodeThatWasReadyGetsNoSecondIdentity(t *testing.T) {
 			if _, err := r.Client.CoreV1().Nodes().Update(t.Context(), n, metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
 		r.ask(t, "second", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "second", "Denied JoineryAlreadyJoined")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // A wrong clock is no alarm: the node is told how wrong it is, on its own request.
@@ -16,7 +17,7 @@ func TestWrongClockIsToldTheNode(t *testing.T) {
 	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
 		c := r.request(t, r.instance.PrivateDNSName)
 		c.Annotations = map[string]string{v1alpha1.STSProofAnnotation: r.prove(t, c.Spec.Request)}
-		time.Sleep(187 * time.Second) // as if signed by a clock that is behind
+		bubble.Sleep(187 * time.Second) // as if signed by a clock that is behind
 		r.send(t, "late", c, time.Second)
 		r.want(t, "late", "JoineryAskAgain JoineryClockSkew")
 		got, err := r.Client.CertificatesV1().CertificateSigningRequests().Get(t.Context(), "late", metav1.GetOptions{})
@@ -35,7 +36,7 @@ func TestWrongClockIsToldTheNode(t *testing.T) {
 		r.askProven(t, "again", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "again", "Approved JoineryProven")
 		// Kubernetes leaves requests with a condition, unless they are denied.
-		time.Sleep(11 * time.Minute)
+		bubble.Sleep(11 * time.Minute)
 		r.want(t, "late", "JoineryAskAgain JoineryClockSkew, Denied JoineryClockSkew")
 		for len(r.Events.Events) > 0 {
 			if e := <-r.Events.Events; strings.Contains(e, "Warning") {

@@ -20,6 +20,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // askSigned sends a request for the instance's name with a proof that c signs.
@@ -97,7 +98,7 @@ func (r *rig) grow(t *testing.T, image string) {
 	if err := r.PutGroup(g.GroupSpec); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(20 * time.Second)
+	bubble.Sleep(20 * time.Second)
 	all := r.Instances()
 	r.instance = all[len(all)-1]
 	if r.instance.ImageID != image {
@@ -178,7 +179,7 @@ func TestWeakerProofWaitsForTheImages(t *testing.T) {
 		r.askProven(t, "role", r.instance.PrivateDNSName, time.Minute)
 		r.want(t, "role", "")
 		away.Store(false)
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		r.want(t, "role", "Approved JoineryProven")
 	})
 }

@@ -4,16 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
-
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/util/retry"
 
 	"github.com/joinery/joinery/internal/fleet"
 )
@@ -100,55 +93,36 @@ func (f Facts) granted(i fleet.Instance) Grant {
 // errGrantChanged says that a grant is no longer what the verdict was based on.
 var errGrantChanged = errors.New("grant changed meanwhile")
 
-// configMaps is the part of client-go's ConfigMapInterface that Grants uses.
-type configMaps interface {
-	Get(context.Context, string, metav1.GetOptions) (*corev1.ConfigMap, error)
-	Create(context.Context, *corev1.ConfigMap, metav1.CreateOptions) (*corev1.ConfigMap, error)
-	Update(context.Context, *corev1.ConfigMap, metav1.UpdateOptions) (*corev1.ConfigMap, error)
-}
-
 // Grants remembers durably which launches were granted certificates. Entries go
 // once their launch window has passed, as nothing is granted after it, so the
 // object stays small however large the cluster is.
 type Grants struct {
-	client configMaps
-	keep   time.Duration
-	// writing keeps the workers of this process from conflicts with each other;
-	// another process's changes are met by the object's resource version.
-	writing sync.Mutex
+	entries ledger[Grant] // by instance id
+	keep    time.Duration
 }
 
 // NewGrants returns the grants kept in kube-system for launches that may be
 // granted certificates within launchWindow.
 func NewGrants(client configMaps, launchWindow time.Duration) *Grants {
-	return &Grants{client: client, keep: launchWindow + 2*heldTooLong}
+	return &Grants{
+		entries: ledger[Grant]{client: client, name: GrantsName, what: "grants", decode: decodeGrant, encode: encodeGrant},
+		keep:    launchWindow + 2*heldTooLong,
+	}
+}
+
+// decodeGrant fails for an entry that cannot be read: it may hide a grant.
+func decodeGrant(text string) (one Grant, err error) {
+	err = json.Unmarshal([]byte(text), &one)
+	return one, err
+}
+
+func encodeGrant(one Grant) (string, error) {
+	text, err := json.Marshal(one)
+	return string(text), err
 }
 
 // All returns the grants by instance id, as the API server has them now.
-func (g *Grants) All(ctx context.Context) (map[string]Grant, error) {
-	_, all, err := g.read(ctx)
-	return all, err
-}
-
-func (g *Grants) read(ctx context.Context) (*corev1.ConfigMap, map[string]Grant, error) {
-	cm, err := g.client.Get(ctx, GrantsName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, map[string]Grant{}, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("read grants: %w", err)
-	}
-	all := make(map[string]Grant, len(cm.Data))
-	for id, text := range cm.Data {
-		var one Grant
-		// An entry that cannot be read may hide a grant: fail closed.
-		if err := json.Unmarshal([]byte(text), &one); err != nil {
-			return nil, nil, fmt.Errorf("read grants: entry %s of ConfigMap %s: %w", id, GrantsName, err)
-		}
-		all[id] = one
-	}
-	return cm, all, nil
-}
+func (g *Grants) All(ctx context.Context) (map[string]Grant, error) { return g.entries.all(ctx) }
 
 // Record remembers, before a certificate is approved, what an instance will have
 // been granted. before is the grant that the verdict was based on; if it changed
@@ -179,18 +153,12 @@ func (g *Grants) Joined(ctx context.Context, instanceID, node string, now time.T
 }
 
 func (g *Grants) update(ctx context.Context, now time.Time, change func(map[string]Grant) (bool, error)) error {
-	g.writing.Lock()
-	defer g.writing.Unlock()
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		cm, all, err := g.read(ctx)
-		if err != nil {
-			return err
+	return g.entries.update(ctx, func(all map[string]Grant) (bool, error) {
+		changed, err := change(all)
+		if changed {
+			maps.DeleteFunc(all, func(_ string, one Grant) bool { return g.over(one, now) })
 		}
-		if changed, err := change(all); err != nil || !changed {
-			return err
-		}
-		maps.DeleteFunc(all, func(_ string, one Grant) bool { return g.over(one, now) })
-		return g.write(ctx, cm, all)
+		return changed, err
 	})
 }
 
@@ -200,27 +168,4 @@ func (g *Grants) over(one Grant, now time.Time) bool {
 		return now.Sub(one.Granted) > awaitJoin && now.Sub(one.Launch) > g.keep
 	}
 	return now.Sub(one.Granted) > g.keep && now.Sub(one.Launch) > g.keep
-}
-
-func (g *Grants) write(ctx context.Context, cm *corev1.ConfigMap, all map[string]Grant) error {
-	data := make(map[string]string, len(all))
-	for id, one := range all {
-		text, err := json.Marshal(one)
-		if err != nil {
-			return fmt.Errorf("encode grant of %s: %w", id, err)
-		}
-		data[id] = string(text)
-	}
-	if cm == nil {
-		fresh := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: GrantsName, Namespace: metav1.NamespaceSystem}, Data: data}
-		_, err := g.client.Create(ctx, fresh, metav1.CreateOptions{})
-		if apierrors.IsAlreadyExists(err) {
-			return errGrantChanged
-		}
-		return err
-	}
-	next := cm.DeepCopy()
-	next.Data = data
-	_, err := g.client.Update(ctx, next, metav1.UpdateOptions{})
-	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/joinery/joinery/controlplane/attest"
 	"github.com/joinery/joinery/controlplane/csr"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -94,13 +96,14 @@ func killAt(t *testing.T, n int, after bool, ask func(*testing.T, *rig)) (calls 
 		p := policy
 		p.VPC, p.Proof = r.instance.VPCID, "require"
 		first := &death{at: n, after: after}
-		current := first
+		var current atomic.Pointer[death] // what requests meet
+		current.Store(first)
 		real := clienttesting.ObjectReaction(r.Client.Tracker())
 		r.Client.PrependReactor("*", "*", func(a clienttesting.Action) (handled bool, o runtime.Object, err error) {
 			if by(a) == "" {
 				return false, nil, nil
 			}
-			err = current.step(func() error { _, o, err = real(a); return err })
+			err = current.Load().step(func() error { _, o, err = real(a); return err })
 			return true, o, err
 		})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -108,15 +111,16 @@ func killAt(t *testing.T, n int, after bool, ask func(*testing.T, *rig)) (calls 
 		go func() { defer close(done); r.lead(ctx, first, p) }()
 		synctest.Wait()
 		ask(t, r)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		cancel()
 		<-done
 		calls, died = first.calls, first.dead
-		current = &death{}
+		second := &death{}
+		current.Store(second)
 		ctx, cancel = context.WithCancel(t.Context())
 		done = make(chan struct{})
-		go func() { defer close(done); r.lead(ctx, current, p) }()
-		time.Sleep(5 * time.Minute)
+		go func() { defer close(done); r.lead(ctx, second, p) }()
+		bubble.Sleep(5 * time.Minute)
 		cancel()
 		<-done
 		r.checkOnce(t, fmt.Sprintf("killed at call %d (after it: %t)", n, after))

@@ -17,6 +17,7 @@ import (
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/binding/binder"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // join has the instance join, and its Node become Ready.
@@ -25,7 +26,7 @@ func (r *rig) join(t *testing.T) *corev1.Node {
 	r.askProven(t, "join", r.instance.PrivateDNSName, time.Second)
 	r.want(t, "join", "Approved JoineryProven")
 	r.putNode(t, r.instance.ID, true)
-	time.Sleep(time.Second)
+	bubble.Sleep(time.Second)
 	return r.node(t)
 }
 
@@ -60,8 +61,7 @@ func (r *rig) remake(t *testing.T, uid, providerID string, addresses ...string) 
 	if _, err := r.Client.CoreV1().Nodes().Create(t.Context(), n, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second)
-	synctest.Wait()
+	bubble.Sleep(time.Second)
 }
 
 // drop deletes a request, so that it is not judged for months.
@@ -70,7 +70,7 @@ func (r *rig) drop(t *testing.T, name string) {
 	if err := r.Client.CertificatesV1().CertificateSigningRequests().Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Minute)
+	bubble.Sleep(time.Minute)
 }
 
 const (
@@ -95,7 +95,7 @@ func TestStolenKeyOfAnEndedInstance(t *testing.T) {
 		r.Terminate(r.instance.ID)
 		r.deleteNode(t)
 		for _, days := range []int{0, 300, 300} {
-			time.Sleep(time.Duration(days) * 24 * time.Hour)
+			bubble.Sleep(time.Duration(days) * 24 * time.Hour)
 			for i, lie := range []struct{ providerID, address string }{
 				{"aws:///us-west-2a/" + other.ID, other.PrivateIP},
 				{"aws:///us-west-2a/" + control.ID, control.PrivateIP},
@@ -115,7 +115,7 @@ func TestStolenKeyOfAnEndedInstance(t *testing.T) {
 						names = []string{other.PrivateDNSName}
 					}
 					r.kubelet(t, "stolen", signer, "X509SHA256=stolen", names...)
-					time.Sleep(3 * time.Minute)
+					bubble.Sleep(3 * time.Minute)
 					if got := r.outcome(t, "stolen"); strings.Contains(got, "Approved") {
 						t.Errorf("after %d days as %q at %q: %s for %s", days, lie.providerID, lie.address, got, signer)
 					}
@@ -161,7 +161,7 @@ func TestLiarNameTaken(t *testing.T) {
 					t.Error("no alarm was raised")
 				}
 				r.putNode(t, r.instance.ID, true)
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 				r.kubelet(t, "renewal", clientSigner, "X509SHA256=own")
 				r.want(t, "renewal", "Approved JoineryRenewed")
 			})
@@ -184,7 +184,7 @@ func TestAdoptedNodeKeepsItsName(t *testing.T) {
 		if _, err := r.Client.CoreV1().ConfigMaps("kube-system").Update(t.Context(), records, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		r.want(t, "a", "Denied JoineryNameTaken")
 		r.kubelet(t, "renewal", clientSigner, "X509SHA256=own")
 		r.want(t, "renewal", "Approved JoineryRenewed")
@@ -199,7 +199,7 @@ func TestDeletedNodeJoinsAgain(t *testing.T) {
 		if first.Labels[binding.AdmittedLabel] != "n1" {
 			t.Errorf("labels of the admitted node: %v", first.Labels)
 		}
-		time.Sleep(100 * 24 * time.Hour)
+		bubble.Sleep(100 * 24 * time.Hour)
 		want := []string{"Approved JoineryRejoined", "Approved JoineryRejoinedAgain", "Denied JoineryTooManyGrants"}
 		for i, want := range want {
 			r.deleteNode(t)
@@ -215,7 +215,7 @@ func TestDeletedNodeJoinsAgain(t *testing.T) {
 		r.kubelet(t, "not admitted", clientSigner, "X509SHA256=own")
 		r.want(t, "not admitted", "")
 		// An hour later its agent asks once more. The Node is Ready and stays so.
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		r.askProven(t, "later", r.instance.PrivateDNSName, 15*time.Second)
 		r.want(t, "later", "Approved JoineryRejoined")
 		r.want(t, "not admitted", "Approved JoineryRenewed")
@@ -245,9 +245,9 @@ func TestNotAdmittedAsksEC2Once(t *testing.T) {
 	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
 		r.putNode(t, r.instance.ID, true)
 		r.kubelet(t, "old", clientSigner, "X509SHA256=own")
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.ForgetCalls()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		r.want(t, "old", "")
 		if n := len(r.CallsTo("ec2", "DescribeInstances")); n != 0 {
 			t.Errorf("EC2 was asked %d times in an hour", n)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // flood is how many requests a storm has.
@@ -30,7 +31,7 @@ func (r *rig) launch(t *testing.T, n int) []awssim.Instance {
 	if err := r.PutGroup(g.GroupSpec); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(20 * time.Second)
+	bubble.Sleep(20 * time.Second)
 	return r.Instances()
 }
 
@@ -67,8 +68,7 @@ func (r *rig) honest(t *testing.T, ten []awssim.Instance) {
 		r.instance = i
 		r.askProven(t, fmt.Sprint("honest-", n), i.PrivateDNSName, 0)
 	}
-	time.Sleep(4 * time.Second) // one look at who may be joining
-	synctest.Wait()
+	bubble.Sleep(4 * time.Second) // one look at who may be joining
 	for n := range ten {
 		r.want(t, fmt.Sprint("honest-", n), "Approved JoineryProven")
 	}
@@ -110,7 +110,7 @@ func TestStormForOneName(t *testing.T) {
 			t.Errorf("EC2 was asked %d times for ten honest requests", n)
 		}
 		r.ForgetCalls()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.stsCalls(); n > policy.JudgedPerMinute || n < policy.JudgedPerMinute-1 {
 			t.Errorf("STS was asked %d times in a minute: expected %d", n, policy.JudgedPerMinute)
 		}
@@ -141,7 +141,7 @@ func TestStormForMadeUpNames(t *testing.T) {
 		}
 		r.ForgetCalls()
 		r.Client.ClearActions()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if sts, ec2, reads := r.stsCalls(), r.ec2Calls(), r.reads(); sts != 0 || ec2 > 20 || reads != 0 {
 			t.Errorf("a minute of waiting: STS was asked %d times, EC2 %d, and %d requests were read", sts, ec2, reads)
 		}
@@ -156,7 +156,7 @@ func TestStormForMadeUpNames(t *testing.T) {
 		}
 		r.ForgetCalls()
 		r.Client.ClearActions()
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		if ec2, reads := r.ec2Calls(), r.reads(); ec2 > 2*60/2+5 || reads > 2*60/2+5 {
 			t.Errorf("two minutes of denials: EC2 was asked %d times, and %d requests were read", ec2, reads)
 		}
@@ -183,7 +183,7 @@ func TestStormFromBeforeTheLaunch(t *testing.T) {
 		}
 		guess := fmt.Sprintf("ip-%d-%d-%d-%d%s", octets[0], octets[1], octets[2], octets[3]+1, last[at:])
 		r.storm(t, 1000, func(int) string { return guess })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		all := r.launch(t, 2)
 		i := slices.IndexFunc(all, func(i awssim.Instance) bool { return i.PrivateDNSName == guess })
 		if i < 0 {
@@ -202,7 +202,7 @@ func TestStormFromBeforeTheLaunch(t *testing.T) {
 // A node floods: its own requests are judged at its own pace, and delay no other.
 func TestNodeThatFloods(t *testing.T) {
 	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
-		time.Sleep(time.Second) // the approver looks
+		bubble.Sleep(time.Second) // the approver looks
 		tmpl := template()
 		tmpl.Subject.CommonName = "system:node:" + r.instance.PrivateDNSName
 		for n := range 200 {
@@ -218,7 +218,7 @@ func TestNodeThatFloods(t *testing.T) {
 		r.Client.ClearActions()
 		r.askProven(t, "honest", r.instance.PrivateDNSName, time.Second)
 		r.want(t, "honest", "Approved JoineryProven")
-		time.Sleep(59 * time.Second)
+		bubble.Sleep(59 * time.Second)
 		if n := r.reads(); n > policy.JudgedPerMinute+3 { // a minute from the first, and the honest one
 			t.Errorf("%d requests were read in a minute", n)
 		}

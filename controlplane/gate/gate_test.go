@@ -17,6 +17,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/joinery/joinery/controlplane/gate"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // server is an API server that knows one token, whose holder may get one path.
@@ -92,7 +93,7 @@ func TestGateFailsClosedAndRemembers(t *testing.T) {
 		if n := len(client.Actions()); n != 3 {
 			t.Errorf("%d questions for 2000 requests: expected 3", n)
 		}
-		time.Sleep(61 * time.Second)
+		bubble.Sleep(61 * time.Second)
 		*away = errors.New("connection refused")
 		if got := get(g, "/metrics", "Bearer good"); got != http.StatusServiceUnavailable {
 			t.Errorf("an answer of a minute ago is believed: %d", got)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/joinery/joinery/controlplane/health"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // get is the answer after a look.
@@ -61,12 +63,15 @@ func TestACheckThatHangsIsGivenUp(t *testing.T) {
 }
 
 func TestAPIServer(t *testing.T) {
-	status := http.StatusOK
+	var ready atomic.Bool
+	ready.Store(true)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" {
 			t.Errorf("asked for %s", r.URL.Path)
 		}
-		w.WriteHeader(status)
+		if !ready.Load() {
+			w.WriteHeader(http.StatusForbidden)
+		}
 	}))
 	defer server.Close()
 	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
@@ -77,7 +82,7 @@ func TestAPIServer(t *testing.T) {
 	if _, err := c.Look(t.Context()); err != nil {
 		t.Errorf("a ready one: %v", err)
 	}
-	status = http.StatusForbidden
+	ready.Store(false)
 	if _, err := c.Look(t.Context()); err == nil {
 		t.Error("one that refuses is taken for ready")
 	}
@@ -147,9 +152,9 @@ func TestServicesThatAreStuck(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx) }()
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		expect("in time", http.StatusOK, "token 10m0s ago")
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		expect("stuck", http.StatusServiceUnavailable, "no progress for too long: token 20m0s ago")
 		away = errors.New("connection refused")
 		expect("without an API server", http.StatusOK, "waiting for the API server: connection refused")
@@ -186,14 +191,14 @@ func TestProbesAskNoOne(t *testing.T) {
 					t.Fatalf("%d %q", code, body)
 				}
 			}
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 		}
-		if want := int(time.Minute / health.Every); looks < want || looks > want+1 {
+		if want := 1 + int(time.Minute/health.Every); looks != want {
 			t.Errorf("%d looks in a minute with 60,000 questions: expected %d", looks, want)
 		}
 		cancel()
 		<-done
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if code, body := ask(m); code != http.StatusServiceUnavailable || !strings.Contains(body, "the last look was 1m") {
 			t.Errorf("long after the last look: %d %q", code, body)
 		}

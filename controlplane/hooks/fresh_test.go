@@ -14,6 +14,7 @@ import (
 	"github.com/joinery/joinery/controlplane/hooks"
 	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // moved is an Auto Scaling whose instances are in another state by the time that
@@ -55,7 +56,7 @@ func TestAnswerFollowsFreshState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withRig(t, one, func(r *rig) {
-				time.Sleep(6 * time.Second)
+				bubble.Sleep(6 * time.Second)
 				r.join(r.member(0), nil)
 				r.Client.PrependReactor("get", "nodes", func(a clienttesting.Action) (bool, runtime.Object, error) {
 					_, o, err := clienttesting.ObjectReaction(r.Client.Tracker())(a)
@@ -68,7 +69,7 @@ func TestAnswerFollowsFreshState(t *testing.T) {
 					return true, n, err
 				})
 				r.start(policy)
-				time.Sleep(50 * time.Second)
+				bubble.Sleep(50 * time.Second)
 				r.want("whatever the watch says", "Pending:Wait")
 				if n := len(r.CallsTo("autoscaling", "CompleteLifecycleAction")); n != 0 {
 					t.Errorf("%d answers", n)
@@ -94,10 +95,10 @@ func TestPodThatCameLastIsWaitedFor(t *testing.T) {
 		})
 		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		r.want("with the late pod", "Terminating:Wait")
 		r.OK(r.Client.CoreV1().Pods("shop").Delete(r.T.Context(), "late", metav1.DeleteOptions{}))
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		r.want("without", "")
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // killer ends a leader at its n-th call to AWS or the API server: before the call
@@ -103,7 +103,7 @@ func killedAt(t *testing.T, n int, after bool) (reached bool) {
 		stop()
 		r.addPod("cart", name, nil)
 		r.setDesired(2)
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		coming := r.member(1)
 		r.join(coming, nil)
 		r.terminate(going.ID)
@@ -134,13 +134,12 @@ func killedAt(t *testing.T, n int, after bool) (reached bool) {
 			defer close(done)
 			_ = victim.Run(ctx)
 		}()
-		time.Sleep(50 * time.Second) // within the hook's timeout: the victim has time for all it does
-		synctest.Wait()
+		bubble.Sleep(50 * time.Second) // within the hook's timeout: the victim has time for all it does
 		kill()
 		<-done
 		reached = k.retire()
 		r.start(policy)
-		time.Sleep(45 * time.Second)
+		bubble.Sleep(45 * time.Second)
 		r.want("in the end", "InService")
 		if r.member(0).ID != coming.ID {
 			t.Errorf("call %d, after %t: another instance is in service", n, after)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -17,24 +18,24 @@ var one = awssim.GroupSpec{Desired: 1}
 func TestLaunchIsCompletedWhenTheNodeIsReady(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		r.start(policy)
-		time.Sleep(70 * time.Second)
+		bubble.Sleep(70 * time.Second)
 		r.want("without a Node, past the hook's timeout", "Pending:Wait")
 		if n := r.metric("joinery_hooks_waiting", "up"); n != 1 {
 			t.Errorf("%v instances waiting", n)
 		}
 		name := r.join(r.member(0), func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse })
-		time.Sleep(70 * time.Second)
+		bubble.Sleep(70 * time.Second)
 		r.want("with a Node that is not Ready", "Pending:Wait")
 		r.ChangeNode(name, func(n *corev1.Node) {
 			n.Status.Conditions[0].Status, n.Status.Conditions[0].LastHeartbeatTime = corev1.ConditionTrue, metav1.Now()
 			n.Spec.Taints = []corev1.Taint{{Key: "node.kubernetes.io/not-ready", Effect: corev1.TaintEffectNoSchedule}}
 		})
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		r.want("with the taint", "Pending:Wait")
 		r.ChangeNode(name, func(n *corev1.Node) { n.Spec.Taints = nil })
-		time.Sleep(1500 * time.Millisecond)
+		bubble.Sleep(1500 * time.Millisecond)
 		r.want("a moment after it is Ready", "Pending:Proceed")
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		r.want("then", "InService")
 		r.wantEvent("LifecycleContinue", "Node "+name+" is Ready")
 		if n := r.metric("joinery_hook_wait_seconds", "up"); n != 1 {
@@ -43,7 +44,7 @@ func TestLaunchIsCompletedWhenTheNodeIsReady(t *testing.T) {
 		if n := r.metric("joinery_hook_actions_total", "continue"); n != 1 {
 			t.Errorf("%v times continued", n)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.metric("joinery_hooks_waiting", "up"); n != 0 {
 			t.Errorf("%v instances waiting at the end", n)
 		}
@@ -61,9 +62,9 @@ func TestForeignGroupsAndHooksAreLeftAlone(t *testing.T) {
 					p.Lifecycle.LaunchHook = "others"
 				}
 				r.start(p)
-				time.Sleep(6 * time.Second)
+				bubble.Sleep(6 * time.Second)
 				r.join(r.member(0), nil)
-				time.Sleep(30 * time.Second)
+				bubble.Sleep(30 * time.Second)
 				r.want("with a Ready Node", "Pending:Wait")
 				if n := len(r.CallsTo("autoscaling", "CompleteLifecycleAction")) + len(r.CallsTo("autoscaling", "RecordLifecycleActionHeartbeat")); n != 0 {
 					t.Errorf("%d answers to somebody else's hook", n)
@@ -84,9 +85,9 @@ func TestNodeThatIsNotTheInstancesOwnNeverCompletes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withRig(t, one, func(r *rig) {
 				r.start(policy)
-				time.Sleep(6 * time.Second)
+				bubble.Sleep(6 * time.Second)
 				r.join(r.member(0), spoil)
-				time.Sleep(14 * time.Minute)
+				bubble.Sleep(14 * time.Minute)
 				r.want("for all the time that it has", "Pending:Wait")
 				if name == "another name" {
 					r.wantEvent("Warning LifecycleHeld", "NotBound")
@@ -100,22 +101,22 @@ func TestInstanceThatCannotJoinIsReplaced(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		stop := r.start(policy)
 		first := r.member(0).ID
-		time.Sleep(8 * time.Minute)
+		bubble.Sleep(8 * time.Minute)
 		stop() // a new leader goes by the launch, not by its own first look
 		r.start(policy)
-		time.Sleep(7*time.Minute - time.Second)
+		bubble.Sleep(7*time.Minute - time.Second)
 		if r.want("a second before its time is over", "Pending:Wait"); r.member(0).ID != first {
 			t.Fatal("replaced too soon")
 		}
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		r.want("then", "Terminating:Wait Pending")
-		time.Sleep(20 * time.Second)
+		bubble.Sleep(20 * time.Second)
 		if r.want("without a Node there is nothing to drain", "Pending:Wait"); r.member(0).ID == first {
 			t.Fatal("not replaced")
 		}
 		r.wantEvent("Warning LifecycleAbandon", "no Ready Node within 15m0s", "there is no Node")
 		r.join(r.member(0), nil)
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		r.want("the second joined", "InService")
 	})
 }
@@ -123,7 +124,7 @@ func TestInstanceThatCannotJoinIsReplaced(t *testing.T) {
 func TestNoHeartbeatWithoutNeed(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		r.start(policy)
-		time.Sleep(6*time.Second + 5*time.Minute)
+		bubble.Sleep(6*time.Second + 5*time.Minute)
 		r.want("while it joins", "Pending:Wait")
 		if n := len(r.CallsTo("autoscaling", "RecordLifecycleActionHeartbeat")); n < 9 || n > 12 {
 			t.Errorf("%d heartbeats in 5 minutes of a hook of one", n)
@@ -137,12 +138,12 @@ func TestEC2OutageCostsNoInstance(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		end := r.Inject(awssim.Fault{Service: "ec2", Action: "DescribeInstances", Code: "InternalError", Status: 500})
 		r.start(policy)
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		r.join(r.member(0), nil)
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		r.want("while EC2 is down", "Pending:Wait")
 		end()
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		r.want("when it is back", "InService")
 	})
 }
@@ -150,10 +151,10 @@ func TestEC2OutageCostsNoInstance(t *testing.T) {
 // inService lets the first member join.
 func (r *rig) inService() (awssim.Instance, string) {
 	r.T.Helper()
-	time.Sleep(6 * time.Second)
+	bubble.Sleep(6 * time.Second)
 	in := r.member(0)
 	name := r.join(in, nil)
-	time.Sleep(15 * time.Second)
+	bubble.Sleep(15 * time.Second)
 	r.want("joined", "InService")
 	return in, name
 }
@@ -171,7 +172,7 @@ func TestTerminationWaitsForItsPods(t *testing.T) {
 		r.addPod("job", name, func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
 		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		r.want("while a disruption budget refuses", "Terminating:Wait")
 		n := r.Node(name)
 		if !n.Spec.Unschedulable || len(n.Spec.Taints) != 1 || n.Spec.Taints[0].Key != "ToBeDeletedByClusterAutoscaler" {
@@ -181,7 +182,7 @@ func TestTerminationWaitsForItsPods(t *testing.T) {
 			t.Errorf("%d pods", n)
 		}
 		r.evictions.Blocked.Store(false)
-		time.Sleep(25 * time.Second)
+		bubble.Sleep(25 * time.Second)
 		r.want("when it no longer does", "")
 		if n := r.pods(); n != 3 {
 			t.Errorf("%d pods left, expected those that do not move", n)
@@ -197,25 +198,25 @@ func TestAgentsWordIsAReasonToLookAndNoProof(t *testing.T) {
 		r.addPod("cart", name, nil)
 		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
-		time.Sleep(70 * time.Second)
+		bubble.Sleep(70 * time.Second)
 		claim := func(status corev1.ConditionStatus) {
 			r.ChangeNode(name, func(n *corev1.Node) {
 				n.Status.Conditions = append(n.Status.Conditions[:1], corev1.NodeCondition{Type: v1alpha1.ScaleDownReady, Status: status, Reason: string(v1alpha1.Drained)})
 			})
 		}
 		claim(corev1.ConditionTrue)
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		r.want("with a pod left, whatever the agent says", "Terminating:Wait")
 		r.ChangeNode(name, func(n *corev1.Node) { n.Status.Conditions = n.Status.Conditions[:1] })
 		// Just after a look, so that the next would be ten seconds away.
 		looks := len(r.CallsTo("autoscaling", "DescribeAutoScalingGroups"))
 		for len(r.CallsTo("autoscaling", "DescribeAutoScalingGroups")) == looks {
-			time.Sleep(100 * time.Millisecond)
+			bubble.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.OK(r.Client.CoreV1().Pods("shop").Delete(r.T.Context(), "cart", metav1.DeleteOptions{}))
 		claim(corev1.ConditionTrue)
-		time.Sleep(1500 * time.Millisecond)
+		bubble.Sleep(1500 * time.Millisecond)
 		r.want("a moment after it says so truly", "Terminating:Proceed")
 	})
 }
@@ -227,12 +228,12 @@ func TestDrainEndsAtItsTimeout(t *testing.T) {
 		r.addPod("cart", name, nil)
 		r.evictions.Blocked.Store(true)
 		r.terminate(in.ID)
-		time.Sleep(7 * time.Minute)
+		bubble.Sleep(7 * time.Minute)
 		stop() // the drain goes on where it was: its beginning is on the Node
 		r.start(policy)
-		time.Sleep(3 * time.Minute)
+		bubble.Sleep(3 * time.Minute)
 		r.want("within its time", "Terminating:Wait")
-		time.Sleep(75 * time.Second)
+		bubble.Sleep(75 * time.Second)
 		r.want("after it", "")
 		r.wantEvent("Warning LifecycleContinue", "DrainTimeout", "shop/cart")
 	})
@@ -244,7 +245,7 @@ func TestTerminationOfAnInstanceWithoutNode(t *testing.T) {
 		in, name := r.inService()
 		r.OK(r.Client.CoreV1().Nodes().Delete(r.T.Context(), name, metav1.DeleteOptions{}))
 		r.terminate(in.ID)
-		time.Sleep(62 * time.Second)
+		bubble.Sleep(62 * time.Second)
 		r.want("nothing to drain", "")
 	})
 }
@@ -255,14 +256,14 @@ func TestRemovalByTheAutoscalerIsNotHeldUp(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		r.start(policy)
 		in, name := r.inService()
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		r.ChangeNode(name, func(n *corev1.Node) {
 			n.Spec.Taints = []corev1.Taint{{Key: "ToBeDeletedByClusterAutoscaler", Effect: corev1.TaintEffectNoSchedule}}
 		})
 		r.loop.Wake() // too early: the state does not show yet
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		r.terminate(in.ID)
-		time.Sleep(12 * time.Second)
+		bubble.Sleep(12 * time.Second)
 		r.want("soon", "")
 	})
 }
@@ -272,12 +273,12 @@ func TestAnswerByAnother(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		// The instance stays where it is after our answer: another hook holds it.
 		r.putHook("scan", "LAUNCHING", 600)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.setDesired(2)
 		r.start(policy)
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		r.join(r.member(1), nil)
-		time.Sleep(2 * time.Minute)
+		bubble.Sleep(2 * time.Minute)
 		if n := r.effective(); n != 1 {
 			t.Errorf("%d completions", n)
 		}
@@ -290,9 +291,9 @@ func TestAnswerByAnother(t *testing.T) {
 func TestRestingLoopAsksLittle(t *testing.T) {
 	withRig(t, awssim.GroupSpec{}, func(r *rig) {
 		r.start(policy)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.ForgetCalls()
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		if n := len(r.Calls()); n > 200 {
 			t.Errorf("%d AWS calls in an hour in which nothing is held", n)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/joinery/joinery/controlplane/hooks/queue"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // lead runs a loop and the listener of the queue "events" beside it, as a leader
@@ -42,7 +43,7 @@ func (r *rig) lead() (stop func()) {
 // 50 ms.
 func (r *rig) ended(state string) time.Duration {
 	r.T.Helper()
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	for began := time.Now(); ; bubble.Sleep(50 * time.Millisecond) {
 		if passed := time.Since(began); !strings.Contains(r.states(), state) || passed > 2*time.Minute {
 			return passed
 		}
@@ -70,20 +71,20 @@ func TestEventsShortenTheWaits(t *testing.T) {
 					r.putHook("up", "LAUNCHING", 300)
 					r.putHook("down", "TERMINATING", 300)
 					r.lead()
-					time.Sleep(30 * time.Second)
+					bubble.Sleep(30 * time.Second)
 					empty, bare := r.member(0), r.member(1)
 					took := worst[events]
 					r.join(empty, nil)
 					name := r.join(bare, nil)
 					took["launch"] = max(took["launch"], r.ended("Pending:Wait"))
-					time.Sleep(5*time.Minute + time.Duration(phase)*10*time.Second)
+					bubble.Sleep(5*time.Minute + time.Duration(phase)*10*time.Second)
 					r.want("settled", "InService InService")
 
 					r.terminate(empty.ID)
 					took["node without pods"] = max(took["node without pods"], r.ended("Terminating:Wait"))
-					time.Sleep(5 * time.Minute)
+					bubble.Sleep(5 * time.Minute)
 					r.deleteNode(name)
-					time.Sleep(5*time.Minute + time.Duration(phase)*10*time.Second)
+					bubble.Sleep(5*time.Minute + time.Duration(phase)*10*time.Second)
 					r.terminate(bare.ID)
 					took["no node"] = max(took["no node"], r.ended("Terminating:Wait"))
 				})
@@ -113,10 +114,10 @@ func TestEventOfAHookThatIsNew(t *testing.T) {
 			r.OK(err)
 		}
 		r.lead()
-		time.Sleep(11 * time.Minute)
+		bubble.Sleep(11 * time.Minute)
 		r.putHook("up", "LAUNCHING", 60)
 		r.setDesired(1)
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		r.join(r.member(0), nil)
 		if took := r.ended("Pending:Wait"); took > 2*time.Second {
 			t.Errorf("let go after %s", took)
@@ -131,9 +132,9 @@ func TestForgedEventsDecideNothing(t *testing.T) {
 	withRig(t, awssim.GroupSpec{Desired: 2}, func(r *rig) {
 		r.RouteLifecycleEvents("events")
 		r.lead()
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		serving, name := r.member(0), r.join(r.member(0), nil)
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		r.want("one serves and one joins", "InService Pending:Wait")
 		r.addPod("cart", name, nil)
 		url, admin := r.CreateQueue("events"), sqs.NewFromConfig(r.Config("operator"))
@@ -148,7 +149,7 @@ func TestForgedEventsDecideNothing(t *testing.T) {
 				`{"source": "aws.autoscaling", "detail-type": "EC2 Instance-%s Lifecycle Action", "detail": {"AutoScalingGroupName": "g", "LifecycleHookName": %q, "EC2InstanceId": %q, "LifecycleTransition": "autoscaling:EC2_INSTANCE_%s"}}`,
 				kind, hook, []string{serving.ID, r.member(1).ID, "i-0123456789abcdef0"}[n%3], transition))})
 			r.OK(err)
-			time.Sleep(100 * time.Millisecond)
+			bubble.Sleep(100 * time.Millisecond)
 		}
 		r.want("after a minute of forged events", "InService Pending:Wait")
 		if n := r.effective(); n != 0 {
@@ -189,26 +190,26 @@ func TestNextLeaderHears(t *testing.T) {
 	withRig(t, awssim.GroupSpec{Desired: 2}, func(r *rig) {
 		r.RouteLifecycleEvents("events")
 		stop := r.lead()
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		for i := range 2 {
 			r.deleteNode(r.join(r.member(i), nil))
 			r.join(r.member(i), nil)
 		}
-		time.Sleep(15 * time.Second)
+		bubble.Sleep(15 * time.Second)
 		r.want("joined", "InService InService")
 		first, second := r.member(0), r.member(1)
 		// It takes the message and dies before it could delete it.
 		r.Inject(awssim.Fault{Service: "sqs", Action: "DeleteMessage", Delay: time.Minute, Count: 1})
 		r.Inject(awssim.Fault{Service: "autoscaling", Action: "CompleteLifecycleAction", Delay: time.Minute, Count: 1})
 		r.terminate(first.ID)
-		time.Sleep(1500 * time.Millisecond)
+		bubble.Sleep(1500 * time.Millisecond)
 		stop()
 		synctest.Wait()
 		r.lead()
 		if took := r.ended("Terminating:Wait"); took > 5*time.Second {
 			t.Errorf("let go by the next leader after %s", took)
 		}
-		time.Sleep(5 * time.Minute) // the message came back meanwhile, and was stale
+		bubble.Sleep(5 * time.Minute) // the message came back meanwhile, and was stale
 		r.want("only that one ended", "InService")
 		if n := r.metric("joinery_queue_messages_total", "terminate"); n != 1 {
 			t.Errorf("the next leader received %v messages, expected the one that the last did not delete", n)

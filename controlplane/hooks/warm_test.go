@@ -2,13 +2,13 @@ package hooks_test
 
 import (
 	"testing"
-	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // pool is a group that keeps one instance, in service or in its pool.
@@ -21,33 +21,33 @@ func pool(state string) awssim.GroupSpec {
 func TestWarmPool(t *testing.T) {
 	withRig(t, pool("Stopped"), func(r *rig) {
 		r.start(policy)
-		time.Sleep(50 * time.Second)
+		bubble.Sleep(50 * time.Second)
 		r.want("while it warms up", "Warmed:Pending:Wait")
 		in := r.member(0)
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		r.want("when it has", "Warmed:Stopped")
 
-		time.Sleep(24 * time.Hour)
+		bubble.Sleep(24 * time.Hour)
 		r.setDesired(1)
-		time.Sleep(70 * time.Second)
+		bubble.Sleep(70 * time.Second)
 		r.want("out of the pool, without a Node, past the hook's timeout", "Pending:Wait")
 		if r.member(0).ID != in.ID {
 			t.Fatal("another instance was launched")
 		}
 		name := r.join(r.member(0), nil)
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		r.want("joined", "InService")
 
 		r.addPod("cart", name, nil)
 		r.evictions.Blocked.Store(true)
 		r.setDesired(0)
-		time.Sleep(3 * time.Minute)
+		bubble.Sleep(3 * time.Minute)
 		r.want("on its way back, with a pod that may not move", "Warmed:Pending:Wait")
 		if n := r.Node(name); !n.Spec.Unschedulable {
 			t.Error("the node is not drained")
 		}
 		r.evictions.Blocked.Store(false)
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		r.want("drained", "Warmed:Stopped")
 		if got := r.effective(); got != 3 {
 			t.Errorf("%d completions took effect, expected one for each pass", got)
@@ -66,24 +66,24 @@ func TestWarmPool(t *testing.T) {
 func TestRunningWarmPool(t *testing.T) {
 	withRig(t, pool("Running"), func(r *rig) {
 		r.start(policy)
-		time.Sleep(80 * time.Second)
+		bubble.Sleep(80 * time.Second)
 		r.want("warmed up", "Warmed:Running")
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		r.setDesired(1)
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		r.want("an hour after its launch", "Pending:Wait")
 		name := r.join(r.member(0), func(n *corev1.Node) { n.Spec.Unschedulable = false })
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		r.want("joined", "InService")
 
 		r.setDesired(0)
-		time.Sleep(90 * time.Second)
+		bubble.Sleep(90 * time.Second)
 		r.want("back in the pool", "Warmed:Running")
 		if n := r.Node(name); !n.Spec.Unschedulable || len(n.Spec.Taints) != 1 {
 			t.Errorf("the Node of a warm instance takes pods: %+v", n.Spec)
 		}
 		r.setDesired(1)
-		time.Sleep(80 * time.Second)
+		bubble.Sleep(80 * time.Second)
 		r.want("out of it again", "InService")
 		if n := r.Node(name); n.Spec.Unschedulable || len(n.Spec.Taints) != 0 || len(n.Annotations) != 0 {
 			t.Errorf("our mark is still on the Node: %+v %v", n.Spec, n.Annotations)
@@ -94,12 +94,11 @@ func TestRunningWarmPool(t *testing.T) {
 func TestWarmInstanceThatIsLostIsNotWaitedFor(t *testing.T) {
 	withRig(t, pool("Stopped"), func(r *rig) {
 		r.start(policy)
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		r.want("in the beginning", "Warmed:Pending:Wait")
 		lost := r.member(0).ID
 		r.Terminate(lost)
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		bubble.Sleep(2 * time.Minute)
 		if r.want("another has warmed up", "Warmed:Stopped"); r.member(0).ID == lost {
 			t.Error("the lost instance is still there")
 		}
@@ -111,11 +110,11 @@ func TestWarmInstanceThatIsLostIsNotWaitedFor(t *testing.T) {
 func TestStopOfAHeldInstance(t *testing.T) {
 	withRig(t, one, func(r *rig) {
 		r.start(policy)
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		in := r.member(0)
 		name := r.join(in, func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionFalse })
 		r.Halted(in.ID)
-		time.Sleep(3 * time.Minute)
+		bubble.Sleep(3 * time.Minute)
 		r.OK(r.Client.CoreV1().Nodes().Delete(r.T.Context(), name, metav1.DeleteOptions{}))
 		if got, err := r.Instance(in.ID); err != nil || got.State != awssim.Terminated {
 			t.Errorf("instance is %s, %v", got.State, err)

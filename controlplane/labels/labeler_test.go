@@ -16,6 +16,7 @@ import (
 	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/internal/identity"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -90,7 +91,7 @@ func TestLabelsOfANewNode(t *testing.T) {
 	more := simcluster.Tags(label("x.node-restriction.kubernetes.io/pci", "yes"), label("node-role.kubernetes.io/extra", "1"), label("other", "x"), label("kubernetes.io/arch", "arm64"))
 	withRig(t, template, more, func(r *rig) {
 		name := r.node(0, nil)
-		time.Sleep(soon)
+		bubble.Sleep(soon)
 		r.want("at once", name, declared)
 		if said := r.Said(); !strings.Contains(said, "Normal NodeLabelled") || !strings.Contains(said, "node-role.kubernetes.io/batch=") {
 			t.Errorf("events: %s", said)
@@ -100,7 +101,7 @@ func TestLabelsOfANewNode(t *testing.T) {
 			delete(n.Labels, "node-role.kubernetes.io/batch")
 			n.Labels["x.node-restriction.kubernetes.io/pci"] = "no"
 		})
-		time.Sleep(soon)
+		bubble.Sleep(soon)
 		r.want("after somebody changed them", name, declared)
 		if calls := r.Calls(); len(calls) != 0 {
 			t.Errorf("%d AWS calls about a Node that is known", len(calls))
@@ -111,7 +112,7 @@ func TestLabelsOfANewNode(t *testing.T) {
 func TestManyNodesAreFewQuestions(t *testing.T) {
 	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		names := []string{r.node(0, nil), r.node(1, nil)}
-		time.Sleep(soon)
+		bubble.Sleep(soon)
 		for _, name := range names {
 			r.want("together", name, map[string]string{"node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "no"})
 		}
@@ -146,9 +147,9 @@ func TestRogueKubelet(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			withRig(t, template, simcluster.Tags(), func(r *rig) {
 				node := r.node(0, func(n *corev1.Node) { test.lie(r, n) })
-				time.Sleep(20 * time.Minute)
+				bubble.Sleep(20 * time.Minute)
 				r.ChangeNode(node, func(n *corev1.Node) { n.Annotations = map[string]string{"a": "b"} })
-				time.Sleep(time.Minute)
+				bubble.Sleep(time.Minute)
 				r.want("ever", node, nil)
 				if said := r.Said(); !strings.Contains(said, test.says) || (test.says != "") != strings.Contains(said, "Warning IdentityNotProven") {
 					t.Errorf("events: %s", said)
@@ -163,7 +164,7 @@ func TestInstanceOutsideTheGroupsGetsNothing(t *testing.T) {
 		_, err := r.AddInstance(awssim.InstanceSpec{Tags: map[string]string{v1alpha1.ClusterTag: "demo"}})
 		r.OK(err)
 		node := r.node(2, nil)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.want("ever", node, nil)
 	})
 }
@@ -171,7 +172,7 @@ func TestInstanceOutsideTheGroupsGetsNothing(t *testing.T) {
 func TestOtherClustersGroupGetsNothing(t *testing.T) {
 	withRig(t, template, []awssim.Tag{{Key: "k8s.io/cluster-autoscaler/enabled"}, {Key: "k8s.io/cluster-autoscaler/prod"}, {Key: v1alpha1.ClusterTag, Value: "demo", Propagate: true}}, func(r *rig) {
 		node := r.node(0, nil)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.want("ever", node, nil)
 	})
 }
@@ -179,7 +180,7 @@ func TestOtherClustersGroupGetsNothing(t *testing.T) {
 func TestNoDeclarationMakesAMaster(t *testing.T) {
 	withRig(t, template, simcluster.Tags(label("node-role.kubernetes.io/control-plane", ""), label("node-role.kubernetes.io/master", ""), label("node-role.kubernetes.io/fine", "")), func(r *rig) {
 		node := r.node(0, nil)
-		time.Sleep(soon)
+		bubble.Sleep(soon)
 		r.want("at once", node, map[string]string{"node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "no", "node-role.kubernetes.io/fine": ""})
 		if said := r.Said(); !strings.Contains(said, "Warning LabelRefused") || !strings.Contains(said, "control-plane") {
 			t.Errorf("events: %s", said)
@@ -190,7 +191,7 @@ func TestNoDeclarationMakesAMaster(t *testing.T) {
 func TestMastersAreLeftAlone(t *testing.T) {
 	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		node := r.node(0, func(n *corev1.Node) { n.Labels["node-role.kubernetes.io/control-plane"] = "" })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.want("ever", node, map[string]string{"node-role.kubernetes.io/control-plane": ""})
 		if n := len(r.Calls()); n != 0 {
 			t.Errorf("%d AWS calls about a master", n)
@@ -203,7 +204,7 @@ func TestMastersAreLeftAlone(t *testing.T) {
 func TestScriptAsUserData(t *testing.T) {
 	withRig(t, "#!/bin/sh\nkubeadm join\n", simcluster.Tags(label("node-role.kubernetes.io/old", "")), func(r *rig) {
 		node := r.node(0, nil)
-		time.Sleep(soon)
+		bubble.Sleep(soon)
 		r.want("at once", node, map[string]string{"node-role.kubernetes.io/old": ""})
 	})
 }
@@ -212,15 +213,15 @@ func TestLateAnswers(t *testing.T) {
 	withRig(t, template, simcluster.Tags(), func(r *rig) {
 		end := r.Inject(awssim.Fault{Service: "ec2", Action: "DescribeInstances", Code: "InternalError", Status: 500})
 		node := r.node(0, func(n *corev1.Node) { n.Status.Addresses = nil })
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.want("while EC2 is down", node, nil)
 		end()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		r.want("while it has no address", node, nil)
 		r.ChangeNode(node, func(n *corev1.Node) {
 			n.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: r.Instances()[0].PrivateIP}}
 		})
-		time.Sleep(soon)
+		bubble.Sleep(soon)
 		r.want("then", node, map[string]string{"node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "no"})
 	})
 }
@@ -232,7 +233,7 @@ func TestInstanceKeepsTheDeclarationOfItsLaunch(t *testing.T) {
 		r.PutLaunchTemplate("nodes", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium",
 			UserData: base64.StdEncoding.EncodeToString([]byte(strings.ReplaceAll(template, "/batch", "/newer")))})
 		node := r.node(0, nil)
-		time.Sleep(soon)
+		bubble.Sleep(soon)
 		r.want("at once", node, map[string]string{"node-role.kubernetes.io/batch": "", "x.node-restriction.kubernetes.io/pci": "no"})
 	})
 }

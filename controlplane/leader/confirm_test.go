@@ -19,6 +19,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/joinery/joinery/controlplane/leader"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // versioned makes the fake check resource versions of Leases, as etcd does; the
@@ -51,7 +52,7 @@ func TestConfirmHoldsForTheLeaderOnlyAndDisturbsNobody(t *testing.T) {
 		conflicts := versioned(client)
 		a, b := stand(t, client, "a"), stand(t, client, "b")
 		for range 100 {
-			time.Sleep(700 * time.Millisecond)
+			bubble.Sleep(700 * time.Millisecond)
 			if err := a.Confirm(t.Context()); err != nil {
 				t.Fatalf("the leader: %v", err)
 			}

@@ -1,6 +1,7 @@
 package leader_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -16,6 +17,8 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/joinery/joinery/controlplane/leader"
+	"github.com/joinery/joinery/internal/wait"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // candidate is a running election with one service.
@@ -47,8 +50,7 @@ func TestOneWorksAndHandsOver(t *testing.T) {
 		client := fake.NewClientset()
 		a := stand(t, client, "a")
 		b := stand(t, client, "b")
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		bubble.Sleep(time.Minute)
 		if a.working.Load() != 1 || b.working.Load() != 0 || !a.Leading() || b.Leading() {
 			t.Fatalf("working: a %d, b %d", a.working.Load(), b.working.Load())
 		}
@@ -60,8 +62,7 @@ func TestOneWorksAndHandsOver(t *testing.T) {
 			t.Error("a gave the Lease back while it still worked")
 		}
 		// Given back, not expired: well under the Lease's 10 s.
-		time.Sleep(5 * time.Second)
-		synctest.Wait()
+		bubble.Sleep(5 * time.Second)
 		if b.working.Load() != 1 {
 			t.Error("b did not take over")
 		}
@@ -106,6 +107,11 @@ func TestLosingTheLeaseEndsTheRun(t *testing.T) {
 	})
 }
 
+// slowly returns err after a while.
+func slowly(ctx context.Context, err error) error {
+	return cmp.Or(wait.For(ctx, 4*time.Second), err)
+}
+
 // An API server that hangs must not keep the services of a lost Lease alive: the
 // next master may lead 10 s after the last renewal.
 func TestServicesStopInTimeWhileTheAPIServerHangs(t *testing.T) {
@@ -118,14 +124,12 @@ func TestServicesStopInTimeWhileTheAPIServerHangs(t *testing.T) {
 			}
 			// No divisor of client-go's deadline: at the very instant of it another
 			// attempt may begin, and this one heeds no context.
-			time.Sleep(4 * time.Second)
-			return true, nil, errors.New("timeout")
+			return true, nil, slowly(t.Context(), errors.New("timeout"))
 		}
 		client.PrependReactor("*", "leases", hang)
 		a := stand(t, client, "a")
 		hangs.Store(true)
-		time.Sleep(9 * time.Second)
-		synctest.Wait()
+		bubble.Sleep(9 * time.Second)
 		if a.working.Load() != 0 {
 			t.Error("works on while another master may lead")
 		}
@@ -153,8 +157,7 @@ func TestAFailingServiceDoesNotStopTheOthers(t *testing.T) {
 					return nil
 				}})
 		}()
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
+		bubble.Sleep(2 * time.Minute)
 		if n := tries.Load(); n < 5 || n > 10 {
 			t.Errorf("the failing service was tried %d times in two minutes", n)
 		}

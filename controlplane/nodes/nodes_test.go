@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -179,12 +180,12 @@ func TestJanitor(t *testing.T) {
 		r.put(t, newNode("gone", id, false))
 		r.Wake()
 		r.want(t, "at once, when nothing is proven", "down", "dying", "fine", "gone")
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		r.Terminate(dying)
 		r.Wake()
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		r.want(t, "after the termination", "down", "fine", "gone")
-		time.Sleep(21 * time.Second)
+		bubble.Sleep(21 * time.Second)
 		r.want(t, "after two looks", "down", "fine")
 		deleted := 0
 		for len(r.Events.Events) > 0 {
@@ -206,13 +207,13 @@ func TestNodeOfARemovalGoesSoonAfterItsInstance(t *testing.T) {
 		n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		r.put(t, n)
 		r.Wake()
-		time.Sleep(33500 * time.Millisecond)
+		bubble.Sleep(33500 * time.Millisecond)
 		r.want(t, "while the instance runs", "leaving")
 		r.Terminate(instance)
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		r.want(t, "a second after EC2 says so")
 		r.ForgetCalls()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if calls := r.Calls(); len(calls) != 0 {
 			t.Errorf("%d AWS calls in a minute in which no node is suspicious", len(calls))
 		}
@@ -225,9 +226,9 @@ func TestHangingRemovalIsLookedAtOftenForAWhileOnly(t *testing.T) {
 		n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
 		r.put(t, n)
 		r.Wake()
-		time.Sleep(3 * time.Minute)
+		bubble.Sleep(3 * time.Minute)
 		r.ForgetCalls()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if calls := r.Calls(); len(calls) > 7 {
 			t.Errorf("%d AWS calls in a minute, long after the removal", len(calls))
 		}
@@ -260,9 +261,9 @@ func TestLiarClaimsItsNeighbour(t *testing.T) {
 		r.put(t, liar)
 		custom.Name = "z-worker"
 		r.put(t, custom)
-		time.Sleep(5 * time.Second)
+		bubble.Sleep(5 * time.Second)
 		r.want(t, "before the answer has settled", victim.Name, liar.Name, custom.Name)
-		time.Sleep(30 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		r.want(t, "when it has", victim.Name, custom.Name)
 		var got []string
 		for len(r.Events.Events) > 0 {
@@ -286,7 +287,7 @@ func TestLiarClaimsADeadInstance(t *testing.T) {
 		r.put(t, fine)
 		r.want(t, "while it lives", n.Name, fine.Name)
 		r.Terminate(dead)
-		time.Sleep(6 * time.Minute) // no one doubts a Node that is Ready for longer
+		bubble.Sleep(6 * time.Minute) // no one doubts a Node that is Ready for longer
 		r.want(t, "after its end", fine.Name)
 	})
 }
@@ -304,13 +305,13 @@ func TestAdoptedNodesStay(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.put(t, n)
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		r.want(t, "after an hour", "old-1")
 		if len(r.Events.Events) > 0 {
 			t.Errorf("an alarm: %s", <-r.Events.Events)
 		}
 		r.Terminate(old)
-		time.Sleep(6 * time.Minute)
+		bubble.Sleep(6 * time.Minute)
 		r.want(t, "after its end")
 	})
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func TestNodeOfAnInstanceThatWentBackIntoTheWarmPool(t *testing.T) {
@@ -38,7 +38,7 @@ func TestNodeOfAnInstanceThatWentBackIntoTheWarmPool(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Wake()
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		r.want(t, "when it went back", "by-hand")
 	})
 }
@@ -97,7 +97,7 @@ func TestCloudControllerManager(t *testing.T) {
 				if random.IntN(2) == 0 {
 					r.Wake()
 				}
-				time.Sleep(time.Duration(random.IntN(3)) * time.Second)
+				bubble.Sleep(time.Duration(random.IntN(3)) * time.Second)
 				if random.IntN(2) == 0 { // the cloud controller manager was faster
 					_ = api.Delete(nodes, "", fmt.Sprintf("node-%d", i))
 				}
@@ -105,8 +105,7 @@ func TestCloudControllerManager(t *testing.T) {
 			}
 			dead := random.IntN(len(instance))
 			r.Terminate(instance[dead])
-			time.Sleep(time.Minute)
-			synctest.Wait()
+			bubble.Sleep(time.Minute)
 			list, err := r.Client.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
 			if err != nil {
 				t.Fatal(err)

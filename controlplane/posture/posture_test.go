@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/tools/record"
 
 	"github.com/joinery/joinery/controlplane/posture"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // grant is a right that a binding gives a group.
@@ -211,14 +212,12 @@ func TestWatchSaysItLoudlyUntilItIsMended(t *testing.T) {
 		if got, want := w.shown(t), "kubeadm:node-autoapprove-bootstrap;a token of kubeadm's default group;nodeclient;"; got != want {
 			t.Errorf("metric %q, want %q", got, want)
 		}
-		time.Sleep(posture.Every + time.Second)
-		synctest.Wait()
+		bubble.Sleep(posture.Every + time.Second)
 		if len(w.events.Events) != 1 {
 			t.Error("it is not said again")
 		}
 		w.mend()
-		time.Sleep(posture.Every)
-		synctest.Wait()
+		bubble.Sleep(posture.Every)
 		if got := w.shown(t); got != "" {
 			t.Errorf("metric after it was mended: %q", got)
 		}
@@ -239,8 +238,7 @@ func TestWatchAsksAgainSoonAfterNoAnswer(t *testing.T) {
 			t.Errorf("no answer counts as one, or is not logged: %s", w.logged())
 		}
 		w.away.Store(false)
-		time.Sleep(time.Minute + time.Second)
-		synctest.Wait()
+		bubble.Sleep(time.Minute + time.Second)
 		if w.shown(t) == "" || w.asked.Load() != 1 {
 			t.Error("not asked again within a minute")
 		}

@@ -1,6 +1,7 @@
 package progress_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
+	"github.com/joinery/joinery/internal/wait"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 const patience = 5 * time.Minute
@@ -43,11 +46,11 @@ func TestAServiceWithRoundsIsLateWithoutThem(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx) }()
 		synctest.Wait()
-		time.Sleep(patience)
+		bubble.Sleep(patience)
 		if got := standing(t, b); got.Idle || got.Late || got.Since != patience {
 			t.Errorf("at the end of its patience: %+v", got)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if got := standing(t, b); !got.Late {
 			t.Errorf("alive without a round: %+v", got)
 		}
@@ -82,15 +85,14 @@ func TestAServiceThatEndsAgainAndAgainIsLate(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &progress.Board{}
-				s := b.Watch(leader.Service{Name: "work", Run: func(context.Context) error {
-					time.Sleep(tt.lasts)
-					return errors.New("no launch template")
+				s := b.Watch(leader.Service{Name: "work", Run: func(ctx context.Context) error {
+					return cmp.Or(wait.For(ctx, tt.lasts), errors.New("no launch template"))
 				}}, patience)
 				for range 20 {
 					if err := s.Run(t.Context()); err == nil {
 						t.Fatal("its error is lost")
 					}
-					time.Sleep(30 * time.Second)
+					bubble.Sleep(30 * time.Second)
 				}
 				if got := standing(t, b); got.Late != tt.late {
 					t.Errorf("%+v", got)
@@ -107,7 +109,7 @@ func TestASteadyServiceNeedsNoRounds(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx) }()
-		time.Sleep(24 * time.Hour)
+		bubble.Sleep(24 * time.Hour)
 		if got := standing(t, b); got.Late {
 			t.Errorf("%+v", got)
 		}
@@ -137,11 +139,11 @@ func TestMetricsSayWhoIsLate(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx) }()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if got := gather(); !slices.Equal(got, []float64{0, 60}) {
 			t.Errorf("in time: %v", got)
 		}
-		time.Sleep(patience)
+		bubble.Sleep(patience)
 		if got := gather(); !slices.Equal(got, []float64{1, 360}) {
 			t.Errorf("late: %v", got)
 		}

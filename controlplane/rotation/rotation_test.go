@@ -25,6 +25,7 @@ import (
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/rotation"
 	"github.com/joinery/joinery/controlplane/token"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // rotator makes one token for each id, as token.Rotator does.
@@ -101,7 +102,7 @@ func TestAskAndAwait(t *testing.T) {
 				t.Errorf("tokens for %v", made)
 			}
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if r.calls != 2 {
 			t.Errorf("%d rounds for two requests", r.calls)
 		}
@@ -186,7 +187,7 @@ func TestOnlyALeaderGivesUp(t *testing.T) {
 		stop := serve(t, client, &rotator{fails: slices.Repeat([]error{&v1alpha1.BundleSizeError{}}, 1000)},
 			func(context.Context) error { return leader.ErrLost })
 		id := ask(t, client)
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		stop()
 		defer serve(t, client, &rotator{}, nil)()
 		if _, err := rotation.Await(t.Context(), client, id); err != nil {
@@ -236,7 +237,7 @@ func TestEntriesOfOthersAreLeftAloneAndOldAnswersForgotten(t *testing.T) {
 		if _, err := rotation.Await(t.Context(), client, old); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Hour)
+		bubble.Sleep(2 * time.Hour)
 		recent := ask(t, client)
 		if _, err := rotation.Await(t.Context(), client, recent); err != nil {
 			t.Fatal(err)

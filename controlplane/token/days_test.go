@@ -11,6 +11,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 var (
@@ -69,7 +70,7 @@ func liveThrough(t *testing.T, n uint64) {
 	s.run()
 	end := time.Now().Add(month)
 	trouble := time.Now().Add(time.Hour)
-	time.Sleep(recovery)
+	bubble.Sleep(recovery)
 	for d.failure() == nil && time.Now().Before(end) {
 		if !time.Now().Before(trouble) {
 			d.trouble()
@@ -79,7 +80,7 @@ func liveThrough(t *testing.T, n uint64) {
 		if time.Now().Minute() == 0 {
 			s.aws.ForgetCalls()
 		}
-		time.Sleep(min(time.Minute, max(time.Until(trouble), time.Millisecond)))
+		bubble.Sleep(min(time.Minute, max(time.Until(trouble), time.Millisecond)))
 	}
 	if err := d.failure(); err != nil {
 		t.Errorf("seed %d: %v", n, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // TestLeaderKilledInRotation kills the leader before and after every call of a
@@ -58,18 +59,18 @@ func rotateKilledAt(t *testing.T, at time.Duration, n int) (boundaries int) {
 		}
 		s.run()
 		began := time.Now()
-		time.Sleep(at - time.Second)
+		bubble.Sleep(at - time.Second)
 		s.mu.Lock()
 		first, passes := s.holder, s.holder.passes
 		if n > 0 {
 			first.trap = &trap{left: n, spring: func(p *process) { s.endLocked(p, "kill -9") }}
 		}
 		s.mu.Unlock()
-		time.Sleep(31 * time.Second) // and not another round
+		bubble.Sleep(31 * time.Second) // and not another round
 		s.mu.Lock()
 		boundaries = first.passes - passes
 		s.mu.Unlock()
-		time.Sleep(recovery)
+		bubble.Sleep(recovery)
 		s.mu.Lock()
 		if killed := first.dead; killed != (n > 0) || killed && s.holder == first {
 			t.Errorf("killed: %t, and leads: %t", killed, s.holder == first)
@@ -88,7 +89,7 @@ func rotateKilledAt(t *testing.T, at time.Duration, n int) (boundaries int) {
 				t.Errorf("published %s after %s", published[i+1].IssuedAt, published[i].IssuedAt)
 			}
 		}
-		time.Sleep(time.Until(began.Add(time.Hour + s.options.Overlap + 2*recovery)))
+		bubble.Sleep(time.Until(began.Add(time.Hour + s.options.Overlap + 2*recovery)))
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		names, want := slices.Collect(maps.Keys(s.secrets)), []string{"bootstrap-token-" + now.Bundle.TokenID()}

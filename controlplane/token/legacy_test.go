@@ -16,6 +16,7 @@ import (
 	"github.com/joinery/joinery/controlplane/bundle"
 	"github.com/joinery/joinery/controlplane/token"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // legacy is a rotator of tokens for old user data, on the wire.
@@ -66,7 +67,7 @@ func TestLegacyTokenIsRotatedBeside(t *testing.T) {
 				t.Errorf("token %s: issued %t, %v", test.id, got, err)
 			}
 		}
-		time.Sleep(time.Hour + time.Minute)
+		bubble.Sleep(time.Hour + time.Minute)
 		second := jointoken(t, api)
 		if second == first {
 			t.Error("not rotated after an hour")
@@ -74,7 +75,7 @@ func TestLegacyTokenIsRotatedBeside(t *testing.T) {
 		if n := len(secretNames(t, client)); n != 4 {
 			t.Errorf("%d secrets: expected two of each in the overlap", n)
 		}
-		time.Sleep(time.Hour - 2*time.Minute)
+		bubble.Sleep(time.Hour - 2*time.Minute)
 		if n := len(secretNames(t, client)); n != 2 {
 			t.Errorf("%d secrets: expected one of each", n)
 		}
@@ -108,7 +109,7 @@ func TestAnOlderLegacyTokenIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		first := jointoken(t, api)
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		if _, err := r.Reconcile(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,8 @@ import (
 	"github.com/joinery/joinery/controlplane/bundle"
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/token"
+	"github.com/joinery/joinery/internal/wait"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // scripted is a world in which something happens at each call of the store.
@@ -62,7 +64,7 @@ func TestWhoDoesNotLeadChangesNothing(t *testing.T) {
 			if _, err := r.Reconcile(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Hour)
+			bubble.Sleep(time.Hour)
 		}
 		lost = leader.ErrLost
 		before := secretNames(t, client)
@@ -86,10 +88,9 @@ func TestPublishHappensWithinSecondsOfTheProof(t *testing.T) {
 			}
 		}}
 		// The proof takes 3 s of the time that there is.
-		r := scriptedRotator(t, s, fake.NewClientset(), func(context.Context) error {
+		r := scriptedRotator(t, s, fake.NewClientset(), func(ctx context.Context) error {
 			proved = time.Now()
-			time.Sleep(3 * time.Second)
-			return nil
+			return wait.For(ctx, 3*time.Second)
 		})
 		if _, err := r.Reconcile(t.Context()); err != nil {
 			t.Fatal(err)

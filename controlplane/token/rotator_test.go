@@ -17,6 +17,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/controlplane/bundle"
 	"github.com/joinery/joinery/controlplane/token"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func rotator(t *testing.T, w *world, client *fake.Clientset) *token.Rotator {
@@ -84,16 +85,14 @@ func TestRotatesByScheduleAndSweeps(t *testing.T) {
 		w, client := &world{}, fake.NewClientset()
 		stop := run(t, rotator(t, w, client))
 		first := w.id()
-		time.Sleep(time.Hour + time.Second) // the bubble starts on the hour
-		synctest.Wait()
+		bubble.Sleep(time.Hour + time.Second) // the bubble starts on the hour
 		if got := w.seen(); !slices.Equal(got, []token.Reason{token.Start, token.Scheduled}) {
 			t.Fatalf("rotations %v", got)
 		}
 		if names := secretNames(t, client); len(names) != 2 {
 			t.Errorf("secrets %v: expected the previous one to be kept for nodes that boot", names)
 		}
-		time.Sleep(30 * time.Minute)
-		synctest.Wait()
+		bubble.Sleep(30 * time.Minute)
 		if names := secretNames(t, client); !slices.Equal(names, []string{"bootstrap-token-" + w.id()}) {
 			t.Errorf("secrets %v: expected the published one alone", names)
 		}
@@ -133,14 +132,12 @@ func TestRequestOutlivesAnOutage(t *testing.T) {
 		stop := run(t, r)
 		w.set(func(w *world) { w.fail = errors.New("SSM is away") })
 		r.Rotate()
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		bubble.Sleep(10 * time.Minute)
 		if names := secretNames(t, client); len(names) != 1 {
 			t.Errorf("secrets %v: expected no pile of tokens", names)
 		}
 		w.set(func(w *world) { w.fail = nil })
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		bubble.Sleep(time.Minute)
 		if got := w.seen(); !slices.Equal(got, []token.Reason{token.Start, token.OnDemand}) {
 			t.Errorf("rotations %v", got)
 		}
@@ -156,8 +153,7 @@ func TestUnwritableStoreMakesOneToken(t *testing.T) {
 			Secrets: client.CoreV1().Secrets(metav1.NamespaceSystem), Store: refusing, Source: w, Observer: w, Log: slog.New(slog.DiscardHandler),
 		}, options(t))
 		stop := run(t, r)
-		time.Sleep(15 * time.Minute)
-		synctest.Wait()
+		bubble.Sleep(15 * time.Minute)
 		if names := secretNames(t, client); len(names) != 1 || w.bundle() != nil {
 			t.Errorf("secrets %v after %d attempts: expected one token to wait", names, refusing.tries)
 		}
@@ -272,8 +268,7 @@ func TestHangingStoreIsTrouble(t *testing.T) {
 		stop := run(t, token.NewRotator("demo", token.Deps{
 			Secrets: client.CoreV1().Secrets(metav1.NamespaceSystem), Store: hanging{w}, Source: w, Observer: w, Log: slog.New(slog.DiscardHandler),
 		}, options(t)))
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
+		bubble.Sleep(5 * time.Minute)
 		stop()
 		if n := len(w.troubles); n < 2 {
 			t.Errorf("%d troubles told in five minutes", n)

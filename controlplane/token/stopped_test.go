@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // TestLeaderStoppedInRotation stops the leader before and after every call of a
@@ -44,7 +45,7 @@ func rotateStoppedAt(t *testing.T, n int, deluded bool) {
 			last = got.Bundle
 		}
 		s.run()
-		time.Sleep(time.Hour - time.Second)
+		bubble.Sleep(time.Hour - time.Second)
 		s.mu.Lock()
 		first := s.holder
 		first.trap = &trap{left: n, spring: func(p *process) {
@@ -53,12 +54,12 @@ func rotateStoppedAt(t *testing.T, n int, deluded bool) {
 			s.after(30*time.Second, func() { s.holder.rotator.Rotate() })
 		}}
 		s.mu.Unlock()
-		time.Sleep(32 * time.Second) // the successor has rotated
+		bubble.Sleep(32 * time.Second) // the successor has rotated
 		newest, err := s.look()
 		if err != nil || s.holderIs(first) {
 			t.Fatalf("published %+v, %v", newest.Bundle, err)
 		}
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		now, err := s.look()
 		if err != nil || newerThan(newest.Bundle, now.Bundle) {
 			t.Errorf("published %+v, %v after %s", now.Bundle, err, newest.Bundle.IssuedAt)

@@ -1,19 +1,14 @@
 package iam_test
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/joinery/joinery/deploy/iam"
+	"github.com/joinery/joinery/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files again; the run then fails")
 
 // all is every value that some document needs.
 func all(region string) iam.Values {
@@ -35,21 +30,7 @@ func TestRenderings(t *testing.T) {
 			}
 			got.WriteString("# " + d.Name + "\n" + text)
 		}
-		file := filepath.Join("testdata", iam.PartitionOf(region)+".golden")
-		if *update {
-			if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			t.Errorf("%s written again", file)
-			continue
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(string(want), got.String()); diff != "" {
-			t.Errorf("%s (-have +want):\n%s", file, diff)
-		}
+		golden.Check(t, filepath.Join("testdata", iam.PartitionOf(region)+".golden"), got.String())
 	}
 }
 

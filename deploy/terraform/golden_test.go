@@ -3,35 +3,13 @@ package terraform_test
 import (
 	"encoding/base64"
 	"encoding/json"
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/joinery/joinery/internal/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files and the policies again; the run then fails")
-
-// golden compares with a file, or writes it.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("%s written again", file)
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s is stale; run go test ./deploy/terraform -update (-have +want):\n%s", file, diff)
-	}
-}
 
 // The policies here are those of deploy/iam: one truth, copied because a module that
 // was fetched alone has no other directory.
@@ -45,7 +23,7 @@ func TestPoliciesAreCurrent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, file, string(text))
+		golden.Check(t, file, string(text))
 	}
 }
 
@@ -66,7 +44,7 @@ func TestRenderings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, filepath.Join("testdata", example+".json"), string(text)+"\n")
+			golden.Check(t, filepath.Join("testdata", example+".json"), string(text)+"\n")
 		})
 	}
 }

@@ -57,6 +57,29 @@ func gone(i *fleet.Instance) {
 	*i = fleet.Instance{ID: i.ID, State: "terminated", Zone: i.Zone, Cluster: i.Cluster, Group: i.Group}
 }
 
+// drawInstances are what EC2 shows of six instances: each as it was launched, gone, stopped,
+// of another VPC, with another tag of its cluster, or not at all.
+func drawInstances(r *rand.Rand, otherTags ...string) map[string]fleet.Instance {
+	truth := map[string]fleet.Instance{}
+	for n := 1; n <= 6; n++ {
+		i := instance(n)
+		switch r.IntN(9) {
+		case 0:
+			gone(&i)
+		case 1:
+			in("stopped")(&i)
+		case 2:
+			inVPC("vpc-2")(&i)
+		case 3:
+			tagged(otherTags[r.IntN(len(otherTags))])(&i)
+		case 4:
+			continue
+		}
+		truth[i.ID] = i
+	}
+	return truth
+}
+
 func TestJudge(t *testing.T) {
 	record := binding.Records{name(1): {UID: "uid-1", ProviderID: provider(1), InEC2: true}}
 	onPremises := binding.Records{"rack-7": {UID: "uid-1"}}
@@ -173,25 +196,8 @@ func TestHostileTextIsQuotedAndClipped(t *testing.T) {
 func TestNoLieBindsANode(t *testing.T) {
 	for seed := range uint64(20_000) {
 		r := rand.New(rand.NewPCG(seed, 9))
-		var found []fleet.Instance
-		truth := map[string]fleet.Instance{}
-		for n := 1; n <= 6; n++ {
-			i := instance(n)
-			switch r.IntN(8) {
-			case 0:
-				gone(&i)
-			case 1:
-				i.State = "stopped"
-			case 2:
-				i.VPC = "vpc-2"
-			case 3:
-				i.Cluster = []string{"", "prod"}[r.IntN(2)]
-			case 4:
-				continue
-			}
-			found = append(found, i)
-			truth[i.ID] = i
-		}
+		truth := drawInstances(r, "", "prod")
+		found := slices.Collect(maps.Values(truth))
 		var nodes []binding.Node
 		for n := 1; n <= 6; n++ {
 			lie := node(n)

@@ -19,23 +19,7 @@ type recordedWorld struct {
 }
 
 func drawRecordedWorld(r *rand.Rand) recordedWorld {
-	w := recordedWorld{truth: map[string]fleet.Instance{}, records: binding.Records{}}
-	for n := 1; n <= 6; n++ {
-		i := instance(n)
-		switch r.IntN(10) {
-		case 0:
-			gone(&i)
-		case 1:
-			i.State = "stopped"
-		case 2:
-			i.VPC = "vpc-2"
-		case 3:
-			i.Cluster = ""
-		case 4:
-			continue
-		}
-		w.truth[i.ID] = i
-	}
+	w := recordedWorld{truth: drawInstances(r, ""), records: binding.Records{}}
 	for n := 1; n <= 8; n++ {
 		x := node(n)
 		x.ControlPlane = r.IntN(8) == 0

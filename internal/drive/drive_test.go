@@ -12,18 +12,19 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/wait"
 )
 
 // run runs the rounds for d of virtual time and returns when each began.
-func run(t *testing.T, d time.Duration, r drive.Rounds, round func(n int) (time.Duration, error)) (starts []time.Duration) {
+func run(t *testing.T, d time.Duration, r drive.Rounds, round func(ctx context.Context, n int) (time.Duration, error)) (starts []time.Duration) {
 	t.Helper()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	r.Log = slog.New(slog.DiscardHandler)
-	r.Round = func(context.Context) (time.Duration, error) {
+	r.Round = func(ctx context.Context) (time.Duration, error) {
 		starts = append(starts, time.Since(began))
-		return round(len(starts))
+		return round(ctx, len(starts))
 	}
 	if err := r.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("ended with %v", err)
@@ -49,7 +50,7 @@ func TestRoundsRest(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var wrong error
 				got := run(t, 46900*time.Millisecond, drive.Rounds{Name: "x", Every: 10 * time.Second, Retry: drive.Backoff{First: time.Second, Last: 8 * time.Second}},
-					func(n int) (time.Duration, error) {
+					func(_ context.Context, n int) (time.Duration, error) {
 						wrong = nil
 						if test.fails != nil && test.fails(n) {
 							wrong = errors.New("no answer")
@@ -84,7 +85,7 @@ func TestWakeStartsARound(t *testing.T) {
 			}
 		}()
 		got := run(t, 9*time.Second, drive.Rounds{Name: "x", Every: time.Minute, Least: 5 * time.Second, Wake: wake},
-			func(int) (time.Duration, error) { return 0, nil })
+			func(context.Context, int) (time.Duration, error) { return 0, nil })
 		// Woken at 3 s, five times: one round, and not before Least is over.
 		if !slices.Equal(got, []time.Duration{0, 5 * time.Second}) {
 			t.Errorf("rounds began at %v", got)
@@ -94,7 +95,7 @@ func TestWakeStartsARound(t *testing.T) {
 
 func TestRoundsGoOnWhileThereIsMoreToDo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		got := run(t, 14*time.Second, drive.Rounds{Name: "x", Every: 10 * time.Second}, func(n int) (time.Duration, error) {
+		got := run(t, 14*time.Second, drive.Rounds{Name: "x", Every: 10 * time.Second}, func(_ context.Context, n int) (time.Duration, error) {
 			switch {
 			case n == 3:
 				return drive.AtOnce, errors.New("no answer") // has its pause
@@ -124,9 +125,9 @@ func TestDueDecidesWhenAWokenRoundBegins(t *testing.T) {
 				t.Errorf("asked for a rest from %v to %v", began, end)
 			}
 			return time.Now().Add(2 * time.Second)
-		}}, func(n int) (time.Duration, error) {
+		}}, func(ctx context.Context, n int) (time.Duration, error) {
 			if n == 1 {
-				time.Sleep(2 * time.Second)
+				return 0, wait.For(ctx, 2*time.Second)
 			}
 			return 0, nil
 		})

@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/wait"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // work runs the keys for d of virtual time, while happen goes on.
@@ -26,8 +28,10 @@ func work(t *testing.T, d time.Duration, k drive.Keys[string], happen func()) {
 	if k.Log == nil {
 		k.Log = slog.New(slog.DiscardHandler)
 	}
-	go happen()
-	if err := k.Run(ctx); !errors.Is(err, context.DeadlineExceeded) {
+	done := make(chan error, 1)
+	go func() { done <- k.Run(ctx) }()
+	happen()
+	if err := <-done; !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}
 }
@@ -59,7 +63,7 @@ func TestKeysAreTriedAgain(t *testing.T) {
 			}
 			return nil, nil
 		}}, func() {
-			time.Sleep(30 * time.Second)
+			bubble.Sleep(30 * time.Second)
 			q.Add("again")
 		})
 		for key, want := range map[string][]int{
@@ -115,11 +119,11 @@ func TestKeysOfABatchAreIndependent(t *testing.T) {
 				}
 				return nil, nil
 			}}, func() {
-			time.Sleep(50 * time.Millisecond)
+			bubble.Sleep(50 * time.Millisecond)
 			q.Add("d") // a fourth is left to the next batch
-			time.Sleep(450 * time.Millisecond)
+			bubble.Sleep(450 * time.Millisecond)
 			q.Add("e")
-			time.Sleep(50 * time.Millisecond)
+			bubble.Sleep(50 * time.Millisecond)
 			q.Add("f")
 		})
 		want := []string{"a+bad+c", "a", "bad", "c", "d", "e+f", "bad"}
@@ -144,19 +148,19 @@ func TestWorkersAreBoundAndShowThatTheyAreFree(t *testing.T) {
 				busy <- <-busy - 1
 				return nil, nil
 			}}, func() {
-			time.Sleep(10*time.Minute + time.Second)
+			bubble.Sleep(10*time.Minute + time.Second)
 			if n := alive.Load(); n != 11 {
 				t.Errorf("shown %d times in ten idle minutes", n)
 			}
 			for i := range 5 {
 				q.Add(fmt.Sprint(i))
 			}
-			time.Sleep(10 * time.Minute)
+			bubble.Sleep(10 * time.Minute)
 			if n, m := alive.Load(), most.Load(); n != 11 || m != 3 {
 				t.Errorf("shown %d times by %d workers that hang", n-11, m)
 			}
 			close(hold)
-			time.Sleep(time.Second)
+			bubble.Sleep(time.Second)
 			if alive.Load() != 12 {
 				t.Error("not shown once a worker is free again")
 			}
@@ -169,13 +173,12 @@ func TestAddDuringWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, at := time.Now(), []time.Duration(nil)
 		q := queueOf("k")
-		work(t, time.Minute, drive.Keys[string]{Name: "x", Queue: q, Workers: 2, Work: func(context.Context, []string) ([]string, error) {
+		work(t, time.Minute, drive.Keys[string]{Name: "x", Queue: q, Workers: 2, Work: func(ctx context.Context, _ []string) ([]string, error) {
 			at = append(at, time.Since(began)/time.Second)
-			time.Sleep(10 * time.Second)
-			return nil, nil
+			return nil, wait.For(ctx, 10*time.Second)
 		}}, func() {
 			for range 3 {
-				time.Sleep(2 * time.Second)
+				bubble.Sleep(2 * time.Second)
 				q.Add("k")
 			}
 		})

@@ -11,16 +11,19 @@ import (
 )
 
 func TestFor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	waited := func(ctx context.Context) (time.Duration, error) {
 		began := time.Now()
-		if err := wait.For(t.Context(), time.Hour); err != nil || time.Since(began) != time.Hour {
-			t.Errorf("waited %s: %v", time.Since(began), err)
+		err := wait.For(ctx, time.Hour)
+		return time.Since(began), err
+	}
+	synctest.Test(t, func(t *testing.T) {
+		if took, err := waited(t.Context()); err != nil || took != time.Hour {
+			t.Errorf("waited %s: %v", took, err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		began = time.Now()
-		if err := wait.For(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
-			t.Errorf("waited %s: %v", time.Since(began), err)
+		if took, err := waited(ctx); !errors.Is(err, context.DeadlineExceeded) || took != time.Minute {
+			t.Errorf("waited %s: %v", took, err)
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func TestDescribeGroupsPagesAndFilters(t *testing.T) {
@@ -113,11 +114,11 @@ func TestHealthCheckTakesTime(t *testing.T) {
 		before := group(t, w).Members
 		w.Terminate(before[0].InstanceID)
 		w.Halted(before[1].InstanceID)
-		time.Sleep(9 * time.Second)
+		bubble.Sleep(9 * time.Second)
 		if got := group(t, w).Members; got[0] != before[0] || got[1] != before[1] {
 			t.Errorf("members before the check: %+v", got)
 		}
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		for _, m := range group(t, w).Members {
 			if m == before[0] || m == before[1] || m.Lifecycle != "InService" {
 				t.Errorf("member after the check: %+v", m)

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // template puts a complete launch template called nodes into the world.
@@ -254,7 +255,7 @@ func TestCapacityFailure(t *testing.T) {
 			t.Errorf("activity %s: %s", a.StatusCode, *a.StatusMessage)
 		}
 		failed := len(group(t, w).Activities)
-		time.Sleep(31 * time.Second)
+		bubble.Sleep(31 * time.Second)
 		if n := len(group(t, w).Activities); n != failed+3 {
 			t.Errorf("%d activities after a retry, want %d", n, failed+3)
 		}

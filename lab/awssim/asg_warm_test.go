@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func putPool(t *testing.T, c clients, change func(*autoscaling.PutWarmPoolInput)) error {
@@ -67,19 +68,19 @@ func TestWarmPoolLifecycle(t *testing.T) {
 		wantStates(t, w, "Warmed:Pending")
 		id := w.Instances()[0].ID
 		wantTarget(t, w, id, "Warmed:Stopped")
-		time.Sleep(1100 * time.Millisecond)
+		bubble.Sleep(1100 * time.Millisecond)
 		wantStates(t, w, "Warmed:Pending:Wait")
 		wantCode(t, terminate(t, c, id, true), "ValidationError") // not for instances in a pool
 		_, err := c.asg.SetInstanceProtection(t.Context(), &autoscaling.SetInstanceProtectionInput{AutoScalingGroupName: aws.String("g"), InstanceIds: []string{id}, ProtectedFromScaleIn: aws.Bool(true)})
 		wantCode(t, err, "ValidationError") // neither
 		wantCode(t, complete(t, c, "up", id, "CONTINUE"), "")
 		wantStates(t, w, "Warmed:Pending:Proceed")
-		time.Sleep(1500 * time.Millisecond) // proceeding, then half way to stopped
+		bubble.Sleep(1500 * time.Millisecond) // proceeding, then half way to stopped
 		wantStates(t, w, "Warmed:Pending:Proceed")
 		if i := must(w.Instance(id))(t); i.State != awssim.Stopping {
 			t.Errorf("EC2 state %s", i.State)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		wantStates(t, w, "Warmed:Stopped")
 		first := must(w.Instance(id))(t)
 		if first.State != awssim.Stopped {
@@ -87,7 +88,7 @@ func TestWarmPoolLifecycle(t *testing.T) {
 		}
 
 		// Scale out: started again, the launch hook fires a second time.
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		wantCode(t, setDesired(t, c, 1), "")
 		wantStates(t, w, "Pending")
 		wantTarget(t, w, id, "InService")
@@ -95,10 +96,10 @@ func TestWarmPoolLifecycle(t *testing.T) {
 		if second.State != awssim.Pending || second.LaunchTime.Sub(first.LaunchTime) < time.Hour || second.PrivateIP != first.PrivateIP {
 			t.Errorf("started as %+v, was %+v", second, first)
 		}
-		time.Sleep(1100 * time.Millisecond)
+		bubble.Sleep(1100 * time.Millisecond)
 		wantStates(t, w, "Pending:Wait")
 		wantCode(t, complete(t, c, "up", id, "CONTINUE"), "")
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		wantStates(t, w, "InService")
 		if g := describeGroup(t, c); len(g.Instances) != 1 || *g.WarmPoolSize != 0 {
 			t.Errorf("%d instances, pool of %d", len(g.Instances), *g.WarmPoolSize)
@@ -110,7 +111,7 @@ func TestWarmPoolLifecycle(t *testing.T) {
 		wantTarget(t, w, id, "Warmed:Stopped")
 		wantCode(t, complete(t, c, "up", id, "CONTINUE"), "ValidationError")
 		wantCode(t, complete(t, c, "down", id, "CONTINUE"), "")
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		wantStates(t, w, "Warmed:Stopped")
 		if got, want := m.said(), "start;stop;start;stop;"; got != want {
 			t.Errorf("hypervisor did %s want %s", got, want)
@@ -132,7 +133,7 @@ func TestWarmPoolLifecycle(t *testing.T) {
 		}
 		wantCode(t, putPool(t, c, nil), "ScalingActivityInProgress")
 		wantCode(t, complete(t, c, "down", id, "CONTINUE"), "")
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		wantStates(t, w, "")
 		if p := describePool(t, c); p.WarmPoolConfiguration != nil || describeGroup(t, c).WarmPoolConfiguration != nil {
 			t.Errorf("the deleted pool is described: %+v", p)
@@ -216,7 +217,7 @@ func TestWarmPoolSize(t *testing.T) {
 // TestRunningPool: its instances are not stopped, and so keep their launch time.
 func TestRunningPool(t *testing.T) {
 	inBubble(t, awssim.GroupSpec{Max: 1, WarmPool: &awssim.WarmPool{State: "Running"}}, func(t *testing.T, w *awssim.World, c clients, m *machines) {
-		time.Sleep(1100 * time.Millisecond)
+		bubble.Sleep(1100 * time.Millisecond)
 		wantStates(t, w, "Warmed:Running")
 		launched := w.Instances()[0].LaunchTime
 		wantTarget(t, w, w.Instances()[0].ID, "Warmed:Running")
@@ -238,7 +239,7 @@ func TestRunningPool(t *testing.T) {
 func TestUnpreparedPoolIsNotUsed(t *testing.T) {
 	inBubble(t, awssim.GroupSpec{Max: 2, WarmPool: &awssim.WarmPool{MinSize: 1, MaxPrepared: 1}}, func(t *testing.T, w *awssim.World, c clients, _ *machines) {
 		wantCode(t, putHook(t, c, "up", "LAUNCHING", 60, "ABANDON"), "")
-		time.Sleep(1100 * time.Millisecond)
+		bubble.Sleep(1100 * time.Millisecond)
 		wantStates(t, w, "Warmed:Pending:Wait")
 		first := w.Instances()[0].ID
 		wantCode(t, setDesired(t, c, 1), "")
@@ -246,11 +247,11 @@ func TestUnpreparedPoolIsNotUsed(t *testing.T) {
 		wantCode(t, complete(t, c, "up", first, "ABANDON"), "")
 		wantStates(t, w, "Warmed:Terminating Pending Warmed:Pending")
 		wantTarget(t, w, first, "Warmed:Terminated")
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		wantStates(t, w, "Pending:Wait Warmed:Pending:Wait")
 		// A pooled instance that EC2 ends is replaced too.
 		w.Terminate(group(t, w).Members[1].InstanceID)
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		wantStates(t, w, "Pending:Wait Warmed:Pending:Wait")
 	})
 }
@@ -332,16 +333,16 @@ func TestWarmPoolSettings(t *testing.T) {
 // launches are not held up by what the pool has ready.
 func TestDryPool(t *testing.T) {
 	inBubble(t, awssim.GroupSpec{Max: 2, WarmPool: &awssim.WarmPool{MinSize: 1}}, func(t *testing.T, w *awssim.World, c clients, _ *machines) {
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		wantStates(t, w, "Warmed:Stopped Warmed:Stopped")
 		back := w.Inject(awssim.Fault{NoCapacity: &awssim.Capacity{}})
 		w.Terminate(group(t, w).Members[0].InstanceID)
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		wantStates(t, w, "Warmed:Stopped")
 		wantCode(t, setDesired(t, c, 1), "")
 		wantStates(t, w, "Pending")
 		back()
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		wantStates(t, w, "InService Warmed:Stopped")
 	})
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/joinery/joinery/internal/wait"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func TestThrottling(t *testing.T) {
@@ -114,11 +116,11 @@ func TestEventualConsistency(t *testing.T) {
 		if status, _ := raw(t, w, i.ID, http.MethodPut, "/latest/api/token", ttlHeader, "60"); status != 0 {
 			t.Errorf("metadata answered %d at once", status)
 		}
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		if _, status := read(t, metadata(w, i.ID), "iam/security-credentials/"); status != 404 {
 			t.Errorf("credentials answered %d at 3 s", status)
 		}
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		if _, status := read(t, metadata(w, i.ID), "iam/security-credentials/"); status != 200 {
 			t.Errorf("credentials answered %d at 6 s", status)
 		}
@@ -150,9 +152,7 @@ type machines struct {
 }
 
 func (m *machines) do(ctx context.Context, verb string) error {
-	select {
-	case <-time.After(m.slow):
-	case <-ctx.Done():
+	if wait.For(ctx, m.slow) != nil {
 		verb += " cancelled"
 	}
 	m.mu.Lock()
@@ -196,7 +196,7 @@ func TestHypervisor(t *testing.T) {
 		want(awssim.Pending)
 		_, err := c.ec2.StopInstances(t.Context(), &ec2.StopInstancesInput{InstanceIds: one})
 		wantCode(t, err, "IncorrectInstanceState")
-		time.Sleep(1100 * time.Millisecond)
+		bubble.Sleep(1100 * time.Millisecond)
 		want(awssim.Running)
 		_, err = c.ec2.RebootInstances(t.Context(), &ec2.RebootInstancesInput{InstanceIds: one})
 		wantCode(t, err, "")
@@ -204,13 +204,13 @@ func TestHypervisor(t *testing.T) {
 		if s := out.StoppingInstances[0]; s.CurrentState.Name != "stopping" || s.PreviousState.Name != "running" {
 			t.Errorf("change %+v", s)
 		}
-		time.Sleep(2100 * time.Millisecond)
+		bubble.Sleep(2100 * time.Millisecond)
 		want(awssim.Stopped)
 		must(c.ec2.StartInstances(t.Context(), &ec2.StartInstancesInput{InstanceIds: one}))(t)
-		time.Sleep(500 * time.Millisecond)
+		bubble.Sleep(500 * time.Millisecond)
 		must(c.ec2.TerminateInstances(t.Context(), &ec2.TerminateInstancesInput{InstanceIds: one}))(t)
 		want(awssim.ShuttingDown)
-		time.Sleep(1100 * time.Millisecond)
+		bubble.Sleep(1100 * time.Millisecond)
 		want(awssim.Terminated)
 		if got, want := m.said(), "start;reboot;stop;start cancelled;terminate;"; got != want {
 			t.Errorf("hypervisor did %s want %s", got, want)
@@ -226,7 +226,7 @@ func TestGuestHaltsEarly(t *testing.T) {
 		defer w.Close()
 		i := add(t, w, awssim.InstanceSpec{})
 		w.Halted(i.ID)
-		time.Sleep(3 * time.Second)
+		bubble.Sleep(3 * time.Second)
 		if got := must(w.Instance(i.ID))(t); got.State != awssim.Stopped || got.StateReason == "" {
 			t.Errorf("state %s because %q", got.State, got.StateReason)
 		}
@@ -242,14 +242,14 @@ func TestMachineThatDoesNotStart(t *testing.T) {
 		if err := w.PutGroup(awssim.GroupSpec{Name: "g", LaunchTemplate: "nodes", Max: 1, Desired: 1}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(10 * time.Second)
+		bubble.Sleep(10 * time.Second)
 		if n := len(w.Instances()); n != 1 || w.Instances()[0].State != awssim.Terminated {
 			t.Fatalf("%d instances, first %s: the group must pause after a failed start", n, w.Instances()[0].State)
 		}
 		m.mu.Lock()
 		m.fail = nil
 		m.mu.Unlock()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if got := states(t, w); got != "InService" {
 			t.Errorf("states %q", got)
 		}

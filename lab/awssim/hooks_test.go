@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func putHook(t *testing.T, c clients, name, transition string, heartbeat int32, result string) error {
@@ -58,14 +59,14 @@ func TestLifecycle(t *testing.T) {
 		if got := target(t, w, id); got != "InService" {
 			t.Errorf("target state %q while launching", got)
 		}
-		time.Sleep(11 * time.Second)
+		bubble.Sleep(11 * time.Second)
 		wantStates(t, w, "Pending:Wait")
 		wantCode(t, complete(t, c, "up", "i-00000000", "CONTINUE"), "ValidationError")
 		wantCode(t, complete(t, c, "none", id, "CONTINUE"), "ValidationError")
 		wantCode(t, complete(t, c, "up", id, "MAYBE"), "ValidationError")
 		wantCode(t, complete(t, c, "up", id, "CONTINUE"), "")
 		wantStates(t, w, "Pending:Proceed")
-		time.Sleep(2 * time.Second)
+		bubble.Sleep(2 * time.Second)
 		wantStates(t, w, "InService")
 		wantCode(t, complete(t, c, "up", id, "CONTINUE"), "ValidationError")
 
@@ -79,24 +80,23 @@ func TestLifecycle(t *testing.T) {
 		if i := must(w.Instance(id))(t); i.State != awssim.Running {
 			t.Errorf("EC2 state %s while a hook holds the instance", i.State)
 		}
-		time.Sleep(50 * time.Second)
+		bubble.Sleep(50 * time.Second)
 		_, err := c.asg.RecordLifecycleActionHeartbeat(t.Context(), &autoscaling.RecordLifecycleActionHeartbeatInput{AutoScalingGroupName: aws.String("g"), LifecycleHookName: aws.String("down"), InstanceId: &id})
 		wantCode(t, err, "")
-		time.Sleep(50 * time.Second)
+		bubble.Sleep(50 * time.Second)
 		wantStates(t, w, "Terminating:Wait")
-		time.Sleep(10*time.Second + time.Millisecond)
+		bubble.Sleep(10*time.Second + time.Millisecond)
 		wantStates(t, w, "Terminating:Proceed")
-		time.Sleep(time.Second)
-		synctest.Wait()
+		bubble.Sleep(time.Second)
 		if i := must(w.Instance(id))(t); i.State != awssim.ShuttingDown {
 			t.Errorf("EC2 state %s", i.State)
 		}
-		time.Sleep(6 * time.Second)
+		bubble.Sleep(6 * time.Second)
 		wantStates(t, w, "")
 		if i := must(w.Instance(id))(t); i.State != awssim.Terminated {
 			t.Errorf("EC2 state %s", i.State)
 		}
-		time.Sleep(2 * time.Hour)
+		bubble.Sleep(2 * time.Hour)
 		if n := len(ids(t, c, nil)); n != 0 {
 			t.Errorf("%d instances described long after their end", n)
 		}
@@ -110,7 +110,7 @@ func TestLaunchTimeoutReplaces(t *testing.T) {
 		wantCode(t, putHook(t, c, "up", "LAUNCHING", 30, "ABANDON"), "")
 		wantCode(t, setDesired(t, c, 1), "")
 		first := group(t, w).Members[0].InstanceID
-		time.Sleep(30*time.Second + time.Millisecond)
+		bubble.Sleep(30*time.Second + time.Millisecond)
 		wantStates(t, w, "Pending:Wait")
 		g := group(t, w)
 		if g.Members[0].InstanceID == first || g.Desired != 1 || must(w.Instance(first))(t).State != awssim.Terminated {
@@ -142,7 +142,7 @@ func TestHeartbeatsEnd(t *testing.T) {
 		wantCode(t, terminate(t, c, id, true), "")
 		beats := 0
 		for beats < 200 {
-			time.Sleep(20 * time.Second)
+			bubble.Sleep(20 * time.Second)
 			_, err := c.asg.RecordLifecycleActionHeartbeat(t.Context(), &autoscaling.RecordLifecycleActionHeartbeatInput{AutoScalingGroupName: aws.String("g"), LifecycleHookName: aws.String("down"), InstanceId: &id})
 			if err != nil {
 				break

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // raw sends one metadata request by hand; headers are name, value pairs.
@@ -84,7 +85,7 @@ func TestIMDSTokenRules(t *testing.T) {
 		if status, _ := raw(t, w, i.ID, "GET", "/latest/meta-data/none", tokenHeader, token); status != 404 {
 			t.Errorf("unknown path: %d", status)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if status, _ := raw(t, w, i.ID, "GET", "/latest/meta-data/instance-id", tokenHeader, token); status != 401 {
 			t.Errorf("expired token: %d", status)
 		}
@@ -187,12 +188,12 @@ func TestRoleCredentials(t *testing.T) {
 			t.Errorf("Arn %s, want %s", aws.ToString(id.Arn), want)
 		}
 		old := must(provider.Retrieve(t.Context()))(t)
-		time.Sleep(5*time.Hour + 56*time.Minute)
+		bubble.Sleep(5*time.Hour + 56*time.Minute)
 		fresh := must(provider.Retrieve(t.Context()))(t)
 		if fresh.AccessKeyID == old.AccessKeyID {
 			t.Error("credentials were not rotated before their end")
 		}
-		time.Sleep(5 * time.Minute)
+		bubble.Sleep(5 * time.Minute)
 		cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { old.CanExpire = false; return old, nil })
 		cfg.RetryMaxAttempts = 1
 		_, err := sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), nil)

@@ -17,6 +17,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // TestPresignedIdentity: a presigned GetCallerIdentity, bound to something by a
@@ -43,7 +44,7 @@ func TestPresignedIdentity(t *testing.T) {
 		if status, _ := send("abc", strings.Replace(p.URL, "Action=GetCallerIdentity", "Action=GetSessionToken", 1)); status != 403 {
 			t.Errorf("altered action: %d", status)
 		}
-		time.Sleep(16 * time.Minute)
+		bubble.Sleep(16 * time.Minute)
 		if status, _ := send("abc", p.URL); status != 403 {
 			t.Errorf("expired: %d", status)
 		}

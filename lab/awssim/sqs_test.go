@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 func connectSQS(w *awssim.World, role string) *sqs.Client {
@@ -63,7 +64,7 @@ func TestMessageStaysUntilItIsDeleted(t *testing.T) {
 		if got := bodies(first); got != "a b" || first[0].Attributes["ApproximateReceiveCount"] != "1" {
 			t.Fatalf("received %q %v", got, first[0].Attributes)
 		}
-		time.Sleep(39 * time.Second)
+		bubble.Sleep(39 * time.Second)
 		if got := bodies(receive(t, c, url, 0)); got != "" {
 			t.Errorf("received %q, which is hidden", got)
 		}
@@ -71,7 +72,7 @@ func TestMessageStaysUntilItIsDeleted(t *testing.T) {
 		if at["ApproximateNumberOfMessagesNotVisible"] != "2" || at["ApproximateNumberOfMessages"] != "0" || at["VisibilityTimeout"] != "40" || at["QueueArn"] != "arn:aws:sqs:us-west-2:123456789012:q" {
 			t.Errorf("attributes %v", at)
 		}
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		again := receive(t, c, url, 0)
 		if got := bodies(again); got != "a b" || again[0].Attributes["ApproximateReceiveCount"] != "2" {
 			t.Fatalf("received %q %v", got, again)
@@ -80,11 +81,11 @@ func TestMessageStaysUntilItIsDeleted(t *testing.T) {
 		wantCode(t, remove(t, c, url, again[1].ReceiptHandle), "")
 		wantCode(t, remove(t, c, url, again[1].ReceiptHandle), "")
 		wantCode(t, remove(t, c, url, aws.String("nonsense")), "ReceiptHandleIsInvalid")
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if got := bodies(receive(t, c, url, 0)); got != "a" {
 			t.Errorf("left are %q", got)
 		}
-		time.Sleep(4 * 24 * time.Hour)
+		bubble.Sleep(4 * 24 * time.Hour)
 		if got := bodies(receive(t, c, url, 0)); got != "" {
 			t.Errorf("%q outlived the retention period", got)
 		}
@@ -254,17 +255,17 @@ func TestLifecycleEvents(t *testing.T) {
 		if e.DetailType != "EC2 Instance-launch Lifecycle Action" || e.Detail["LifecycleTransition"] != "autoscaling:EC2_INSTANCE_LAUNCHING" || way(e.Detail) != "EC2 WarmPool" {
 			t.Errorf("into the pool: %+v", e)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		wantCode(t, setDesired(t, c, 1), "")
 		if e = next("up"); way(e.Detail) != "WarmPool AutoScalingGroup" {
 			t.Errorf("out of the pool: %+v", e)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		wantCode(t, setDesired(t, c, 0), "")
 		if e = next("down"); e.DetailType != "EC2 Instance-terminate Lifecycle Action" || e.Detail["LifecycleTransition"] != "autoscaling:EC2_INSTANCE_TERMINATING" || way(e.Detail) != "AutoScalingGroup WarmPool" {
 			t.Errorf("back into the pool: %+v", e)
 		}
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		must(c.asg.DeleteWarmPool(t.Context(), &autoscaling.DeleteWarmPoolInput{AutoScalingGroupName: aws.String("g")}))(t)
 		if e = next("down"); way(e.Detail) != "WarmPool EC2" {
 			t.Errorf("out of the world: %+v", e)

@@ -19,6 +19,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 const (
@@ -207,7 +208,7 @@ func TestPresignedIdentityEndsWithItsSession(t *testing.T) {
 		if status, body := present(t, client, address, "", header); status != 200 || !strings.Contains(body, "assumed-role/node/"+i.ID+"</Arn>") {
 			t.Fatalf("fresh: %d %s", status, body)
 		}
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if status, body := present(t, client, address, "", header); status != 403 || !strings.Contains(body, "<Code>ExpiredToken</Code>") {
 			t.Errorf("after the session's end: %d %s", status, body)
 		}

@@ -8,7 +8,7 @@ import (
 	"flag"
 	"io/fs"
 	"log/slog"
-	"net/http"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -41,7 +41,29 @@ type world struct {
 
 func newWorld(t *testing.T) world {
 	t.Helper()
-	k := labtest.Kit(t)
+	k, h := labtest.Kit(t), newHost(t)
+	begin := time.Now()
+	dir := t.TempDir()
+	s, err := bakery.NewStore(k, newAgent(t, k, dir), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("store: %.1f s", time.Since(begin).Seconds())
+	return world{t: t, kit: k, host: h, store: s, site: serve(t, h, s.Dir)}
+}
+
+// newAgent compiles this tree's agent.
+func newAgent(t *testing.T, k *kit.Kit, dir string) string {
+	t.Helper()
+	own, err := k.Own(t.Context(), dir, "./cmd/joinery-agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return own["joinery-agent"]
+}
+
+func newHost(t *testing.T) *machine.Host {
+	t.Helper()
 	h, err := machine.NewHost(machine.Options{Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -51,13 +73,7 @@ func newWorld(t *testing.T) world {
 			t.Errorf("close: %v", err)
 		}
 	})
-	begin := time.Now()
-	s, err := bakery.NewStore(t.Context(), k, t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("store: %.1f s", time.Since(begin).Seconds())
-	return world{t: t, kit: k, host: h, store: s, site: serve(t, h, s.Dir)}
+	return h
 }
 
 // stock boots a machine of a base that no one has touched, but for apt's sources:
@@ -68,7 +84,7 @@ func (w world) stock(t *testing.T, base, id, ip string) *machine.Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files["/etc/apt/sources.list"] = image.File{}
+	maps.Copy(files, bakery.Stock())
 	files["/root/.bash_history"] = image.File{Data: []byte("a secret\n")}
 	files["/var/lib/cloud/instance/id"] = image.File{Data: []byte(id)}
 	img, err := image.Image{Layers: []string{base}}.With(filepath.Join(w.host.Dir(), "stock-"+id), files)
@@ -95,8 +111,7 @@ func (w world) up(t *testing.T, m *machine.Machine) {
 func (w world) bake(t *testing.T, m *machine.Machine, o bake.Options) error {
 	t.Helper()
 	begin := time.Now()
-	client := &http.Client{Transport: &http.Transport{DialContext: w.host.VPC().DialContext}}
-	_, err := bake.Baker{Machine: bakery.Guest{Machine: m}, HTTP: client, Report: func(s bake.Step) {
+	_, err := bake.Baker{Machine: bakery.Guest{Machine: m}, HTTP: bakery.Client(w.host), Report: func(s bake.Step) {
 		t.Logf("%4.1f s %s", time.Since(begin).Seconds(), s.Name)
 	}}.Bake(t.Context(), o)
 	t.Logf("%4.1f s end", time.Since(begin).Seconds())
@@ -147,14 +162,11 @@ func (w world) checksAlive(t *testing.T, m *machine.Machine) {
 	}
 }
 
-// options take Kubernetes from the repository and the rest from archives.
+// options are those of the lab's own image, and container images.
 func (w world) options() bake.Options {
-	return bake.Options{
-		KubernetesVersion: bakery.KubernetesVersion, ContainerdVersion: bakery.ContainerdVersion, PauseImage: image.Pause,
-		Repositories: []bake.Repository{{Name: "kubernetes", URL: address, Suite: "./", Key: w.store.PinnedKey()}},
-		Archives:     w.store.ArchivesOf(address, bake.ComponentContainerd, bake.ComponentRunc, bake.ComponentAgent, bake.ComponentImages),
-		Sums:         w.store.Sums(address),
-	}
+	o := w.store.Options(bakery.Address)
+	o.Archives = append(o.Archives, w.store.ArchivesOf(bakery.Address, bake.ComponentImages)...)
+	return o
 }
 
 func TestBakeDebian12(t *testing.T) {

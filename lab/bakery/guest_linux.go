@@ -30,7 +30,7 @@ func (g Guest) Run(ctx context.Context, script string) (string, error) {
 
 // Upload implements bake.Machine.
 func (g Guest) Upload(ctx context.Context, path string, content io.Reader) error {
-	cmd, err := g.Command(ctx, "sh", "-c", `umask 077; cat > "$0"`, path)
+	cmd, err := g.Command(ctx, receive(path)...)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/joinery/joinery/lab/bakery"
 	"github.com/joinery/joinery/lab/machine"
 )
 
@@ -20,11 +21,9 @@ type site struct {
 	spoiled map[string][]byte // path -> what is served in its place; nil: nothing
 }
 
-const address = "http://10.99.0.1:8081"
-
 func serve(t *testing.T, h *machine.Host, dir string) *site {
 	t.Helper()
-	l, err := h.VPC().Listen(t.Context(), 8081)
+	l, err := h.VPC().Listen(t.Context(), bakery.Port)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@ package bakery
 import (
 	"archive/tar"
 	"compress/gzip"
-	"context"
+	"embed"
 	"fmt"
 	"io"
 	"maps"
@@ -28,6 +28,13 @@ var (
 	ContainerdVersion = "2.4.2"
 )
 
+// programs are where a node image of the store has programs of the kit.
+var programs = []struct{ at, name string }{
+	{"/usr/bin/kubeadm", "kubeadm"}, {"/usr/bin/kubelet", "kubelet"}, {"/usr/bin/kubectl", "kubectl"}, {"/usr/bin/crictl", "ctr"},
+	{"/usr/local/bin/containerd", "containerd"}, {"/usr/local/bin/containerd-shim-runc-v2", "containerd-shim-runc-v2"},
+	{"/usr/local/bin/ctr", "ctr"}, {"/usr/local/sbin/runc", "runc"},
+}
+
 // Store is a directory of what an image is made of: a signed apt repository, and
 // archives with a signed file of their sums.
 type Store struct {
@@ -39,18 +46,18 @@ type Store struct {
 	Archives map[string]string
 }
 
-// NewStore fills dir from the kit. crictl is not among the lab's programs: the file
-// of that name is its ctr, which nothing in a bake runs.
-func NewStore(ctx context.Context, k *kit.Kit, dir string) (*Store, error) {
+// NewStore fills dir from the kit and a program of the agent. crictl is not among the
+// lab's programs: the file of that name is its ctr, which nothing in a bake runs.
+func NewStore(k *kit.Kit, agent, dir string) (*Store, error) {
 	key, err := apt.NewKey("lab")
 	if err != nil {
 		return nil, err
 	}
-	own, err := k.Own(ctx, dir, "./cmd/joinery-agent")
+	packages, err := packages(k)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Dir: dir, Key: key, Packages: packages(k), Archives: map[string]string{}}
+	s := &Store{Dir: dir, Key: key, Packages: packages, Archives: map[string]string{}}
 	for _, p := range s.Packages {
 		if err := p.Write(dir); err != nil {
 			return nil, err
@@ -59,7 +66,7 @@ func NewStore(ctx context.Context, k *kit.Kit, dir string) (*Store, error) {
 	programs := k.Programs.Path
 	for component, source := range map[string]string{
 		bake.ComponentRunc: programs("runc"), bake.ComponentKubeadm: programs("kubeadm"), bake.ComponentKubelet: programs("kubelet"),
-		bake.ComponentKubectl: programs("kubectl"), bake.ComponentAgent: own["joinery-agent"], bake.ComponentImages: k.Pause,
+		bake.ComponentKubectl: programs("kubectl"), bake.ComponentAgent: agent, bake.ComponentImages: k.Pause,
 	} {
 		if err := s.file(component, source); err != nil {
 			return nil, err
@@ -111,17 +118,31 @@ func (s *Store) Sums(address string) *bake.Sums {
 	return &bake.Sums{URL: address + "/SHA256SUMS", SignatureURL: address + "/SHA256SUMS.asc", Key: s.PinnedKey()}
 }
 
+// Options are how the lab makes its node image of the store at an address:
+// Kubernetes from the repository, the rest from archives.
+func (s *Store) Options(address string) bake.Options {
+	return bake.Options{
+		KubernetesVersion: KubernetesVersion, ContainerdVersion: ContainerdVersion, PauseImage: image.Pause,
+		Repositories: []bake.Repository{{Name: "kubernetes", URL: address, Suite: "./", Key: s.PinnedKey()}},
+		Archives:     s.ArchivesOf(address, bake.ComponentContainerd, bake.ComponentRunc, bake.ComponentAgent),
+		Sums:         s.Sums(address),
+	}
+}
+
 // plugins returns the CNI plugins of the kit's base, by their path below dir.
 func plugins(k *kit.Kit, dir string) map[string]string {
 	out := map[string]string{}
-	for _, name := range []string{"bridge", "host-local", "loopback", "portmap"} {
+	for _, name := range []string{"bridge", "host-local", "loopback", "portmap", "ptp"} {
 		out[dir+name] = filepath.Join(k.Base, "usr/lib/cni", name)
 	}
 	return out
 }
 
+//go:embed files
+var files embed.FS
+
 // packages are the five of the Kubernetes project, with the lab's programs.
-func packages(k *kit.Kit) []apt.Package {
+func packages(k *kit.Kit) ([]apt.Package, error) {
 	program := func(name, source string) map[string]image.File {
 		return map[string]image.File{"/usr/bin/" + name: {Source: k.Programs.Path(source), Mode: 0o755}}
 	}
@@ -129,16 +150,25 @@ func packages(k *kit.Kit) []apt.Package {
 	for at, source := range plugins(k, "/opt/cni/bin/") {
 		cni[at] = image.File{Source: source, Mode: 0o755}
 	}
-	kubelet := program("kubelet", "kubelet")
-	kubelet["/usr/lib/systemd/system/kubelet.service"] = image.File{Data: []byte("[Unit]\nDescription=kubelet of the package\n[Service]\nExecStart=/usr/bin/kubelet\nRestart=always\n[Install]\nWantedBy=multi-user.target\n")}
+	kubelet, kubeadm := program("kubelet", "kubelet"), program("kubeadm", "kubeadm")
+	unit, err := files.ReadFile("files/kubelet.service")
+	if err != nil {
+		return nil, fmt.Errorf("read embedded file: %w", err)
+	}
+	kubelet["/usr/lib/systemd/system/kubelet.service"] = image.File{Data: unit}
+	dropIn, err := files.ReadFile("files/10-kubeadm.conf")
+	if err != nil {
+		return nil, fmt.Errorf("read embedded file: %w", err)
+	}
+	kubeadm["/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"] = image.File{Data: dropIn}
 	v := KubernetesVersion + "-1.1"
 	return []apt.Package{
-		{Name: "kubeadm", Version: v, Arch: runtime.GOARCH, Depends: "kubelet, kubectl, cri-tools", Files: program("kubeadm", "kubeadm")},
+		{Name: "kubeadm", Version: v, Arch: runtime.GOARCH, Depends: "kubelet, kubectl, cri-tools", Files: kubeadm},
 		{Name: "kubelet", Version: v, Arch: runtime.GOARCH, Depends: "iptables, ethtool, kubernetes-cni", Files: kubelet},
 		{Name: "kubectl", Version: v, Arch: runtime.GOARCH, Files: program("kubectl", "kubectl")},
 		{Name: "cri-tools", Version: v, Arch: runtime.GOARCH, Files: program("crictl", "ctr")},
 		{Name: "kubernetes-cni", Version: "1.9.0-1.1", Arch: runtime.GOARCH, Files: cni},
-	}
+	}, nil
 }
 
 // file puts a program or an archive of images into the store.

@@ -306,19 +306,19 @@ func TestServeEndsWithEverything(t *testing.T) {
 }
 
 func TestChecks(t *testing.T) {
-	status := http.StatusOK
+	var status atomic.Int32
 	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/readyz" {
 			t.Errorf("asked for %s", r.URL.Path)
 		}
 		w.Header().Set("Location", "/elsewhere")
-		w.WriteHeader(status)
+		w.WriteHeader(int(status.Load()))
 	}))
 	target := netip.MustParseAddrPort(s.Listener.Addr().String())
 	dial := new(net.Dialer).DialContext
 	https, tcp := balancer.HTTPS(dial, "/readyz"), balancer.TCP(dial)
 	for code, well := range map[int]bool{200: true, 204: true, 302: true, 401: false, 500: false, 503: false} {
-		status = code
+		status.Store(int32(code))
 		if err := https(t.Context(), target); (err == nil) != well {
 			t.Errorf("status %d: %v", code, err)
 		}

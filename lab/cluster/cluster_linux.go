@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -40,7 +41,7 @@ type Options struct {
 	Report  progress.Func
 }
 
-// Master is a machine, freshly launched from the kit's AMI, that is to carry a
+// Master is a machine, freshly launched from the node image, that is to carry a
 // part of the control plane.
 type Master struct {
 	Machine  *machine.Machine
@@ -166,18 +167,20 @@ func (c *Cluster) Masters() []Master { return slices.Clone(c.masters) }
 // KubectlCommand is a command line by which a person reaches the cluster from
 // this computer, for arguments to be appended to.
 func (c *Cluster) KubectlCommand() []string {
-	return append([]string{"ip", "netns", "exec", c.o.Host.VPC().Namespace()}, c.kubectl()...)
-}
-
-func (c *Cluster) kubectl() []string {
-	return []string{c.o.Kit.Programs.Path("kubectl"), "--kubeconfig", c.o.Master.Machine.Path(adminConf)}
+	return []string{"ip", "netns", "exec", c.o.Host.VPC().Namespace(), c.o.Kit.Programs.Path("kubectl"), "--kubeconfig", c.o.Master.Machine.Path(adminConf)}
 }
 
 // Kubectl runs kubectl as administrator, with input as its standard input, and
 // returns its standard output.
 func (c *Cluster) Kubectl(ctx context.Context, input []byte, args ...string) ([]byte, error) {
-	line := append(c.kubectl(), args...)
-	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
+	return c.Run(ctx, input, c.o.Kit.Programs.Path("kubectl"), args...)
+}
+
+// Run runs a program of this computer like Kubectl: in the lab's network, and as
+// administrator by $KUBECONFIG.
+func (c *Cluster) Run(ctx context.Context, input []byte, program string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.o.Master.Machine.Path(adminConf))
 	host.Detach(cmd)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &stdout, &stderr
@@ -186,7 +189,7 @@ func (c *Cluster) Kubectl(ctx context.Context, input []byte, args ...string) ([]
 		err = cmd.Wait()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("%s %s: %w: %s", filepath.Base(program), strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
 	return stdout.Bytes(), nil
 }

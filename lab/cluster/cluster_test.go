@@ -16,11 +16,13 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/joinery/joinery/lab/bakery"
 	"github.com/joinery/joinery/lab/cluster"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/kit"
 	"github.com/joinery/joinery/lab/labtest"
 	"github.com/joinery/joinery/lab/machine"
+	"github.com/joinery/joinery/systemd"
 )
 
 const (
@@ -52,7 +54,15 @@ func newRun(t *testing.T, k *kit.Kit) (*machine.Host, image.Image) {
 			t.Errorf("left behind: %v (%v)", left, err)
 		}
 	})
-	ami, err := k.AMI(h.Dir(), "us-west-2", nil)
+	own, err := k.Own(t.Context(), t.TempDir(), "./cmd/joinery-agent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ami, err := bakery.AMI(t.Context(), h, k, bakery.Options{
+		Dir: filepath.Join(h.Dir(), "ami"), Agent: own["joinery-agent"], Region: "us-west-2", Report: labtest.Report(t),
+		// These machines have no metadata and join by hand.
+		Files: map[string]image.File{"/etc/systemd/system/" + systemd.Agent: {Link: "/dev/null"}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

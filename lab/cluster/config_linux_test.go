@@ -1,31 +1,11 @@
 package cluster
 
 import (
-	"flag"
 	"net/netip"
-	"os"
 	"testing"
+
+	"github.com/joinery/joinery/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with a file, or rewrites that.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("%s written", name)
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("%s differs:\n%s", name, got)
-	}
-}
 
 func TestKubeadmConfigurations(t *testing.T) {
 	full := description{Cluster: "demo", Endpoint: "10.99.0.1:6443", NodeName: "ip-10-99-0-11.us-west-2.compute.internal", IP: "10.99.0.11",
@@ -37,11 +17,11 @@ func TestKubeadmConfigurations(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "testdata/init"+suffix, text)
+		golden.Check(t, "testdata/init"+suffix, string(text))
 		if text, err = d.renderJoin(admission{Token: "abcdef.0123456789abcdef", CertificateKey: "0011223344"}); err != nil {
 			t.Fatal(err)
 		}
-		golden(t, "testdata/join"+suffix, text)
+		golden.Check(t, "testdata/join"+suffix, string(text))
 	}
 }
 

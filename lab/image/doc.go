@@ -1,5 +1,5 @@
 // Package image makes what lab machines boot from: an operating system base
-// (debootstrap, cached), a layer with the programs, units and settings of the
-// lab's "AMI" on top of it, and container images written by hand, so that no
-// registry is ever asked for anything.
+// (debootstrap, cached), the files that a node image of it needs on top to boot in
+// the lab, and container images written by hand, so that no registry is ever asked
+// for anything. The node image between the two is made by lab/bakery.
 package image

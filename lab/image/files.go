@@ -1,14 +1,19 @@
 package image
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+
+	"github.com/joinery/joinery/lab/host"
 )
 
 // File is one thing to put into an image or onto a machine's disk. Exactly one
@@ -86,4 +91,16 @@ func linkOrCopy(from, to string, mode fs.FileMode) error {
 	}
 	_, err = io.Copy(out, in)
 	return errors.Join(err, out.Chmod(mode), out.Close())
+}
+
+// Unpack makes the directory dir of a Debian package's files, for an image's layer.
+// Nothing of the package is run.
+func Unpack(ctx context.Context, deb, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("unpack %s: %w", filepath.Base(deb), err)
+	}
+	if out, err := host.Run(exec.CommandContext(ctx, "dpkg-deb", "--extract", deb, dir)); err != nil {
+		return fmt.Errorf("unpack %s: %w: %s", filepath.Base(deb), err, strings.TrimSpace(string(out)))
+	}
+	return nil
 }

@@ -29,57 +29,66 @@ func (i Image) With(dir string, files map[string]File) (Image, error) {
 	return Image{Layers: append([]string{dir}, i.Layers...)}, nil
 }
 
-// AMI returns the files that turn the base into the lab's machine image:
-// containerd, runc, kubeadm and kubelet with their units, the programs of a
-// control plane, the pause image of the archive, and the names of the VPC of
-// region.
-func AMI(set binaries.Set, pauseArchive, region string) (map[string]File, error) {
+// Node returns the files by which an image that packer/bake has made boots in the
+// lab and joins without a registry: those of Machine, the pause image of the archive
+// and, as the same image serves control-plane nodes, the programs of a control plane.
+//
+// The container images are imported at each boot. A machine keeps what containerd
+// has unpacked beside its disk, so no image can bring it along.
+func Node(set binaries.Set, pauseArchive, region string) (map[string]File, error) {
 	out, err := Machine(region)
 	if err != nil {
 		return nil, err
-	}
-	for _, p := range []string{"kubelet", "kubeadm", "containerd", "containerd-shim-runc-v2", "ctr", "runc"} {
-		out["/usr/local/bin/"+p] = File{Source: set.Path(p), Mode: 0o755}
 	}
 	for _, p := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		out[ControlPlanePrograms+"/"+p] = File{Source: set.Path(p), Mode: 0o755}
 	}
 	out["/opt/pause.tar"] = File{Source: pauseArchive}
-	units, err := unitFiles("containerd.service", "kubelet.service", "lab-images.service")
-	if err != nil {
-		return nil, err
+	for name, at := range map[string]string{
+		"lab-images.service":  "/etc/systemd/system/lab-images.service",
+		"lab-containerd.conf": "/etc/systemd/system/containerd.service.d/20-lab.conf",
+		"lab-containerd.toml": "/etc/containerd/lab.toml",
+	} {
+		if out[at], err = embedded(name); err != nil {
+			return nil, err
+		}
 	}
-	maps.Copy(out, units)
-	maps.Copy(out, Enable("multi-user.target", "containerd.service", "lab-images.service"))
-	config, err := files.ReadFile("files/containerd.toml")
-	if err != nil {
-		return nil, fmt.Errorf("read embedded file: %w", err)
-	}
-	out["/etc/containerd/config.toml"] = File{Data: config}
+	maps.Copy(out, enable("multi-user.target", "lab-images.service"))
 	return out, nil
 }
 
 // Machine returns the files without which no machine of the lab boots into its
 // instance type. It needs no built program.
 func Machine(region string) (map[string]File, error) {
-	out, err := unitFiles("lab-machine.service")
+	unit, err := embedded("lab-machine.service")
 	if err != nil {
 		return nil, err
 	}
-	script, err := files.ReadFile("files/lab-machine")
+	script, err := embedded("lab-machine")
 	if err != nil {
-		return nil, fmt.Errorf("read embedded file: %w", err)
+		return nil, err
 	}
-	out["/usr/local/sbin/lab-machine"] = File{Data: script, Mode: 0o755}
-	out["/etc/hosts"] = File{Data: hosts(region)}
-	out["/etc/sysctl.d/90-lab.conf"] = File{Data: []byte("net.ipv4.ip_forward=1\n")}
-	maps.Copy(out, Enable("sysinit.target", "lab-machine.service"))
+	script.Mode = 0o755
+	out := map[string]File{
+		"/etc/systemd/system/lab-machine.service": unit,
+		"/usr/local/sbin/lab-machine":             script,
+		"/etc/hosts":                              {Data: hosts(region)},
+	}
+	maps.Copy(out, enable("sysinit.target", "lab-machine.service"))
 	return out, nil
 }
 
-// Enable returns the links that "systemctl enable" makes for units under
+func embedded(name string) (File, error) {
+	text, err := files.ReadFile("files/" + name)
+	if err != nil {
+		return File{}, fmt.Errorf("read embedded file: %w", err)
+	}
+	return File{Data: text}, nil
+}
+
+// enable returns the links that "systemctl enable" makes for units under
 // /etc/systemd/system that are wanted by target.
-func Enable(target string, units ...string) map[string]File {
+func enable(target string, units ...string) map[string]File {
 	out := map[string]File{}
 	for _, u := range units {
 		out["/etc/systemd/system/"+target+".wants/"+u] = File{Link: filepath.Join("..", u)}
@@ -101,18 +110,6 @@ func DropIn(unit string, environment map[string]string) map[string]File {
 		fmt.Fprintf(&b, "Environment=\"%s=%s\"\n", name, value)
 	}
 	return map[string]File{"/etc/systemd/system/" + unit + ".d/10-lab.conf": {Data: []byte(b.String())}}
-}
-
-func unitFiles(names ...string) (map[string]File, error) {
-	out := map[string]File{}
-	for _, name := range names {
-		text, err := files.ReadFile("files/" + name)
-		if err != nil {
-			return nil, fmt.Errorf("read embedded unit: %w", err)
-		}
-		out["/etc/systemd/system/"+name] = File{Data: text}
-	}
-	return out, nil
 }
 
 // hosts stands for the DNS of the VPC: the private name of every address of

@@ -6,12 +6,11 @@ package kit
 import (
 	"context"
 	"fmt"
-	"maps"
-	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/progress"
@@ -147,19 +146,23 @@ func (k *Kit) Own(ctx context.Context, dir string, packages ...string) (map[stri
 	return binaries.Own(ctx, k.build, dir, packages...)
 }
 
+// Packages makes Joinery's packages of this tree in dir.
+func (k *Kit) Packages(ctx context.Context, dir string) (debs.Set, error) {
+	return debs.OfTree(ctx, k.build, dir)
+}
+
+// PackagesOf returns Joinery's packages of an earlier commit.
+func (k *Kit) PackagesOf(ctx context.Context, commit string) (debs.Set, error) {
+	return debs.OfCommit(ctx, k.build, commit)
+}
+
 // Stock returns the image that the distribution publishes; see image.Stock.
 func (k *Kit) Stock(ctx context.Context) (image.Image, error) {
 	return image.Stock(ctx, k.build.Cache, k.Base, k.build.Report) // cached by now, as a rule
 }
 
-// AMI makes the machine image of a run in dir, a directory of that run: the
-// base, the programs and units of a node, and extra, which wins where both have
-// a file.
-func (k *Kit) AMI(dir, region string, extra map[string]image.File) (image.Image, error) {
-	files, err := image.AMI(k.Programs, k.Pause, region)
-	if err != nil {
-		return image.Image{}, err
-	}
-	maps.Copy(files, extra)
-	return image.Image{Layers: []string{k.Base}}.With(filepath.Join(dir, "ami"), files)
-}
+// Root is the checkout that the kit belongs to.
+func (k *Kit) Root() string { return k.build.Root }
+
+// Cache is the directory that the kit's things are in.
+func (k *Kit) Cache() string { return k.build.Cache }

@@ -7,11 +7,13 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/joinery/joinery/lab/binaries"
 	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/kit"
 	"github.com/joinery/joinery/lab/packer"
 	"github.com/joinery/joinery/lab/progress"
@@ -41,6 +43,29 @@ func Kit(t testing.TB) *kit.Kit {
 		t.Fatal(err)
 	}
 	return k
+}
+
+// Bare makes, in a directory of a run's, an image of the operating system and the lab's own
+// unit only. It needs no built program.
+func Bare(t testing.TB, dir string) image.Image {
+	t.Helper()
+	cache, err := binaries.CacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := image.Base(t.Context(), cache, Report(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := image.Machine("us-west-2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := image.Image{Layers: []string{base}}.With(filepath.Join(dir, "bare"), files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
 }
 
 // Packer returns the real packer with its plugins. Like Kit, it builds nothing foreign.

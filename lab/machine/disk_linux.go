@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/image"
 )
@@ -20,21 +18,14 @@ import (
 // containerd and kubelet get directories beside it: an overlay cannot carry the
 // overlays that containerd unpacks images into ("not supported as upperdir").
 func (m *Machine) makeDisk() error {
-	for _, sub := range []string{"upper", "work", "root", "containerd", "kubelet", "lab"} {
+	for _, sub := range []string{"containerd", "kubelet", "lab"} {
 		if err := os.MkdirAll(filepath.Join(m.dir, sub), 0o755); err != nil {
 			return fmt.Errorf("make disk: %w", err)
 		}
 	}
-	for _, layer := range m.spec.Image.Layers {
-		if strings.ContainsAny(layer, `:,\`) {
-			return fmt.Errorf("make disk: image layer %q has a character that overlay options cannot hold", layer)
-		}
-	}
-	root := filepath.Join(m.dir, "root")
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
-		strings.Join(m.spec.Image.Layers, ":"), filepath.Join(m.dir, "upper"), filepath.Join(m.dir, "work"))
-	if err := unix.Mount("overlay", root, "overlay", 0, options); err != nil {
-		return fmt.Errorf("mount disk: %w", err)
+	root, _, err := m.spec.Image.Mount(m.dir)
+	if err != nil {
+		return fmt.Errorf("make disk: %w", err)
 	}
 	for inside, own := range ownDirs {
 		if err := copyTree(filepath.Join(root, inside), filepath.Join(m.dir, own)); err != nil {

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/joinery/joinery/lab/binaries"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/labtest"
 	"github.com/joinery/joinery/lab/machine"
@@ -42,28 +41,6 @@ func newHost(t *testing.T, o machine.Options) *machine.Host {
 		}
 	})
 	return h
-}
-
-// bare is an image of the operating system and the lab's own unit only.
-func bare(t *testing.T, h *machine.Host) image.Image {
-	t.Helper()
-	cache, err := binaries.CacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	base, err := image.Base(t.Context(), cache, labtest.Report(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := image.Machine("us-west-2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := image.Image{Layers: []string{base}}.With(filepath.Join(h.Dir(), "bare"), files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return img
 }
 
 func answer(text string) http.Handler {
@@ -94,7 +71,7 @@ func wait(t *testing.T, m *machine.Machine) {
 func TestMachineLife(t *testing.T) {
 	logs := t.TempDir()
 	h := newHost(t, machine.Options{LogDir: logs})
-	img := bare(t, h)
+	img := labtest.Bare(t, h.Dir())
 	halted := make(chan error, 1)
 	one, err := h.Launch(t.Context(), machine.Spec{
 		ID: "i-0000000000000000a", IP: netip.MustParseAddr("10.99.0.12"), CPUs: 4, MemoryMiB: 2048, Image: img,

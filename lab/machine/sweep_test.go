@@ -33,7 +33,7 @@ func TestVictim(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := h.Launch(t.Context(), machine.Spec{
-		ID: "i-1", IP: netip.MustParseAddr("10.99.0.11"), CPUs: 1, MemoryMiB: 512, Image: bare(t, h),
+		ID: "i-1", IP: netip.MustParseAddr("10.99.0.11"), CPUs: 1, MemoryMiB: 512, Image: labtest.Bare(t, h.Dir()),
 		Metadata: answer("x"), HopLimit: 1,
 	})
 	if err != nil {

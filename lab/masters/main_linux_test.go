@@ -16,7 +16,8 @@ const clusterName = "masters"
 
 // installation is the cluster of all tests.
 var installation = sitetest.Shared{
-	Within: 8 * time.Minute,
+	Within:   8 * time.Minute,
+	Packages: true,
 	Options: site.Options{Cluster: clusterName, Masters: 3, Configure: func(s *v1alpha1.ControllerSpec) {
 		// No rotation but those that a test asks for.
 		s.Token.Schedule = "@every 1h"

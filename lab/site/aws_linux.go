@@ -3,30 +3,30 @@ package site
 import (
 	"context"
 	"fmt"
-	"maps"
+	"os"
+	"path/filepath"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bakery"
 	"github.com/joinery/joinery/lab/cluster"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/lab/vpc"
-	"github.com/joinery/joinery/systemd"
 	"github.com/joinery/joinery/userdata"
 )
 
 // serveAWS bakes the machines' image and opens the simulated AWS to them, for as
 // long as serving lasts.
 func (s *Site) serveAWS(ctx, serving context.Context) error {
-	files, err := agentFiles(s.o.Programs["joinery-agent"])
+	ami, err := bakery.AMI(ctx, s.Host, s.o.Kit, bakery.Options{
+		Dir: filepath.Join(s.Host.Dir(), "ami"), Agent: s.o.Programs["joinery-agent"], Region: Region, Files: image.DropIn(agentUnit, awsEnvironment()), Report: s.o.Report,
+	})
 	if err != nil {
 		return err
 	}
-	ami, err := s.o.Kit.AMI(s.Host.Dir(), Region, files)
-	if err != nil {
-		return err
-	}
-	s.World.Hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
+	s.hypervisor = &cluster.Hypervisor{Host: s.Host, World: s.World, Image: ami, Customize: customizeMaster}
+	s.World.Hypervisor = s.hypervisor
 	key, err := s.World.CreateKey(KeyAlias(s.o.Cluster))
 	if err != nil {
 		return err
@@ -55,21 +55,6 @@ func awsEnvironment() map[string]string {
 	return map[string]string{"AWS_ENDPOINT_URL": fmt.Sprintf("http://%s:%d", vpc.Gateway, awsPort)}
 }
 
-// agentFiles is what the AMI needs of Joinery.
-func agentFiles(binary string) (map[string]image.File, error) {
-	unit, err := systemd.Unit(agentUnit)
-	if err != nil {
-		return nil, err
-	}
-	files := map[string]image.File{
-		"/usr/local/bin/joinery-agent":     {Source: binary, Mode: 0o755},
-		"/etc/systemd/system/" + agentUnit: {Data: unit},
-	}
-	maps.Copy(files, image.Enable("multi-user.target", agentUnit))
-	maps.Copy(files, image.DropIn(agentUnit, awsEnvironment()))
-	return files, nil
-}
-
 // NodeUserData is the user data of a cluster's nodes, with labels.
 func NodeUserData(cluster string, labels map[string]string) ([]byte, error) {
 	c, err := v1alpha1.NodeConfigFor(cluster)
@@ -82,6 +67,35 @@ func NodeUserData(cluster string, labels map[string]string) ([]byte, error) {
 	}
 	return userdata.Render(c)
 }
+
+// AddImage makes a machine image with the files of an agent's package over the common
+// one's, and has the instances boot from it that are launched from now on with this
+// image id.
+func (s *Site) AddImage(ctx context.Context, id, agentPackage string) error {
+	layer := filepath.Join(s.Host.Dir(), "package-"+id)
+	if err := image.Unpack(ctx, agentPackage, layer); err != nil {
+		return err
+	}
+	// An image baked from an archive has its units where they win over a package's.
+	units, err := os.ReadDir(filepath.Join(layer, packageUnits))
+	if err != nil {
+		return fmt.Errorf("read units of %s: %w", filepath.Base(agentPackage), err)
+	}
+	links := map[string]image.File{}
+	for _, u := range units {
+		links[filepath.Join("/etc/systemd/system", u.Name())] = image.File{Link: filepath.Join(packageUnits, u.Name())}
+	}
+	common := image.Image{Layers: append([]string{layer}, s.hypervisor.Image.Layers...)}
+	img, err := common.With(filepath.Join(s.Host.Dir(), "units-"+id), links)
+	if err != nil {
+		return err
+	}
+	s.hypervisor.SetImage(id, img)
+	return nil
+}
+
+// packageUnits is where Debian's packages have their units.
+const packageUnits = "/usr/lib/systemd/system"
 
 // stopTimeout is systemd's setting of how long a process may take to end.
 const stopTimeout = "[Manager]\nDefaultTimeoutStopSec=10s\n"

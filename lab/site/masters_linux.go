@@ -12,6 +12,7 @@ import (
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/balancer"
 	"github.com/joinery/joinery/lab/cluster"
+	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/systemd"
 )
@@ -122,13 +123,16 @@ func (s *Site) installControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return s.o.Report.Step("install joinery-controller", func() (bool, error) {
+	return s.o.Report.Step("install "+controllerName, func() (bool, error) {
 		return false, s.Cluster.InstallController(ctx, cluster.Controller{
-			Binary: s.o.Programs["joinery-controller"], Config: config,
+			Package: s.o.Packages[controllerName], Binary: s.o.Programs[controllerName], Config: config,
 			RBAC: manifests, Units: units, Environment: awsEnvironment(),
 		})
 	})
 }
+
+// Packages are those that the masters got at first.
+func (s *Site) Packages() debs.Set { return s.o.Packages }
 
 // controllerConfig is the installation's /etc/joinery/controller.yaml.
 func controllerConfig(o Options) ([]byte, error) {

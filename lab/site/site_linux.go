@@ -12,6 +12,7 @@ import (
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/balancer"
 	"github.com/joinery/joinery/lab/cluster"
+	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/kit"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/lab/progress"
@@ -23,13 +24,15 @@ const (
 	// ControllerRole and NodeRole are the IAM roles of the masters and the workers.
 	ControllerRole, NodeRole = "joinery-controller", "joinery-node"
 	// ControllerUnit is the systemd unit of joinery-controller.
-	ControllerUnit = "joinery-controller.service"
+	ControllerUnit = controllerName + ".service"
 
 	// accountID is that of the simulated AWS.
-	accountID  = "123456789012"
-	agentUnit  = "joinery-agent.service"
-	masterType = "t3.medium"
-	awsPort    = 4566
+	accountID = "123456789012"
+	agentUnit = "joinery-agent.service"
+	// controllerName is the name of the program, and of its package.
+	controllerName = "joinery-controller"
+	masterType     = "t3.medium"
+	awsPort        = 4566
 	// firstMaster is the last octet of the first master's address, which is the
 	// first that the simulated EC2 gives out; the others follow.
 	firstMaster = 11
@@ -41,6 +44,9 @@ type Options struct {
 	// Programs are Joinery's own, joinery-agent and joinery-controller: name ->
 	// path, as kit.Own builds them.
 	Programs map[string]string
+	// Packages, if set, are what the masters get joinery-controller from, in place of
+	// the program.
+	Packages debs.Set
 	// Cluster is the cluster's name.
 	Cluster string
 	// Masters is how many there are; 1 when it is 0. With one, its API server is
@@ -62,9 +68,10 @@ type Site struct {
 	// Balancer stands in front of the masters; nil when there is one master.
 	Balancer *balancer.Balancer
 
-	o      Options
-	cancel context.CancelFunc // ends what listens on the router
-	served []chan error       // what each listener ended with
+	o          Options
+	hypervisor *cluster.Hypervisor
+	cancel     context.CancelFunc // ends what listens on the router
+	served     []chan error       // what each listener ended with
 }
 
 // Open brings an installation up as far as a working control plane without

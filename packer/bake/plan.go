@@ -231,7 +231,7 @@ func (p planner) agent() (Step, error) {
 	s := Step{Name: "agent", Reason: "joinery-agent makes an instance of the image a node of its cluster"}
 	a, _ := p.o.archive(ComponentAgent) // Problems wants one
 	s.Actions = append(s.Actions, Place{Archive: a, Path: "/usr/local/bin/joinery-agent"})
-	for _, name := range []string{systemd.Agent, systemd.KubeletDropIn} {
+	for _, name := range systemd.AgentUnits() {
 		text, err := systemd.Unit(name)
 		if err != nil {
 			return s, err

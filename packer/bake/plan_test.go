@@ -1,18 +1,15 @@
 package bake_test
 
 import (
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/joinery/joinery/internal/golden"
 	"github.com/joinery/joinery/packer/bake"
 )
-
-var update = flag.Bool("update", false, "write the golden plans; the test then fails")
 
 var inputs = bake.Inputs{Keyrings: map[string][]byte{"kubernetes": []byte("key")}}
 
@@ -35,20 +32,7 @@ func TestPlanIsGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(golden, []byte(plan.String()), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				t.Error("written: run the test once more")
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), plan.String()); diff != "" {
-				t.Errorf("the plan changed; look at it, then run go test ./packer/bake -update (-was +is):\n%s", diff)
-			}
+			golden.Check(t, filepath.Join("testdata", name+".golden"), plan.String())
 		})
 	}
 }

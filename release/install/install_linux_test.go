@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/joinery/joinery/lab/binaries"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/labtest"
 	"github.com/joinery/joinery/lab/machine"
@@ -85,24 +84,8 @@ func clean(t *testing.T, files map[string]image.File) *machine.Machine {
 			t.Errorf("close: %v", err)
 		}
 	})
-	cache, err := binaries.CacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	base, err := image.Base(t.Context(), cache, labtest.Report(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	own, err := image.Machine("us-west-2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	img, err := image.Image{Layers: []string{base}}.With(filepath.Join(h.Dir(), "clean"), own)
-	if err != nil {
-		t.Fatal(err)
-	}
 	m, err := h.Launch(t.Context(), machine.Spec{
-		ID: "i-000000000000000d1", IP: netip.MustParseAddr("10.99.0.21"), CPUs: 2, MemoryMiB: 1024, Image: img, Files: files,
+		ID: "i-000000000000000d1", IP: netip.MustParseAddr("10.99.0.21"), CPUs: 2, MemoryMiB: 1024, Image: labtest.Bare(t, h.Dir()), Files: files,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ func specs() []spec {
 			program: program.Agent, section: "8",
 			summary:     "make EC2 instances nodes of their kubeadm cluster",
 			description: "For machine images. The agent finds out which instance it runs on, proves it,\njoins the cluster with kubeadm, and reports when its node may go.",
-			units:       []string{systemd.Agent, systemd.KubeletDropIn},
+			units:       systemd.AgentUnits(),
 			config:      []string{"agent.env"},
 			state:       []string{"/var/lib/joinery", "/run/joinery"},
 			suggests:    []string{"containerd", "kubeadm", "kubelet"},

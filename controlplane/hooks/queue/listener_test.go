@@ -17,6 +17,7 @@ import (
 	"github.com/joinery/joinery/controlplane/hooks/queue"
 	"github.com/joinery/joinery/deploy/iam"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 )
 
 // rig is a queue "q" in a simulated AWS, and a listener to it with no more
@@ -124,7 +125,7 @@ func (r *rig) counted(kind queue.Kind) (n float64) {
 
 func TestEventWakesAtOnceAndIsDeleted(t *testing.T) {
 	withRig(t, func(r *rig) {
-		time.Sleep(time.Hour)
+		bubble.Sleep(time.Hour)
 		if n := r.wakes(); n != 0 {
 			t.Errorf("woken %d times by nothing", n)
 		}
@@ -153,7 +154,7 @@ func TestWhatIsNoEventOfOursIsDroppedAndWakesNobody(t *testing.T) {
 	withRig(t, func(r *rig) {
 		r.send("garbage-canary", changed("aws.autoscaling", "aws.ec2"), strings.Repeat("[", 900<<10), testNotification,
 			changed("joinery-terminate", "joinery-launch"), strings.Replace(launchEvent, "joinery-launch", "others", 1))
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := r.wakes(); n != 0 {
 			t.Errorf("woken %d times", n)
 		}
@@ -184,7 +185,7 @@ func TestBacklog(t *testing.T) {
 			r.send(terminateEvent)
 		}
 		r.start()
-		time.Sleep(time.Second)
+		bubble.Sleep(time.Second)
 		if n := r.wakes(); n == 0 || n > 10 {
 			t.Errorf("woken %d times", n)
 		}
@@ -222,7 +223,7 @@ func TestQueueThatCannotBeRead(t *testing.T) {
 				if name != "missing" {
 					r.send(terminateEvent)
 				}
-				time.Sleep(30 * time.Minute)
+				bubble.Sleep(30 * time.Minute)
 				reason := "LifecycleQueueNotRead "
 				if name == "deletion denied" {
 					reason = "LifecycleQueueNotEmptied "
@@ -234,10 +235,10 @@ func TestQueueThatCannotBeRead(t *testing.T) {
 					t.Errorf("%d calls in half an hour", n)
 				}
 				mend()
-				time.Sleep(2 * time.Minute)
+				bubble.Sleep(2 * time.Minute)
 				before := r.wakes()
 				r.send(terminateEvent)
-				time.Sleep(time.Second)
+				bubble.Sleep(time.Second)
 				if n := r.wakes(); n != before+1 {
 					t.Errorf("mended, and woken %d times more", n-before)
 				}
@@ -253,7 +254,7 @@ func TestQueueThatCannotBeRead(t *testing.T) {
 func TestBlipIsNotReported(t *testing.T) {
 	withRig(t, func(r *rig) {
 		r.Inject(awssim.Fault{Service: "sqs", Code: "InternalFailure", Status: 500, Count: 5})
-		time.Sleep(10 * time.Minute)
+		bubble.Sleep(10 * time.Minute)
 		if len(r.warned) != 0 {
 			t.Errorf("operators are warned: %q", r.warned)
 		}
@@ -271,7 +272,7 @@ func TestSQSThatDoesNotWait(t *testing.T) {
 	withRig(t, func(r *rig) {
 		r.Close() // a closed world waits for nothing
 		r.ForgetCalls()
-		time.Sleep(time.Minute)
+		bubble.Sleep(time.Minute)
 		if n := len(r.CallsTo("sqs", "ReceiveMessage")); n < 55 || n > 61 {
 			t.Errorf("asked %d times in a minute", n)
 		}

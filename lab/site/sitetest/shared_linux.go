@@ -19,8 +19,10 @@ import (
 // Shared is an installation that the first test that needs it makes, and that
 // Main takes down. Its exported fields must not be changed after that.
 type Shared struct {
-	// Options of the installation, but for Kit, Programs, LogDir and Report.
+	// Options of the installation, but for Kit, Programs, Packages, LogDir and Report.
 	Options site.Options
+	// Packages has the masters install this tree's packages, in place of the programs.
+	Packages bool
 	// Within is how long it may take to come up.
 	Within time.Duration
 	// Populate, if set, goes on from there.
@@ -90,7 +92,15 @@ func (s *Shared) build(t *testing.T, k *kit.Kit) (err error) {
 	}
 	o := s.Options
 	o.Kit, o.LogDir, o.Report = k, os.Getenv("JOINERY_TEST_LOGS"), labtest.Report(t)
-	if o.Programs, err = s.own(ctx, k, "./cmd/joinery-agent", "./cmd/joinery-controller"); err != nil {
+	programs := []string{"./cmd/joinery-agent"}
+	if s.Packages {
+		if o.Packages, err = k.Packages(ctx, filepath.Join(s.dir, "packages")); err != nil {
+			return err
+		}
+	} else {
+		programs = append(programs, "./cmd/joinery-controller")
+	}
+	if o.Programs, err = s.own(ctx, k, programs...); err != nil {
 		return err
 	}
 	if s.site, err = site.Open(ctx, o); err != nil || s.Populate == nil {

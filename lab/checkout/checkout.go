@@ -1,0 +1,84 @@
+// Package checkout makes further git checkouts of this repository: releases are made in
+// one without changes, and older ones of the commits that they were made of.
+package checkout
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/joinery/joinery/lab/host"
+)
+
+// Copy makes dir a repository with one commit, which is tagged as version: the tree at
+// root, with what is not committed there.
+func Copy(ctx context.Context, root, dir, version string) error {
+	out, err := git(ctx, root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	if err != nil {
+		return fmt.Errorf("copy checkout: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(out, "\x00"), "\x00") {
+		if err := copyFile(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("copy checkout: %w", err)
+		}
+	}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "--all"}, {"commit", "-q", "-m", version}, {"tag", version}} {
+		if _, err := git(ctx, dir, args...); err != nil {
+			return fmt.Errorf("copy checkout: %w", err)
+		}
+	}
+	return nil
+}
+
+// copyFile leaves out a file that git knows and that was deleted.
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, info.Mode().Perm())
+}
+
+// At makes dir a checkout of a commit of the repository at root.
+func At(ctx context.Context, root, dir, commit string) error {
+	if _, err := git(ctx, root, "cat-file", "-e", commit+"^{commit}"); err != nil {
+		return fmt.Errorf("check out %s: %s does not have it: a shallow clone gets it by `git fetch --unshallow`: %w", commit, root, err)
+	}
+	if _, err := git(ctx, root, "clone", "--quiet", "--shared", "--no-checkout", ".", dir); err != nil {
+		return fmt.Errorf("check out %s: %w", commit, err)
+	}
+	if _, err := git(ctx, dir, "checkout", "--quiet", "--detach", commit); err != nil {
+		return fmt.Errorf("check out %s: %w", commit, err)
+	}
+	return nil
+}
+
+// git runs in dir and returns what it prints. A commit needs an author, and no
+// signature that a person would be asked for.
+func git(ctx context.Context, dir string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "user.name=lab", "-c", "user.email=lab@example.com", "-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"}, args...)...)
+	cmd.Dir = dir
+	host.Detach(cmd)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("git %s: %w: %s", args[0], err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
