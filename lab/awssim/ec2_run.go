@@ -7,7 +7,7 @@ import (
 )
 
 // runFields are the parameters of RunInstances that the simulation knows.
-const runFields = templateFields + " MinCount MaxCount SubnetId Placement NetworkInterface EbsOptimized EnclaveOptions CreditSpecification"
+const runFields = templateFields + " MinCount MaxCount SubnetId Placement NetworkInterface EbsOptimized EnclaveOptions CreditSpecification CapacityReservationSpecification"
 
 // reservation is what one RunInstances launched.
 type reservation struct {
@@ -103,7 +103,10 @@ func (w *World) readRunLocked(req *request) (l launch, least, most int, err erro
 		return l, 0, 0, missing("ec2", "ImageId")
 	}
 	setDefault(&l.data.InstanceType, "m1.small")
-	for name, only := range map[string]string{"EnclaveOptions.Enabled": "false", "EbsOptimized": "false", "Placement.Tenancy": "default"} {
+	for name, only := range map[string]string{
+		"EnclaveOptions.Enabled": "false", "EbsOptimized": "false", "Placement.Tenancy": "default",
+		"CapacityReservationSpecification.CapacityReservationPreference": "none",
+	} {
 		if v := f.str(name); v != "" && v != only {
 			return l, 0, 0, notSimulated("ec2", req.action, name+"="+v)
 		}

@@ -54,8 +54,17 @@ func validate(t *testing.T, p *packer.Packer, change map[string]any) (string, er
 	return strings.Join(strings.Fields(string(out)), " "), err
 }
 
-func TestTemplateIsValid(t *testing.T) {
+// TestTemplate holds the template, and what the provisioner says of wrong options, to
+// the real packer.
+func TestTemplate(t *testing.T) {
 	p := labtest.Packer(t)
+	t.Run("every system", func(t *testing.T) { everySystem(t, p) })
+	t.Run("every variable", func(t *testing.T) { everyVariable(t, p) })
+	t.Run("wrong options", func(t *testing.T) { wrongOptions(t, p) })
+	t.Run("wrong variables", func(t *testing.T) { wrongVariables(t, p) })
+}
+
+func everySystem(t *testing.T, p *packer.Packer) {
 	for _, system := range []string{"debian-12", "debian-13", "ubuntu-22.04", "ubuntu-24.04"} {
 		for _, architecture := range []string{"amd64", "arm64"} {
 			if out, err := validate(t, p, map[string]any{"system": system, "architecture": architecture}); err != nil {
@@ -65,10 +74,10 @@ func TestTemplateIsValid(t *testing.T) {
 	}
 }
 
-// Every variable is used, with a value other than its default.
-func TestTemplateIsValidWithEveryVariable(t *testing.T) {
+// everyVariable gives each optional variable a value other than its default.
+func everyVariable(t *testing.T, p *packer.Packer) {
 	key := map[string]any{"url": "SUMS", "signature_url": "SUMS.asc", "key_file": "key.asc", "key_fingerprint": strings.Repeat("B", 40)}
-	out, err := validate(t, labtest.Packer(t), map[string]any{
+	out, err := validate(t, p, map[string]any{
 		"ssh_interface": "public_ip", "instance_type": "m5.large", "ec2_endpoint": "http://127.0.0.1:1", "source_owner": "123456789012",
 		"sums": []any{key}, "images": []string{"registry.example/a:1@sha256:" + strings.Repeat("0", 64)}, "containerd_package": "containerd",
 		"pause_image": "registry.example/pause:1", "volume_size": 40, "kms_key_id": "alias/images", "tags": map[string]string{"team": "a"}, "manifest": "m.json",
@@ -78,9 +87,10 @@ func TestTemplateIsValidWithEveryVariable(t *testing.T) {
 	}
 }
 
-// The provisioner's complaints reach those who validate: all at once, by their names.
-func TestWrongOptionsFailWhenValidated(t *testing.T) {
-	out, err := validate(t, labtest.Packer(t), map[string]any{
+// wrongOptions checks that the provisioner's complaints reach those who validate: all at
+// once, by their names.
+func wrongOptions(t *testing.T, p *packer.Packer) {
+	out, err := validate(t, p, map[string]any{
 		"kubernetes_version": "1.30.9",
 		"archives":           []map[string]any{{"component": "joinery-agent", "url": "agent", "checksum": nil}},
 		"pause_image":        "pause",
@@ -99,8 +109,7 @@ func TestWrongOptionsFailWhenValidated(t *testing.T) {
 	}
 }
 
-func TestWrongVariablesFailWhenValidated(t *testing.T) {
-	p := labtest.Packer(t)
+func wrongVariables(t *testing.T, p *packer.Packer) {
 	for name, value := range map[string]any{
 		"ssh_source_cidrs": []string{"10.0.0.0/8", "0.0.0.0/0"}, "system": "debian-11", "architecture": "x86_64", "tags": map[string]string{"joinery:build": "other"},
 	} {

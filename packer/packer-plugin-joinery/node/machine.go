@@ -1,11 +1,11 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
@@ -17,7 +17,7 @@ type machine struct{ comm packersdk.Communicator }
 // root without a password.
 func (m machine) Run(ctx context.Context, script string) (string, error) {
 	quoted := "'" + strings.ReplaceAll(script, "'", `'\''`) + "'"
-	var out bytes.Buffer
+	var out output
 	cmd := &packersdk.RemoteCmd{
 		Command: `if [ "$(id -u)" = 0 ]; then exec sh -c ` + quoted + `; else exec sudo -n sh -c ` + quoted + `; fi`,
 		Stdout:  &out, Stderr: &out,
@@ -36,6 +36,26 @@ func (m machine) Run(ctx context.Context, script string) (string, error) {
 		return out.String(), fmt.Errorf("run script: the connection was lost before it ended")
 	}
 	return out.String(), fmt.Errorf("run script: exit status %d", status)
+}
+
+// output is what a command wrote on both of its streams, which arrive side by side.
+type output struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+// String implements fmt.Stringer.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // wait returns the exit status of a command that was started. Output is complete then.

@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	packersdk "github.com/hashicorp/packer-plugin-sdk/packer"
 )
@@ -94,6 +96,38 @@ func TestRunIsInterrupted(t *testing.T) {
 type deaf struct{ packersdk.MockCommunicator }
 
 func (*deaf) Start(context.Context, *packersdk.RemoteCmd) error { return nil }
+
+// streams copies both streams side by side, as packer's RPC does: the one for errors is
+// read from before there is any output, and ends after it.
+type streams struct{ packersdk.MockCommunicator }
+
+func (*streams) Start(_ context.Context, rc *packersdk.RemoteCmd) error {
+	stdout, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(rc.Stderr, readFunc(func([]byte) (int, error) {
+			close(stdout)
+			time.Sleep(20 * time.Millisecond) // as long as the other one may write
+			return 0, io.EOF
+		}))
+	}()
+	<-stdout
+	_, err := io.Copy(rc.Stdout, readFunc(strings.NewReader("text").Read))
+	<-ended
+	rc.SetExited(0)
+	return err
+}
+
+// readFunc is an io.Reader and nothing else.
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
+func TestOutputOfTwoStreams(t *testing.T) {
+	if out, err := (machine{&streams{}}).Run(t.Context(), "true"); err != nil || out != "text" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
 
 func TestUpload(t *testing.T) {
 	var comm packersdk.MockCommunicator
