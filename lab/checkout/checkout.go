@@ -69,6 +69,20 @@ func At(ctx context.Context, root, dir, commit string) error {
 	return nil
 }
 
+// FirstWith returns the first commit of HEAD's history that has a file at path. In a
+// shallow clone history begins where the clone does.
+func FirstWith(ctx context.Context, root, path string) (string, error) {
+	out, err := git(ctx, root, "log", "--diff-filter=A", "--format=%H", "--", path)
+	if err != nil {
+		return "", fmt.Errorf("find first commit with %s: %w", path, err)
+	}
+	commits := strings.Fields(out)
+	if len(commits) == 0 {
+		return "", fmt.Errorf("find first commit with %s: HEAD's history of %s has none", path, root)
+	}
+	return commits[len(commits)-1], nil
+}
+
 // git runs in dir and returns what it prints. A commit needs an author, and no
 // signature that a person would be asked for.
 func git(ctx context.Context, dir string, args ...string) (string, error) {

@@ -98,3 +98,19 @@ func TestAtMissesACommit(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+func TestFirstWithLooksThroughHistory(t *testing.T) {
+	dir := repository(t)
+	if _, err := checkout.FirstWith(t.Context(), dir, "in/a/folder"); err == nil {
+		t.Error("a file that no commit has was found in one")
+	}
+	run(t, dir, "add", "in")
+	run(t, dir, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "second")
+	second := run(t, dir, "rev-parse", "HEAD")
+	run(t, dir, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "--allow-empty", "-m", "third")
+	for path, want := range map[string]string{"in/a/folder": second, "kept": run(t, dir, "rev-parse", "HEAD~2")} {
+		if got, err := checkout.FirstWith(t.Context(), dir, path); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", path, got, err, want)
+		}
+	}
+}

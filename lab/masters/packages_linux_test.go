@@ -4,14 +4,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/joinery/joinery/lab/checkout"
 	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/labtest"
 )
 
-// earlierCommit is what the masters go back to and are upgraded from. It is to be that of
-// the last release; until there is one, it is the first commit that packages can be made
-// of.
-const earlierCommit = "ef082a195d4014fd0a8890ad1273ba2ecf98694c"
+// packagesSince is a file that came with the means to make packages. Until there is a
+// release to go back to, masters go back to the first commit that has it. The commit is
+// looked up, since rebased history has another.
+const packagesSince = "release/go.mod"
 
 // TestMastersGoBackAndAreUpgraded has the masters go back to an earlier release and be
 // upgraded from it, one after another, as the guide says. Meanwhile instances of images
@@ -20,7 +21,11 @@ const earlierCommit = "ef082a195d4014fd0a8890ad1273ba2ecf98694c"
 // node at its first attempt.
 func TestMastersGoBackAndAreUpgraded(t *testing.T) {
 	c := open(t)
-	set, err := labtest.Kit(t).PackagesOf(t.Context(), earlierCommit)
+	commit, err := checkout.FirstWith(t.Context(), "../..", packagesSince)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := labtest.Kit(t).PackagesOf(t.Context(), commit)
 	if err != nil {
 		t.Fatal(err)
 	}
