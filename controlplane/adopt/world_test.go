@@ -27,6 +27,7 @@ import (
 	"github.com/joinery/joinery/controlplane/adopt"
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/controlplane/doctor"
+	"github.com/joinery/joinery/controlplane/images"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/bubble"
@@ -194,12 +195,17 @@ func (c *cluster) request(t *testing.T, name, signer string) *certificatesv1.Cer
 	}
 }
 
+// noGroups is an account whose groups have no image yet.
+type noGroups struct{}
+
+func (noGroups) Look(context.Context) ([]images.Image, error) { return nil, nil }
+
 // warned are the Nodes that the doctor says lose their certificate.
 func (c *cluster) warned(t *testing.T) (levels map[doctor.Level]int, text string) {
 	t.Helper()
 	levels = map[doctor.Level]int{}
 	for _, f := range doctor.Examine(t.Context(), doctor.Cluster{Client: c.Client, Name: "demo", Site: func(context.Context) (doctor.Site, error) {
-		return doctor.Site{Policy: c.policy, Fleet: c.fleet()}, nil
+		return doctor.Site{Policy: c.policy, Fleet: c.fleet(), Images: noGroups{}}, nil
 	}}) {
 		if f.Check == "certificates" {
 			levels[f.Level]++
