@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/joinery/joinery/lab/host"
@@ -28,7 +29,7 @@ func Copy(ctx context.Context, root, dir, version string) error {
 			return fmt.Errorf("copy checkout: %w", err)
 		}
 	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "--all"}, {"commit", "-q", "-m", version}, {"tag", version}} {
+	for _, args := range [][]string{{"init", "-q"}, {"add", "--all", "--force"}, {"commit", "-q", "-m", version}, {"tag", version}} {
 		if _, err := git(ctx, dir, args...); err != nil {
 			return fmt.Errorf("copy checkout: %w", err)
 		}
@@ -36,20 +37,28 @@ func Copy(ctx context.Context, root, dir, version string) error {
 	return nil
 }
 
-// copyFile leaves out a file that git knows and that was deleted.
+// copyFile leaves out a file that git knows and that was deleted, and another repository
+// inside of this one.
 func copyFile(from, to string) error {
-	info, err := os.Stat(from)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(from)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir() {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(from)
-	if err != nil {
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+	if info.Mode().Type() == fs.ModeSymlink {
+		target, err := os.Readlink(from)
+		if err != nil {
+			return err
+		}
+		return os.Symlink(target, to)
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
 		return err
 	}
 	return os.WriteFile(to, text, info.Mode().Perm())
@@ -83,11 +92,19 @@ func FirstWith(ctx context.Context, root, path string) (string, error) {
 	return commits[len(commits)-1], nil
 }
 
-// git runs in dir and returns what it prints. A commit needs an author, and no
-// signature that a person would be asked for.
+// settings make git independent of the developer's: a commit needs an author, no
+// signature that a person would be asked for, and no hooks.
+var settings = []string{
+	"-c", "user.name=lab", "-c", "user.email=lab@example.com", "-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false",
+	"-c", "core.hooksPath=/dev/null", "-c", "core.excludesFile=/dev/null",
+}
+
+// git runs in dir and returns what it prints. Git's own variables, which it sets for its
+// hooks, would have it work in another repository than dir's.
 func git(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "user.name=lab", "-c", "user.email=lab@example.com", "-c", "commit.gpgSign=false", "-c", "tag.gpgSign=false"}, args...)...)
+	cmd := exec.CommandContext(ctx, "git", append(slices.Clone(settings), args...)...)
 	cmd.Dir = dir
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
 	host.Detach(cmd)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

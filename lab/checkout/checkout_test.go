@@ -114,3 +114,50 @@ func TestFirstWithLooksThroughHistory(t *testing.T) {
 		}
 	}
 }
+
+// A hook of git's runs with variables that name the repository which it is of.
+func TestCopyLeavesTheRepositoryAloneThatItIsCalledFrom(t *testing.T) {
+	before, dir := repository(t), t.TempDir()
+	head, status := run(t, before, "rev-parse", "HEAD"), run(t, before, "status", "--short")
+	t.Setenv("GIT_DIR", filepath.Join(before, ".git"))
+	t.Setenv("GIT_WORK_TREE", before)
+	t.Setenv("GIT_INDEX_FILE", filepath.Join(before, ".git", "index"))
+	err := checkout.Copy(t.Context(), before, dir, "v0.9.9")
+	for _, name := range []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"} {
+		os.Unsetenv(name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, before, "rev-parse", "HEAD"); got != head {
+		t.Errorf("the repository is at %s, was at %s", got, head)
+	}
+	if got := run(t, before, "status", "--short"); got != status {
+		t.Errorf("the repository has %q, had %q", got, status)
+	}
+	if got := run(t, dir, "tag"); got != "v0.9.9" {
+		t.Errorf("the copy has the tags %q", got)
+	}
+}
+
+func TestCopyTakesWhatGitTracks(t *testing.T) {
+	before, dir := repository(t), t.TempDir()
+	run(t, before, "add", "--force", "ignored")
+	if err := os.Symlink("in/a", filepath.Join(before, "link")); err != nil {
+		t.Fatal(err)
+	}
+	inner := filepath.Join(before, "another")
+	write(t, before, map[string]string{"another/file": "x"})
+	run(t, inner, "init", "-q")
+	run(t, inner, "add", "file")
+	run(t, inner, "-c", "user.name=a", "-c", "user.email=a@example.com", "commit", "-q", "-m", "another")
+	if err := checkout.Copy(t.Context(), before, dir, "v0.1.0"); err != nil {
+		t.Fatal(err)
+	}
+	if got := run(t, dir, "ls-files", "ignored", "link", "another"); got != "ignored\nlink" {
+		t.Errorf("committed: %q", got)
+	}
+	if target, err := os.Readlink(filepath.Join(dir, "link")); err != nil || target != "in/a" {
+		t.Errorf("link: %q, %v", target, err)
+	}
+}

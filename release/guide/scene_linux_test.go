@@ -147,7 +147,7 @@ func (s *scene) launchAdmin() *machine.Machine {
 
 // ignoring has kubeadm accept control groups of version 1, which some computers that the
 // lab runs on have and no supported image.
-const ignoring = "#!/bin/sh\nexec /usr/local/bin/kubeadm \"$@\" --ignore-preflight-errors=SystemVerification\n"
+const ignoring = "#!/bin/sh\nexec /usr/bin/kubeadm \"$@\" --ignore-preflight-errors=SystemVerification\n"
 
 // launchImage starts an instance with container runtime, kubeadm and kubelet, from which
 // the nodes' image is made.
