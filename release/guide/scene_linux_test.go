@@ -41,6 +41,9 @@ type scene struct {
 	kit          *kit.Kit
 	packages     map[string]image.File // in root's home directory
 	admin, image *machine.Machine
+	// before is what files lists on a machine without Joinery's packages: its image has
+	// settings of packer/bake's.
+	before string
 }
 
 func open(t *testing.T) *scene {
@@ -158,6 +161,8 @@ func (s *scene) launchImage() *machine.Machine {
 	m, err := s.Machine(s.t.Context(), i.ID)
 	s.must(err)
 	s.must(m.WaitUnits(s.t.Context(), "lab-machine.service", "containerd.service", "lab-images.service"))
+	s.before, err = at(m).Run(s.t.Context(), files)
+	s.must(err)
 	s.put(m, nil, s.packages, image.DropIn("joinery-agent.service", site.Environment()))
 	if machine.CgroupV1() {
 		s.put(m, nil, map[string]image.File{"/usr/local/sbin/kubeadm": {Data: []byte(ignoring), Mode: 0o755}})
