@@ -8,10 +8,13 @@ import (
 )
 
 // attribute is key=value or key="several words".
-var attribute = regexp.MustCompile(`^([a-z]+)=("[^"]*"|[^" ]+)(?: +|$)`)
+var attribute = regexp.MustCompile(`^([a-z]+)=("[^"]*"|[^"\s]+)(?:\s+|$)`)
 
 // testName is the directory of a package and a function in it.
 var testName = regexp.MustCompile(`^[a-z][a-z0-9/]*\.Test[A-Za-z0-9]+$`)
+
+// placeName is a place's, as a session of a Follower has it.
+var placeName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
 // describe sets what an info string says and returns what is wrong with it.
 func (b *Block) describe(info string) (problems []string) {
@@ -39,15 +42,38 @@ func (b *Block) describe(info string) (problems []string) {
 		say("on and off: expected one of them")
 	case b.Off != "" && b.Test == "":
 		say("off without test: expected the test that looks at the block instead")
+	case b.Off == "" && b.Test != "":
+		say("test without off: expected it where the block is not run")
+	}
+	if idle(b.Script) {
+		say("the block has no command")
 	}
 	return problems
+}
+
+// idle reports whether a script holds nothing but blanks and comments.
+func idle(script string) bool {
+	for line := range strings.Lines(script) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			return false
+		}
+	}
+	return true
 }
 
 func (b *Block) set(key, value string) (problem string) {
 	switch key {
 	case "on":
 		b.On = strings.Split(value, ",")
+		for _, place := range b.On {
+			if !placeName.MatchString(place) {
+				return fmt.Sprintf("on=%q: expected places with a comma between, and %q is none", value, place)
+			}
+		}
 	case "off":
+		if strings.TrimSpace(value) == "" {
+			return fmt.Sprintf("off=%q: expected the reason", value)
+		}
 		b.Off = value
 	case "test":
 		if !testName.MatchString(value) {
