@@ -328,7 +328,7 @@ func TestArchive(t *testing.T) {
 			t.Errorf("%q gives %q, %v", value, got, err)
 		}
 	}
-	for _, value := range []string{"http://mirror.example", "mirror.example", "https://", "https://a:secret@mirror.example", "None"} {
+	for _, value := range []string{"http://mirror.example", "mirror.example", "https://", "https://a:secret@mirror.example", "https://mirror.example/?sig=secret", "https://mirror.example#secret", "None"} {
 		t.Setenv("JOINERY_KUBERNETES_ARCHIVE", value)
 		if _, err := Archive(); err == nil || !strings.Contains(err.Error(), "JOINERY_KUBERNETES_ARCHIVE: ") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q gives %v", value, err)
