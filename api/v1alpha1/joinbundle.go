@@ -141,7 +141,7 @@ func (b *JoinBundle) setDefaults() {}
 // with Bootstrap Tokens").
 var (
 	bootstrapToken = regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`)
-	kubeVersion    = regexp.MustCompile(`^v\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?$`)
+	kubeVersion    = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)([-+][0-9A-Za-z.+-]+)?$`)
 )
 
 func (b *JoinBundle) validate() problems {

@@ -125,3 +125,20 @@ func FuzzDecodeJoinBundle(f *testing.F) {
 		}
 	})
 }
+
+func TestJoinBundleNamesARelease(t *testing.T) {
+	for version, ok := range map[string]bool{
+		"v1.37.2": true, "v1.37.0-rc.1": true, "v1.36.4-eks-1": true, "v1.36.4+k3s1": true,
+		"1.37.2": false, "v1.37": false, "v1.037.2": false, "v01.37.2": false, "v1.37.02": false, "v1.37.00-rc.1": false,
+	} {
+		b := bundle(t)
+		b.KubernetesVersion = version
+		data, err := b.Encode()
+		if err == nil {
+			_, err = v1alpha1.DecodeJoinBundle(data)
+		}
+		if (err == nil) != ok {
+			t.Errorf("%s: %v", version, err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package images
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	utilversion "k8s.io/apimachinery/pkg/util/version"
@@ -43,7 +44,8 @@ type Versions struct {
 	// APIServer is the version of the API server that runs, such as v1.37.2.
 	APIServer string
 	// Joinery is the controller's version. Agents are not judged by one that is no
-	// release, such as "(devel)".
+	// release: "(devel)", a pre-release, a build of a commit. Such a version sorts before
+	// the release that its agents may well come from.
 	Joinery string
 }
 
@@ -66,42 +68,43 @@ func Judge(i Image, at Versions) ([]Problem, error) {
 	}
 	if i.Gone {
 		return []Problem{{Reason: Gone, Image: i, Keeps: true, Found: i.Name() + " is not shown by EC2",
-			Why: "it was deregistered, disabled or is shared no more: nothing can be launched from it", Fix: bake("kubernetes_version", server)}}, nil
+			Why: "it was deregistered, disabled or is shared no more: nothing can be launched from it", Fix: bakeKubernetes(server)}}, nil
 	}
 	var all []Problem
-	kubelet, p := i.version(v1alpha1.KubernetesVersionTag, server)
+	kubelet, p := i.version(v1alpha1.KubernetesVersionTag, server, bakeKubernetes(server))
 	if kubelet != nil {
 		p = judgeKubelet(i, kubelet, server)
 	}
 	all = append(all, p...)
 	controller, err := utilversion.ParseSemantic(at.Joinery)
-	if err != nil {
+	if err != nil || controller.PreRelease() != "" || controller.BuildMetadata() != "" {
 		return all, nil
 	}
-	agent, p := i.version(v1alpha1.JoineryVersionTag, controller)
+	agent, p := i.version(v1alpha1.JoineryVersionTag, controller, bakeJoinery(controller))
 	if agent != nil {
 		p = judgeAgent(i, agent, controller)
 	}
 	return append(all, p...), nil
 }
 
-// version returns the version in a tag, or the problem of a tag that has none.
-func (i Image) version(tag string, want *utilversion.Version) (*utilversion.Version, []Problem) {
+// version returns the version in a tag, or the problem of a tag that has none, with the
+// fix of it.
+func (i Image) version(tag string, want *utilversion.Version, fix string) (*utilversion.Version, []Problem) {
 	text, ok := i.Tags[tag]
 	if !ok {
 		return nil, []Problem{{Reason: Untagged, Image: i, Found: fmt.Sprintf("%s has no tag %s", i.Name(), tag),
-			Why: "which version it holds is not known; tags of an image that another account shares are not shown", Fix: bake(variables[tag], want)}}
+			Why: "which version it holds is not known; tags of an image that another account shares are not shown", Fix: fix}}
 	}
 	v, err := utilversion.ParseSemantic(text)
 	if err != nil {
 		return nil, []Problem{{Reason: InvalidTag, Image: i, Found: fmt.Sprintf("%s has the tag %s=%s", i.Name(), tag, quote.Text(text)),
-			Why: "that is no version: expected one such as " + want.String(), Fix: bake(variables[tag], want)}}
+			Why: "that is no version: expected one such as " + release(want.Major(), want.Minor(), want.Patch()), Fix: fix}}
 	}
 	return v, nil
 }
 
 func judgeKubelet(i Image, kubelet, server *utilversion.Version) []Problem {
-	p := Problem{Image: i, Keeps: true, Found: fmt.Sprintf("%s has kubelet %s, the API server is %s", i.Name(), kubelet, server), Fix: bake(variables[v1alpha1.KubernetesVersionTag], server)}
+	p := Problem{Image: i, Keeps: true, Found: fmt.Sprintf("%s has kubelet %s, the API server is %s", i.Name(), kubelet, server), Fix: bakeKubernetes(server)}
 	switch lag := minors(kubelet, server); {
 	case lag < 0:
 		p.Reason, p.Why = KubeletTooNew, "Kubernetes does not support a kubelet that is newer than the API server"
@@ -114,7 +117,7 @@ func judgeKubelet(i Image, kubelet, server *utilversion.Version) []Problem {
 }
 
 func judgeAgent(i Image, agent, controller *utilversion.Version) []Problem {
-	p := Problem{Image: i, Found: fmt.Sprintf("%s has agent %s, this is Joinery %s", i.Name(), agent, controller), Fix: bake(variables[v1alpha1.JoineryVersionTag], controller)}
+	p := Problem{Image: i, Found: fmt.Sprintf("%s has agent %s, this is Joinery %s", i.Name(), agent, controller), Fix: bakeJoinery(controller)}
 	switch {
 	case controller.LessThan(agent):
 		p.Reason, p.Why = AgentTooNew, "an agent may write what an older controller does not understand: upgrade controllers first"
@@ -134,16 +137,34 @@ func minors(v, than *utilversion.Version) int {
 	return far*(int(than.Major())-int(v.Major())) + int(than.Minor()) - int(v.Minor())
 }
 
-// variables maps a tag to the variable of the image's template that it is made of.
-var variables = map[string]string{
-	v1alpha1.KubernetesVersionTag: "kubernetes_version",
-	v1alpha1.JoineryVersionTag:    "joinery_version",
+// early begins the pre-releases of Kubernetes. What a vendor appends, such as -eks-1,
+// makes none.
+var early = regexp.MustCompile(`^(alpha|beta|rc)\b`)
+
+// bakeKubernetes is the command that makes an image for an API server. An image holds a
+// release and nothing else, and a kubelet may not be newer than the API server: for a
+// pre-release, that is the minor version before.
+func bakeKubernetes(server *utilversion.Version) string {
+	if early.MatchString(server.PreRelease()) && server.Minor() > 0 {
+		before := server.Minor() - 1
+		return bake("kubernetes_version", release(server.Major(), before, 0)) +
+			fmt.Sprintf(" (or with a later patch of %d.%d: an image holds no pre-release)", server.Major(), before)
+	}
+	return bake("kubernetes_version", release(server.Major(), server.Minor(), server.Patch()))
 }
 
-// bake is the command that makes an image of a version. The group's launch template
-// must name it then (docs/image.md).
-func bake(variable string, v *utilversion.Version) string {
-	return fmt.Sprintf("packer build -var %s=%s packer/ebs", variable, v)
+// bakeJoinery is the command that makes an image for a controller of a release.
+func bakeJoinery(controller *utilversion.Version) string {
+	return bake("joinery_version", release(controller.Major(), controller.Minor(), controller.Patch()))
+}
+
+// release writes a version as the image's template takes it.
+func release(major, minor, patch uint) string { return fmt.Sprintf("%d.%d.%d", major, minor, patch) }
+
+// bake is the command that makes an image of a version; the file has the operator's other
+// variables. The group's launch template must name the image then (docs/image.md).
+func bake(variable, version string) string {
+	return fmt.Sprintf("packer build -var-file=node.pkrvars.hcl -var %s=%s packer/ebs", variable, version)
 }
 
 // Name says which image it is, for people.

@@ -67,6 +67,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	return m
 }
 
+// forget drops what was shown of the images that were seen, and of all others if those
+// are all there are. What could not be read is as it was last seen.
+func (m *Metrics) forget(seen []Image, all bool) {
+	if all {
+		m.problems.Reset()
+	}
+	for _, i := range seen {
+		m.problems.DeletePartialMatch(prometheus.Labels{"image": i.ID})
+	}
+}
+
 // Run looks at once and every hour, until ctx ends. What it last said leaves
 // the metrics with it: the next leader says it.
 func (w *Watch) Run(ctx context.Context) error {
@@ -92,7 +103,7 @@ func (w *Watch) round(ctx context.Context) (rest time.Duration, err error) {
 		}
 		all = append(all, found...)
 	}
-	w.Metrics.problems.Reset()
+	w.Metrics.forget(seen, unread == nil)
 	for _, p := range all {
 		w.Metrics.problems.WithLabelValues(p.Image.ID, string(p.Reason)).Set(1)
 		w.Log.Warn(p.Found, "image", p.Image.ID, "groups", p.Image.Groups, "reason", p.Reason, "why", p.Why, "fix", p.Fix)

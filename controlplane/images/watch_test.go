@@ -73,6 +73,40 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// Who gets no answer learns nothing: what was shown stays, and of a part of the images
+// only that part changes.
+func TestWatchKeepsWhatItCannotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		other := tagged("1.36.4", "0.3.1")
+		other.ID = "ami-2"
+		there, reg := &fixed{}, prometheus.NewRegistry()
+		there.set(nil, tagged("1.37.0", "0.1.0"), other)
+		w := &images.Watch{Images: there, Server: there, Joinery: running.Joinery, Events: &record.FakeRecorder{}, About: &corev1.Pod{}, Metrics: images.NewMetrics(reg), Log: slog.New(slog.DiscardHandler)}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- w.Run(ctx) }()
+		for _, c := range []struct {
+			err  error
+			seen []images.Image
+			want []images.Reason
+		}{
+			{nil, []images.Image{tagged("1.37.0", "0.1.0"), other}, []images.Reason{images.AgentTooOld, images.KubeletTooNew}},
+			{errors.New("no answer"), nil, []images.Reason{images.AgentTooOld, images.KubeletTooNew}},
+			{errors.New("a group is lost"), []images.Image{other}, []images.Reason{images.AgentTooOld, images.KubeletTooNew}},
+			{errors.New("a group is lost"), []images.Image{tagged("1.37.0", "0.3.1")}, []images.Reason{images.KubeletTooNew}},
+			{nil, []images.Image{other}, nil},
+		} {
+			there.set(c.err, c.seen...)
+			bubble.Sleep(2 * images.Every) // a retry waits no longer than that
+			shown(t, reg, c.want...)
+		}
+		stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error(err)
+		}
+	})
+}
+
 // shown compares the reasons for which an image is shown, in the order of the alphabet.
 func shown(t *testing.T, reg *prometheus.Registry, want ...images.Reason) {
 	t.Helper()

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/joinery/joinery/internal/redact"
 )
 
 // Limits bound how long a server may keep its client waiting. A download of any
@@ -40,7 +42,7 @@ type patient struct {
 // RoundTrip implements http.RoundTripper.
 func (p patient) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" {
-		return nil, fmt.Errorf("address %s: expected one with https", req.URL.Redacted())
+		return nil, fmt.Errorf("address %s: expected one with https", redact.Address(req.URL.String()))
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	resp, err := p.next.RoundTrip(req.WithContext(ctx))

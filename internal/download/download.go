@@ -12,8 +12,12 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"path"
 	"strings"
+
+	"github.com/joinery/joinery/internal/redact"
 )
 
 const (
@@ -32,19 +36,36 @@ type File struct {
 	SHA256 string // of what was verified, in hex
 }
 
-// Open returns what a server has behind an address.
+// Name returns the last part of an address or of a path: the name of its file. The query
+// of an address is none of it.
+func Name(address string) string {
+	if scheme, rest, ok := strings.Cut(address, "://"); ok {
+		if i := strings.IndexAny(rest, "?#"); i >= 0 {
+			address = scheme + "://" + rest[:i]
+		}
+	}
+	return path.Base(address)
+}
+
+// Open returns what a server has behind an address. Its errors show neither the user
+// and password nor the query of the address.
 func Open(ctx context.Context, client *http.Client, address string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
-	if err != nil {
-		return nil, err
+	shown := redact.Address(address)
+	if err != nil { // it repeats the address, or a part of it
+		return nil, fmt.Errorf("fetch %s: it cannot be read as an address", shown)
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("fetch: %w", err)
+		// What wraps the cause repeats the address, the query included.
+		if whole := new(url.Error); errors.As(err, &whole) {
+			err = whole.Err
+		}
+		return nil, redact.Error(fmt.Errorf("fetch %s: %w", shown, err))
 	}
 	if resp.StatusCode != http.StatusOK {
 		resp.Body.Close()
-		return nil, fmt.Errorf("fetch %s: %w: the server answers %s", address, ErrUnverified, resp.Status)
+		return nil, fmt.Errorf("fetch %s: %w: the server answers %s", shown, ErrUnverified, resp.Status)
 	}
 	return resp.Body, nil
 }

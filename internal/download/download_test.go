@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/joinery/joinery/internal/download"
 )
@@ -64,6 +65,15 @@ func TestParseSums(t *testing.T) {
 	if err != nil || len(sums) != 2 || sums["kubelet"] != "sha256:"+strings.ToLower(one) || sums["kubeadm"] != "sha512:"+two {
 		t.Errorf("got %v, %v", sums, err)
 	}
+	if sums, err := download.ParseSums("f", one+"  a/x\n"+strings.ToLower(one)+"  *b/x\n"); err != nil || len(sums) != 1 {
+		t.Errorf("one sum twice gives %v, %v", sums, err)
+	}
+	for _, other := range []string{strings.Repeat("c", 64), two} {
+		_, err := download.ParseSums("f", one+"  a/x\n"+other+"  b/x\n")
+		if err == nil || !strings.Contains(err.Error(), `read f: it has two files "x" with different sums: expected one`) {
+			t.Errorf("two sums of one name give %v", err)
+		}
+	}
 	for _, bad := range []string{one, one + " a b", one[1:] + " a", strings.Repeat("g", 64) + " a"} {
 		if _, err := download.ParseSums("f", bad); err == nil {
 			t.Errorf("%q is read", bad)
@@ -74,6 +84,38 @@ func TestParseSums(t *testing.T) {
 	}
 	if got, ok := download.Checksum("d41d8cd98f00b204e9800998ecf8427e"); ok {
 		t.Errorf("an MD5 sum is %s", got)
+	}
+}
+
+func TestName(t *testing.T) {
+	for address, want := range map[string]string{
+		"https://h/a/x.tar.gz": "x.tar.gz", "https://h/x.tgz?X-Amz-Signature=a/b": "x.tgz", "https://h/x#a/b": "x", "/srv/a?b/x?c": "x?c", "x": "x",
+	} {
+		if got := download.Name(address); got != want {
+			t.Errorf("%s has the name %s, want %s", address, got, want)
+		}
+	}
+}
+
+// No error repeats what is secret in an address, whether it can be fetched or not.
+func TestOpenKeepsSecrets(t *testing.T) {
+	s := httptest.NewServer(http.NotFoundHandler())
+	defer s.Close()
+	moved := httptest.NewServer(http.RedirectHandler("ftp://user:s3cret@host/x?X-Amz-Signature=s3cret", http.StatusFound))
+	defer moved.Close()
+	host := strings.TrimPrefix(s.URL, "http://")
+	clients := map[string]*http.Client{"plain": s.Client(), "TLS only": download.Limits{Connect: time.Second}.Client(&http.Transport{})}
+	for name, client := range clients {
+		for _, address := range []string{
+			"http://user:s3cret@" + host + "/x", "http://" + host + "/x?X-Amz-Signature=s3cret", "http://s3cret@" + host + "/x",
+			"https://user:s3cret@127.0.0.1:1/x?sig=s3cret", "https://user:s3cret@h/a b", "ftp://user:s3cret@h/x", "user:s3cret@h/x",
+			"https://user:s3cret%zz@h/x", "https://user:s3/cret@h/x", "https://user:s3?cret@h/x", "https://h:s3cret@", moved.URL,
+		} {
+			_, err := download.Open(t.Context(), client, address)
+			if err == nil || strings.Contains(err.Error(), "s3") || strings.Contains(err.Error(), "cret@") {
+				t.Errorf("%s: %s: %v", name, address, err)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"github.com/joinery/joinery/internal/quote"
 )
 
 var sum = regexp.MustCompile(`^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$`)
@@ -23,7 +25,9 @@ func Checksum(digits string) (string, bool) {
 	return c, IsChecksum(c)
 }
 
-// ParseSums reads the format of sha256sum and sha512sum: base name -> checksum.
+// ParseSums reads the format of sha256sum and sha512sum: base name -> checksum. An
+// address and the file beside it agree in that name alone, so it must say which file is
+// meant: one name with two sums is refused.
 func ParseSums(name, text string) (map[string]string, error) {
 	sums := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -35,7 +39,11 @@ func ParseSums(name, text string) (map[string]string, error) {
 		if len(fields) != 2 || !ok {
 			return nil, fmt.Errorf("read %s: a line is not a SHA-256 or SHA-512 sum and a file name", name)
 		}
-		sums[path.Base(strings.TrimPrefix(fields[1], "*"))] = value
+		file := path.Base(strings.TrimPrefix(fields[1], "*"))
+		if was, ok := sums[file]; ok && was != value {
+			return nil, fmt.Errorf("read %s: it has two files %s with different sums: expected one, as files are told by the last part of their name", name, quote.Text(file))
+		}
+		sums[file] = value
 	}
 	return sums, nil
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/internal/download"
+	"github.com/joinery/joinery/internal/redact"
 	"github.com/joinery/joinery/lab/host"
 )
 
@@ -46,8 +47,8 @@ func Archive() (string, error) {
 		return "", nil
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-		return "", fmt.Errorf("%s: its value is no https address without a password: expected one such as %s, or %s", variable, kubernetesArchive, noArchive)
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || strings.ContainsAny(address, "?#") {
+		return "", fmt.Errorf("%s: its value is no https address without a password and a query: expected one such as %s, or %s", variable, kubernetesArchive, noArchive)
 	}
 	return strings.TrimSuffix(address, "/"), nil
 }
@@ -106,7 +107,7 @@ func (r released) choice(err error) string {
 	if r.pins != nil {
 		by = "the sums that " + filepath.Join(r.c.module, pinnedSums) + " pins"
 	}
-	return name + " is downloaded from " + r.archive + ": its programs agree with " + by
+	return name + " is downloaded from " + redact.Address(r.archive) + ": its programs agree with " + by
 }
 
 // download gets a component from the release archive and says aloud whether that
@@ -188,7 +189,7 @@ func (r released) sum(ctx context.Context, name, address string) (string, error)
 		return "", fmt.Errorf("its sum: %w", err)
 	}
 	defer in.Close()
-	text, err := download.Text(in, address+".sha256")
+	text, err := download.Text(in, redact.Address(address)+".sha256")
 	if err != nil {
 		return "", fmt.Errorf("its sum: %w", err)
 	}

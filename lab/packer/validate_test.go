@@ -60,6 +60,7 @@ func TestTemplate(t *testing.T) {
 	p := labtest.Packer(t)
 	t.Run("every system", func(t *testing.T) { everySystem(t, p) })
 	t.Run("every variable", func(t *testing.T) { everyVariable(t, p) })
+	t.Run("every interface", func(t *testing.T) { everyInterface(t, p) })
 	t.Run("wrong options", func(t *testing.T) { wrongOptions(t, p) })
 	t.Run("wrong variables", func(t *testing.T) { wrongVariables(t, p) })
 }
@@ -78,7 +79,7 @@ func everySystem(t *testing.T, p *packer.Packer) {
 func everyVariable(t *testing.T, p *packer.Packer) {
 	key := map[string]any{"url": "SUMS", "signature_url": "SUMS.asc", "key_file": "key.asc", "key_fingerprint": strings.Repeat("B", 40)}
 	out, err := validate(t, p, map[string]any{
-		"ssh_interface": "public_ip", "instance_type": "m5.large", "ec2_endpoint": "http://127.0.0.1:1", "source_owner": "123456789012",
+		"ssh_interface": "session_manager", "iam_instance_profile": "packer-ssm", "instance_type": "m5.large", "ec2_endpoint": "http://127.0.0.1:1", "source_owner": "123456789012",
 		"sums": []any{key}, "images": []string{"registry.example/a:1@sha256:" + strings.Repeat("0", 64)}, "containerd_package": "containerd",
 		"pause_image": "registry.example/pause:1", "volume_size": 40, "kms_key_id": "alias/images", "tags": map[string]string{"team": "a"}, "manifest": "m.json",
 	})
@@ -87,13 +88,29 @@ func everyVariable(t *testing.T, p *packer.Packer) {
 	}
 }
 
+// everyInterface has those that need nothing else, and the one that needs a profile.
+func everyInterface(t *testing.T, p *packer.Packer) {
+	for _, name := range []string{"private_ip", "public_ip"} {
+		if out, err := validate(t, p, map[string]any{"ssh_interface": name}); err != nil {
+			t.Errorf("%s: %v: %s", name, err, out)
+		}
+	}
+	out, err := validate(t, p, map[string]any{"ssh_interface": "session_manager"})
+	if err == nil || !strings.Contains(out, "no iam_instance_profile defined") {
+		t.Errorf("session_manager without a profile: %v: %s", err, out)
+	}
+}
+
 // wrongOptions checks that the provisioner's complaints reach those who validate: all at
 // once, by their names.
 func wrongOptions(t *testing.T, p *packer.Packer) {
 	out, err := validate(t, p, map[string]any{
 		"kubernetes_version": "1.30.9",
-		"archives":           []map[string]any{{"component": "joinery-agent", "url": "agent", "checksum": nil}},
-		"pause_image":        "pause",
+		"archives": []map[string]any{
+			{"component": "joinery-agent", "url": "agent", "checksum": nil},
+			{"component": "containerd", "url": "https://user:s3cret@archives.example/containerd.zip?sig=s3cret", "checksum": nil},
+		},
+		"pause_image": "pause",
 	})
 	if err == nil {
 		t.Error("valid")
@@ -101,16 +118,21 @@ func wrongOptions(t *testing.T, p *packer.Packer) {
 	for _, want := range []string{
 		`kubernetes_version: is "1.30.9": want a release from 1.31 to 1.37`,
 		"archive[0].checksum: is empty: want sha256:<hex>",
+		`archive[1].url: is "https://[redacted]@archives.example/containerd.zip?[redacted]": want an address without a password`,
 		`pause_image: is "pause": want a name with a tag`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q lacks %q", out, want)
 		}
 	}
+	if strings.Contains(out, "s3cret") {
+		t.Errorf("%q has a secret", out)
+	}
 }
 
 func wrongVariables(t *testing.T, p *packer.Packer) {
 	for name, value := range map[string]any{
+		"ssh_interface": "public_dns", "iam_instance_profile": "arn:aws:iam::123456789012:instance-profile/packer-ssm",
 		"ssh_source_cidrs": []string{"10.0.0.0/8", "0.0.0.0/0"}, "system": "debian-11", "architecture": "x86_64", "tags": map[string]string{"joinery:build": "other"},
 	} {
 		out, err := validate(t, p, map[string]any{name: value})

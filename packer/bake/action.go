@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+
+	"github.com/joinery/joinery/internal/redact"
 )
 
 // Plan is what is done to a machine, in order.
@@ -99,7 +101,7 @@ func (a Empty) String() string        { return "empty every file below " + a.Dir
 func (a Expect) String() string {
 	return fmt.Sprintf("expect %q of %s", a.Text, strings.Join(a.Command, " "))
 }
-func (a Import) String() string { return "import images of " + a.Archive.URL }
+func (a Import) String() string { return "import images of " + redact.Address(a.Archive.URL) }
 func (a Pull) String() string   { return "pull " + a.Image }
 func (a Run) String() string    { return "run " + a.Command }
 

@@ -204,7 +204,7 @@ func (b Baker) bring(ctx context.Context, v download.File, name string) (string,
 }
 
 func (b Baker) withFile(ctx context.Context, m *Materials, source string, a Action, script func(file string) string) error {
-	file, err := b.bring(ctx, m.files[source], path.Base(source))
+	file, err := b.bring(ctx, m.files[source], download.Name(source))
 	if err != nil {
 		return err
 	}

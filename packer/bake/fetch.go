@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/joinery/joinery/internal/download"
+	"github.com/joinery/joinery/internal/redact"
 )
 
 // Materials are verified files on the operator's side.
@@ -77,7 +78,7 @@ func (f fetcher) sums(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sums: its signature: %w", err)
 	}
-	name := path.Base(f.o.Sums.URL)
+	name := shownName(f.o.Sums.URL)
 	if err := f.o.Sums.Key.verify(name, text, signature); err != nil {
 		return nil, fmt.Errorf("sums: %w", err)
 	}
@@ -91,10 +92,10 @@ func (f fetcher) sums(ctx context.Context) (map[string]string, error) {
 func (f fetcher) archive(ctx context.Context, a Archive, sums map[string]string) (download.File, error) {
 	want := a.Checksum
 	if want == "" {
-		want = sums[path.Base(a.URL)]
+		want = sums[download.Name(a.URL)]
 	}
 	if want == "" {
-		return download.File{}, fmt.Errorf("%w: %s is not in the signed %s, and the archive has no checksum", ErrUnverified, path.Base(a.URL), path.Base(f.o.Sums.URL))
+		return download.File{}, fmt.Errorf("%w: %s is not in the signed %s, and the archive has no checksum", ErrUnverified, shownName(a.URL), shownName(f.o.Sums.URL))
 	}
 	return f.file(ctx, a.URL, want)
 }
@@ -112,7 +113,7 @@ func (f fetcher) packages(ctx context.Context, m *Materials, sums map[string]str
 	var errs []error
 	for _, file := range found {
 		name := filepath.Base(file)
-		v, err := download.File{}, fmt.Errorf("%w: it is not in the signed %s", ErrUnverified, path.Base(f.o.Sums.URL))
+		v, err := download.File{}, fmt.Errorf("%w: it is not in the signed %s", ErrUnverified, shownName(f.o.Sums.URL))
 		if want := sums[name]; want != "" {
 			v, err = f.file(ctx, name, want)
 		}
@@ -125,17 +126,20 @@ func (f fetcher) packages(ctx context.Context, m *Materials, sums map[string]str
 	return errs
 }
 
+// shownName returns the name of the file behind an address, for people to read.
+func shownName(address string) string { return path.Base(redact.Address(address)) }
+
 // open returns the content behind an address.
 func (f fetcher) open(ctx context.Context, address string) (io.ReadCloser, error) {
 	local := address
 	if f.o.Offline != "" {
-		local = filepath.Join(f.o.Offline, path.Base(address))
+		local = filepath.Join(f.o.Offline, download.Name(address))
 	} else if strings.Contains(address, "://") {
 		return download.Open(ctx, f.client, address)
 	}
 	file, err := os.Open(local)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: there is no file %s", ErrUnverified, local)
+		return nil, fmt.Errorf("%w: there is no file %s", ErrUnverified, redact.Address(local))
 	}
 	return file, err
 }
@@ -146,7 +150,7 @@ func (f fetcher) text(ctx context.Context, address string) ([]byte, error) {
 		return nil, err
 	}
 	defer in.Close()
-	return download.Text(in, address)
+	return download.Text(in, redact.Address(address))
 }
 
 // file copies what is behind an address and compares it with its checksum. Only
@@ -157,5 +161,5 @@ func (f fetcher) file(ctx context.Context, address, want string) (download.File,
 		return download.File{}, err
 	}
 	defer in.Close()
-	return download.Keep(in, path.Base(address), want, f.dir)
+	return download.Keep(in, shownName(address), want, f.dir)
 }

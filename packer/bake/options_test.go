@@ -50,6 +50,8 @@ func TestProblems(t *testing.T) {
 		{"too new", func(o *bake.Options) { o.KubernetesVersion = "1.38.0" }, []string{`kubernetes_version: is "1.38.0"`}},
 		{"not pinned", func(o *bake.Options) { o.KubernetesVersion = "1.37" }, []string{`kubernetes_version: is "1.37": want a release from 1.31 to 1.37 with its patch`}},
 		{"with a v", func(o *bake.Options) { o.KubernetesVersion = "v1.37.2" }, []string{`kubernetes_version: is "v1.37.2"`}},
+		{"leading zero", func(o *bake.Options) { o.KubernetesVersion, o.ContainerdVersion = "1.034.02", "2.04.2" }, []string{`containerd_version: is "2.04.2": want`, `kubernetes_version: is "1.034.02": want a release`}},
+		{"leading zero of a patch", func(o *bake.Options) { o.KubernetesVersion = "1.34.00" }, []string{`kubernetes_version: is "1.34.00": want a release`}},
 		{"old containerd", func(o *bake.Options) { o.ContainerdVersion = "1.7.27" }, []string{`containerd_version: is "1.7.27": want containerd 2: Kubernetes 1.35 was the last`}},
 		{"old containerd, old Kubernetes", func(o *bake.Options) { o.ContainerdVersion, o.KubernetesVersion = "1.7.27", "1.35.0" }, nil},
 		{"strange package", func(o *bake.Options) { o.ContainerdPackage = "x; rm" }, []string{`containerd_package: is "x; rm"`}},
@@ -61,7 +63,13 @@ func TestProblems(t *testing.T) {
 		{"options in the address", func(o *bake.Options) { o.Repositories[0].URL = "[trusted=yes] https://x" }, []string{"repository[0].url: is"}},
 		{"lines in the address", func(o *bake.Options) { o.Repositories[0].URL = "https://x\nTrusted: yes" }, []string{`repository[0].url: is "https://x\nTrusted: yes"`}},
 		{"lines in the suite", func(o *bake.Options) { o.Repositories[0].Suite = "/\nTrusted: yes" }, []string{"repository[0].suite: is", "repository[0].components: is empty"}},
-		{"password", func(o *bake.Options) { o.Repositories[0].URL = "https://me:secret@x" }, []string{`repository[0].url: is "https://me:xxxxx@x": want an address without a password`}},
+		{"password", func(o *bake.Options) { o.Repositories[0].URL = "https://me:secret@x" }, []string{`repository[0].url: is "https://[redacted]@x": want an address without a password`}},
+		{"password and no archive", func(o *bake.Options) { o.Archives[0].URL = "https://user:s3cret@host/containerd.zip" }, []string{`archive[0].url: is "https://[redacted]@host/containerd.zip": want an address without a password`}},
+		{"repository on this side", func(o *bake.Options) { o.Repositories[0].URL = "packages/deb" }, []string{`repository[0].url: is "packages/deb": want an http or https address without a query`}},
+		{"repository without a scheme", func(o *bake.Options) { o.Repositories[0].URL = "//packages.example/deb" }, []string{`repository[0].url: is "//packages.example/deb": want an http or https address`}},
+		{"repository with a query", func(o *bake.Options) { o.Repositories[0].URL += "?sig=s3cret" }, []string{`repository[0].url: is "https://packages.example/deb?[redacted]": want an http or https address without a query`}},
+		{"no repository's address", func(o *bake.Options) { o.Repositories[0].URL = "" }, []string{"repository[0].url: is empty"}},
+		{"archive with a query", func(o *bake.Options) { o.Archives[0].URL += "?X-Amz-Signature=s3/cret" }, nil},
 		{"path as a name", func(o *bake.Options) { o.Repositories[0].Name = "../x" }, []string{`repository[0].name: is "../x"`}},
 		{"suite without components", func(o *bake.Options) { o.Repositories[0].Suite = "bookworm" }, []string{"repository[0].components: is empty"}},
 		{"no source of Kubernetes", func(o *bake.Options) { o.Repositories = nil }, []string{"repository: is empty: want a signed repository with the packages of kubelet", "repository: is empty: want a signed repository with the packages of cni-plugins", "repository: is empty: want a signed repository with the packages of crictl"}},
@@ -100,5 +108,34 @@ func TestProblems(t *testing.T) {
 				t.Errorf("a plan of these options: %v", err)
 			}
 		})
+	}
+}
+
+// Whatever is wrong with an address, nothing repeats what is secret in it: not the
+// problems, and not the plan, which says what it does.
+func TestAddressesKeepSecrets(t *testing.T) {
+	for _, address := range []string{
+		"https://user:s3cret@host/containerd.zip", "https://s3cret@host/x", "https://user:s3cret@host/a b", "https://user:s3cret@host/a.tar.gz\nx",
+		"ftp://user:s3cret@host/x", "user:s3cret@host/x", "s3cret@host", "//user:s3cret@host/x", "https://user:s3cret%zz@host/x", "https://user:s3cret@",
+		"https://user:s3cret%40host/x", "https://user:a/s3cret@host/x", "https://user:a?s3cret@host/x", "https://user:[s3cret]@host/x", "https:/user:s3cret@host/x",
+		"https://host/x.zip?X-Amz-Signature=s3cret", "https://host/x.tar.gz?sig=a/s3cret", "https://host/x?a@s3cret", "x?X-Amz-Signature=s3cret", "https://host/x y#s3cret",
+	} {
+		o := whole()
+		o.Repositories[0].URL = address
+		for i := range o.Archives {
+			o.Archives[i].URL, o.Archives[i].Checksum = address, ""
+		}
+		for _, sums := range []*bake.Sums{nil, {URL: address, SignatureURL: address}} {
+			o.Sums = sums
+			problems := o.Problems()
+			if len(problems) == 0 || strings.Contains(problems.Error(), "s3cret") {
+				t.Errorf("%q: %v", address, problems)
+			}
+		}
+		for _, a := range o.Archives {
+			if got := (bake.Import{Archive: a}).String(); strings.Contains(got, "s3cret") {
+				t.Errorf("%q: the plan says %s", address, got)
+			}
+		}
 	}
 }

@@ -3,13 +3,13 @@ package bake
 import (
 	"fmt"
 	"net/url"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/joinery/joinery/internal/download"
+	"github.com/joinery/joinery/internal/redact"
 )
 
 // The minor versions of Kubernetes that an image can hold.
@@ -19,7 +19,7 @@ const (
 )
 
 var (
-	release     = regexp.MustCompile(`^(\d+)\.(\d+)\.(\d+)$`)
+	release     = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$`)
 	plain       = regexp.MustCompile(`^[a-z0-9][a-z0-9.+-]*$`)
 	suite       = regexp.MustCompile(`^[A-Za-z0-9._/+-]+$`)
 	fingerprint = regexp.MustCompile(`^([0-9A-F]{40}|[0-9A-F]{64})$`)
@@ -87,7 +87,7 @@ func (o Options) checkRepositories(p *Problems) {
 			p.add(field+".name", r.Name, "a name of its own of a-z, 0-9, dots and dashes")
 		}
 		seen[r.Name] = true
-		checkURL(p, field+".url", r.URL)
+		checkRepositoryURL(p, field+".url", r.URL)
 		if !suite.MatchString(r.Suite) {
 			p.add(field+".suite", r.Suite, "a code name such as bookworm, or / for a flat repository")
 		}
@@ -121,18 +121,31 @@ func (k Key) normalized() string {
 	return strings.ToUpper(strings.ReplaceAll(k.Fingerprint, " ", ""))
 }
 
+// checkRepositoryURL wants the beginning of addresses that the instance can fetch: a
+// path on this side is not there, and apt appends to it.
+func checkRepositoryURL(p *Problems, field, value string) {
+	if !checkURL(p, field, value) {
+		return
+	}
+	if u, err := url.Parse(value); err != nil || u.Scheme == "" || strings.ContainsAny(value, "?#") {
+		p.add(field, redact.Address(value), "an http or https address without a query, such as https://packages.example/deb: the instance fetches from it")
+	}
+}
+
 // checkURL wants something that can be fetched and that cannot become more than
-// one word of a file that apt reads.
-func checkURL(p *Problems, field, value string) {
+// one word of a file that apt reads. It reports whether it is that.
+func checkURL(p *Problems, field, value string) bool {
 	u, err := url.Parse(value)
 	bad := err != nil || value == "" || strings.ContainsAny(value, " \t\r\n[]\"'\\")
 	if bad || u.Scheme != "" && (u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		p.add(field, value, "an http or https address, or a path on this side")
-		return
+		p.add(field, redact.Address(value), "an http or https address, or a path on this side")
+		return false
 	}
 	if u.User != nil {
-		p.add(field, u.Redacted(), "an address without a password: it would stay in the image")
+		p.add(field, redact.Address(value), "an address without a password: it would stay in the image")
+		return false
 	}
+	return true
 }
 
 func (o Options) checkArchives(p *Problems) {
@@ -145,13 +158,13 @@ func (o Options) checkArchives(p *Problems) {
 			p.add(field+".component", a.Component, "one archive for each component")
 		}
 		seen[a.Component] = true
-		checkURL(p, field+".url", a.URL)
-		if packed(a.Component) && !strings.HasSuffix(a.URL, ".tar.gz") && !strings.HasSuffix(a.URL, ".tgz") {
-			p.add(field+".url", a.URL, "a file that ends in .tar.gz or .tgz")
+		name := download.Name(a.URL)
+		if checkURL(p, field+".url", a.URL) && packed(a.Component) && !strings.HasSuffix(name, ".tar.gz") && !strings.HasSuffix(name, ".tgz") {
+			p.add(field+".url", redact.Address(a.URL), "a file that ends in .tar.gz or .tgz")
 		}
 		switch {
 		case a.Checksum == "" && o.Sums == nil:
-			p.add(field+".checksum", "", "sha256:<hex> or sha512:<hex>, or a sums block with a signed file that has it: "+path.Base(a.URL)+" cannot be verified")
+			p.add(field+".checksum", "", "sha256:<hex> or sha512:<hex>, or a sums block with a signed file that has it: "+shownName(a.URL)+" cannot be verified")
 		case a.Checksum != "" && !download.IsChecksum(a.Checksum):
 			p.add(field+".checksum", a.Checksum, "sha256:<64 hex digits> or sha512:<128 hex digits>, in lower case")
 		}

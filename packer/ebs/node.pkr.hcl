@@ -70,6 +70,7 @@ source "amazon-ebs" "node" {
   run_volume_tags                       = local.owned
   ssh_username                          = local.system.user
   ssh_interface                         = var.ssh_interface
+  iam_instance_profile                  = var.iam_instance_profile
   temporary_key_pair_type               = "ed25519"
   temporary_security_group_source_cidrs = var.ssh_source_cidrs
 

@@ -21,9 +21,27 @@ variable "ssh_source_cidrs" {
 }
 
 variable "ssh_interface" {
-  description = "The address that packer connects to: private_ip, public_ip or session_manager."
+  description = "The address that packer connects to: private_ip, public_ip or session_manager. The latter needs iam_instance_profile."
   type        = string
   default     = "private_ip"
+
+  validation {
+    condition     = contains(["private_ip", "public_ip", "session_manager"], var.ssh_interface)
+    error_message = "The variable ssh_interface: expected private_ip, public_ip or session_manager."
+  }
+}
+
+# A validation sees its own variable alone, so it is the builder that refuses
+# session_manager without a profile.
+variable "iam_instance_profile" {
+  description = "The instance profile of the build's instance, with the rights of AmazonSSMManagedInstanceCore for session_manager; none if null."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.iam_instance_profile == null || can(regex("^[A-Za-z0-9_+=,.@-]{1,128}$", var.iam_instance_profile))
+    error_message = "The variable iam_instance_profile: expected the name of an instance profile, not its ARN."
+  }
 }
 
 variable "instance_type" {

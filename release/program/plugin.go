@@ -12,7 +12,7 @@ import (
 // the names of files, by which packer tells what it can run.
 const pluginAPI = "x5.0"
 
-var plain = regexp.MustCompile(`^v(\d+\.\d+\.\d+)(-.+)?$`)
+var plain = regexp.MustCompile(`^v((?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*))(-.+)?$`)
 
 // PluginVersion returns a version as packer takes it, which knows X.Y.Z and X.Y.Z-dev
 // alone: everything that is not a release itself is its dev.

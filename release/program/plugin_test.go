@@ -14,7 +14,7 @@ func TestPluginVersion(t *testing.T) {
 			t.Errorf("%s: %s, %v, want %s", version, got, err, want)
 		}
 	}
-	for _, version := range []string{"", "(devel)", "0.3.0", "v0.3"} {
+	for _, version := range []string{"", "(devel)", "0.3.0", "v0.3", "v0.03.0", "v00.3.0", "v0.3.00-rc.1"} {
 		if got, err := program.PluginVersion(version); err == nil {
 			t.Errorf("%q is accepted as %s", version, got)
 		}
