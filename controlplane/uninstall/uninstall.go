@@ -57,7 +57,7 @@ func Run(ctx context.Context, o Options) ([]Line, error) {
 		return nil, fmt.Errorf("read Lease: %w", err)
 	}
 	if err == nil && led(lease, o.Now) {
-		return nil, fmt.Errorf("Lease kube-system/%s is held by %s: %w", lease.Name, *lease.Spec.HolderIdentity, ErrLed)
+		return nil, fmt.Errorf("look at Lease kube-system/%s: it is held by %s: %w", lease.Name, *lease.Spec.HolderIdentity, ErrLed)
 	}
 	var all []Line
 	var errs []error
