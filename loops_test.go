@@ -22,6 +22,7 @@ var ownLoops = map[string]string{
 	"controlplane/rotation/rotation.go Await": "waits in the operator's command for the controller's answer",
 	"autoscaler/act/delay.go awaitDelays":     "waits within one removal until others have cleaned up after the node",
 	"autoscaler/asg/writes.go Raise":          "tries one write a few times, within a round",
+	"controlplane/uninstall/lease.go unled":   "a command waits once, for a Lease to run out",
 }
 
 // timers are what a loop of one's own is made of; pauses only where they are in a loop.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +15,9 @@ its join tokens, what the controller and joinery adopt remember, and the Lease. 
 takes no part of Joinery off any machine, leaves the manifests that were applied
 alone, and asks nothing of AWS. The operator's guide has the whole way.
 
-It refuses while a controller leads. Running it again goes on where a failure ended it.
+It refuses while a controller leads. One that did not stop cleanly counts as leading for
+as long as its Lease lasts, 10 s, and is waited for. Running it again goes on where a
+failure ended it.
 
 Exit codes: 0 nothing is left; 1 a controller leads, or something could not be removed.`
 
@@ -29,8 +30,8 @@ func uninstallCommand(k *kubeconfig) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			lines, err := uninstall.Run(cmd.Context(), uninstall.Options{Client: client, DryRun: dryRun, Now: time.Now()})
-			if failed := writeRemoved(cmd.OutOrStdout(), lines); failed != nil {
+			lines, err := uninstall.Run(cmd.Context(), uninstall.Options{Client: client, DryRun: dryRun})
+			if failed := writeRemoved(cmd.OutOrStdout(), lines, dryRun); failed != nil {
 				return failed
 			}
 			if err != nil {
@@ -39,16 +40,20 @@ func uninstallCommand(k *kubeconfig) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "remove nothing")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "remove nothing; print what would be removed")
 	return cmd
 }
 
-func writeRemoved(w io.Writer, lines []uninstall.Line) error {
+func writeRemoved(w io.Writer, lines []uninstall.Line, dryRun bool) error {
 	if len(lines) == 0 {
 		return nil
 	}
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "OBJECT\tREMOVED")
+	head := "REMOVED"
+	if dryRun {
+		head = "WOULD REMOVE"
+	}
+	fmt.Fprintf(t, "OBJECT\t%s\n", head)
 	for _, l := range lines {
 		fmt.Fprintf(t, "%s\t%s\n", l.Object, l.Removed)
 	}

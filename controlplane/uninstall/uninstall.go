@@ -8,9 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,8 +19,6 @@ import (
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/rotation"
 	"github.com/joinery/joinery/internal/binding/binder"
-	"github.com/joinery/joinery/internal/drain"
-	"github.com/joinery/joinery/internal/kube"
 )
 
 // Options are what the removal works with.
@@ -31,8 +27,6 @@ type Options struct {
 	Client kubernetes.Interface
 	// DryRun writes nothing.
 	DryRun bool
-	// Now is the time by which the Lease is judged.
-	Now time.Time
 }
 
 // Line is one thing that was removed, or with DryRun would be.
@@ -49,63 +43,73 @@ const whole = "the object"
 // ErrLed says that a controller still leads.
 var ErrLed = errors.New("a controller leads: stop joinery-controller on every control-plane node first")
 
-// Run removes what there is and returns it. Nothing is removed while a controller leads:
-// that is ErrLed. Running it again goes on where a failure ended it.
+// Run removes what there is and returns what it removed. Nothing is removed while a
+// controller leads: that is ErrLed, which may take the duration of the Lease to say. No
+// controller begins to lead meanwhile: Run holds the Lease. Running it again goes on where
+// a failure ended it.
 func Run(ctx context.Context, o Options) ([]Line, error) {
-	lease, err := o.Client.CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, leader.LeaseName, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("read Lease: %w", err)
-	}
-	if err == nil && led(lease, o.Now) {
-		return nil, fmt.Errorf("look at Lease kube-system/%s: it is held by %s: %w", lease.Name, *lease.Spec.HolderIdentity, ErrLed)
-	}
-	var all []Line
-	var errs []error
-	for _, step := range []func(context.Context, Options) ([]Line, error){nodes, tokens, configMaps, leases} {
-		lines, err := step(ctx, o)
-		all, errs = append(all, lines...), append(errs, err)
-	}
-	return all, errors.Join(errs...)
-}
-
-// led reports whether a Lease is held and not run out.
-func led(l *coordinationv1.Lease, now time.Time) bool {
-	s := l.Spec
-	if s.HolderIdentity == nil || *s.HolderIdentity == "" || s.RenewTime == nil || s.LeaseDurationSeconds == nil {
-		return false
-	}
-	return now.Before(s.RenewTime.Add(time.Duration(*s.LeaseDurationSeconds) * time.Second))
-}
-
-// nodes takes every Node's marks away: first that of a removal that was begun, with its
-// cordon, then labels and annotations.
-func nodes(ctx context.Context, o Options) ([]Line, error) {
-	list, err := o.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	lease, err := unled(ctx, o.Client)
 	if err != nil {
-		return nil, fmt.Errorf("list nodes: %w", err)
+		return nil, err
 	}
-	var all []Line
+	r := &removal{Options: o}
+	if !o.DryRun {
+		if r.hold, err = take(ctx, o.Client, lease); err != nil {
+			return nil, err
+		}
+	}
+	err = errors.Join(r.nodes(ctx), r.tokens(ctx), r.configMaps(ctx), r.lease(ctx, lease != nil))
+	return r.lines, errors.Join(err, r.led)
+}
+
+// removal is a Run under way.
+type removal struct {
+	Options
+	hold  *hold // nil with DryRun
+	lines []Line
+	led   error // why nothing more may be written
+}
+
+// do writes, and notes what that removed. With DryRun it only notes. Once the Lease is
+// lost it does nothing.
+func (r *removal) do(ctx context.Context, lines []Line, write func(context.Context) error) error {
+	if r.led != nil {
+		return nil
+	}
+	if !r.DryRun {
+		if err := r.hold.keep(ctx); errors.Is(err, ErrLed) {
+			r.led = err
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := write(ctx); err != nil {
+			return err
+		}
+	}
+	r.lines = append(r.lines, lines...)
+	return nil
+}
+
+// nodes takes every Node's marks away.
+func (r *removal) nodes(ctx context.Context) error {
+	list, err := r.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
 	var errs []error
 	for i := range list.Items {
-		n := &list.Items[i]
-		marks := marksOf(n)
-		if len(marks.lines) == 0 {
-			continue
-		}
-		all = append(all, marks.lines...)
-		if !o.DryRun {
-			errs = append(errs, drain.Unmark(ctx, o.Client, n.Name, n.UID), marks.remove(ctx, o.Client, n.Name))
-		}
+		errs = append(errs, r.node(ctx, &list.Items[i]))
 	}
-	return all, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // tokens deletes Joinery's own, which bear the label of their cluster.
-func tokens(ctx context.Context, o Options) ([]Line, error) {
-	secrets := o.Client.CoreV1().Secrets(metav1.NamespaceSystem)
+func (r *removal) tokens(ctx context.Context) error {
+	secrets := r.Client.CoreV1().Secrets(metav1.NamespaceSystem)
 	list, err := secrets.List(ctx, metav1.ListOptions{LabelSelector: v1alpha1.ClusterLabel})
 	if err != nil {
-		return nil, fmt.Errorf("list tokens: %w", err)
+		return fmt.Errorf("list tokens: %w", err)
 	}
 	var names []string
 	for i := range list.Items {
@@ -113,12 +117,12 @@ func tokens(ctx context.Context, o Options) ([]Line, error) {
 			names = append(names, list.Items[i].Name)
 		}
 	}
-	return o.remove(ctx, "Secret", names, secrets.Delete)
+	return r.remove(ctx, "Secret", names, secrets.Delete)
 }
 
 // configMaps deletes what the parts of the controller, and adoption, remember.
-func configMaps(ctx context.Context, o Options) ([]Line, error) {
-	maps := o.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)
+func (r *removal) configMaps(ctx context.Context) error {
+	maps := r.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	var names []string
 	for _, name := range []string{binder.RecordsName, csr.GrantsName, csr.ImagesName, rotation.ConfigMapName} {
 		_, err := maps.Get(ctx, name, metav1.GetOptions{})
@@ -126,49 +130,32 @@ func configMaps(ctx context.Context, o Options) ([]Line, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read ConfigMap %s: %w", name, err)
+			return fmt.Errorf("read ConfigMap %s: %w", name, err)
 		}
 		names = append(names, name)
 	}
-	return o.remove(ctx, "ConfigMap", names, maps.Delete)
+	return r.remove(ctx, "ConfigMap", names, maps.Delete)
 }
 
-func leases(ctx context.Context, o Options) ([]Line, error) {
-	all := o.Client.CoordinationV1().Leases(metav1.NamespaceSystem)
-	_, err := all.Get(ctx, leader.LeaseName, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
+// lease deletes our Lease. Only one that was there before is told of.
+func (r *removal) lease(ctx context.Context, before bool) error {
+	var lines []Line
+	if before {
+		lines = []Line{{Object: "Lease/" + leader.LeaseName, Removed: whole}}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read Lease: %w", err)
-	}
-	return o.remove(ctx, "Lease", []string{leader.LeaseName}, all.Delete)
+	return r.do(ctx, lines, func(ctx context.Context) error { return r.hold.remove(ctx) })
 }
 
 // remove deletes objects of kube-system; one that is gone already is no error.
-func (o Options) remove(ctx context.Context, kind string, names []string, remove func(context.Context, string, metav1.DeleteOptions) error) ([]Line, error) {
-	var lines []Line
+func (r *removal) remove(ctx context.Context, kind string, names []string, remove func(context.Context, string, metav1.DeleteOptions) error) error {
 	var errs []error
 	for _, name := range names {
-		lines = append(lines, Line{Object: kind + "/" + name, Removed: whole})
-		if o.DryRun {
-			continue
-		}
-		if err := remove(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		err := r.do(ctx, []Line{{Object: kind + "/" + name, Removed: whole}}, func(ctx context.Context) error {
+			return remove(ctx, name, metav1.DeleteOptions{})
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("delete %s %s: %w", kind, name, err))
 		}
 	}
-	return lines, errors.Join(errs...)
-}
-
-// removal is the line of a Node that is marked for a removal.
-func removal(n *corev1.Node) []Line {
-	_, cordoned := n.Annotations[kube.CordonedAnnotation]
-	switch {
-	case cordoned:
-		return []Line{{Object: "Node/" + n.Name, Removed: "the mark of a removal, and its cordon"}}
-	case kube.Marked(n):
-		return []Line{{Object: "Node/" + n.Name, Removed: "the mark of a removal"}}
-	}
-	return nil
+	return errors.Join(errs...)
 }

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/drain"
 	"github.com/joinery/joinery/internal/kube"
 )
@@ -189,6 +190,25 @@ func TestMarkAndUnmark(t *testing.T) {
 		}
 		if n = r.node(); len(n.Spec.Taints) != 1 || n.Spec.Unschedulable != cordoned || len(n.Annotations) > 0 {
 			t.Errorf("%s: unmarked: %+v, %v", name, n.Spec, n.Annotations)
+		}
+	}
+}
+
+func TestOwn(t *testing.T) {
+	tainted := func(n *corev1.Node) {
+		n.Spec.Taints, n.Spec.Unschedulable = []corev1.Taint{{Key: kube.ToBeDeletedTaint}}, true
+	}
+	for name, tt := range map[string]struct {
+		change func(*corev1.Node)
+		want   bool
+	}{
+		"another autoscaler's": {func(n *corev1.Node) { n.Annotations = map[string]string{kube.ScaleDownDisabledAnnotation: "true"} }, false},
+		"cordoned by us":       {func(n *corev1.Node) { n.Annotations = map[string]string{kube.CordonedAnnotation: "true"} }, true},
+		"drained by us":        {func(n *corev1.Node) { n.Annotations = map[string]string{kube.DrainingAnnotation: "1"} }, true},
+		"unneeded before":      {func(n *corev1.Node) { n.Labels = map[string]string{v1alpha1.UnneededSinceLabel: "1"} }, true},
+	} {
+		if got := drain.Own(node(tainted, tt.change)); got != tt.want {
+			t.Errorf("%s: %t", name, got)
 		}
 	}
 }

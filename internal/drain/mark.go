@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/kube"
 )
 
@@ -64,6 +65,17 @@ func Mark(ctx context.Context, client kubernetes.Interface, name string, uid typ
 		}
 		return p
 	})
+}
+
+// Own reports whether a mark on the Node is Joinery's, and no other autoscaler's:
+//   - Joinery cordoned the Node or drains it;
+//   - or it counted the Node as unneeded: that alone precedes the mark of a Node that an
+//     operator had cordoned.
+func Own(n *corev1.Node) bool {
+	_, cordoned := n.Annotations[kube.CordonedAnnotation]
+	_, draining := n.Annotations[kube.DrainingAnnotation]
+	_, unneeded := n.Labels[v1alpha1.UnneededSinceLabel]
+	return cordoned || draining || kube.Marked(n) && unneeded
 }
 
 // Unmark takes the mark back, and the cordon if it is ours. A Node without a mark and
