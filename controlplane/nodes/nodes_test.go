@@ -304,6 +304,7 @@ func TestAdoptedNodesStay(t *testing.T) {
 		if _, err := r.Client.CoreV1().ConfigMaps(cm.Namespace).Create(t.Context(), cm, metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
+		bubble.Sleep(2 * time.Minute) // no answer from before the adoption is used any more
 		r.put(t, n)
 		bubble.Sleep(time.Hour)
 		r.want(t, "after an hour", "old-1")
