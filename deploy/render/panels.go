@@ -77,6 +77,8 @@ func lifecycle() []panel {
 	return []panel{
 		lines("Nodes by standing", "none", "How Nodes stand to the instances of EC2, as the leader sees it.",
 			query{`sum by (standing, reason) (joinery_nodes{job="$job"}) > 0`, "{{standing}} {{reason}}"}),
+		lines("Images with a problem", "none", "Machine images of groups whose kubelet or agent is unsupported or unknown; joinery doctor says what to do.",
+			query{`max by (image, reason) (joinery_image_problem{job="$job"})`, "{{image}} {{reason}}"}),
 		lines("Nodes deleted", "none", "Node objects deleted because their instance is gone or is not theirs.",
 			query{`sum by (reason) (increase(joinery_nodes_deleted_total{job="$job"}[$__rate_interval]))`, "{{reason}}"}),
 		lines("Instances held by a hook", "none", "Instances that wait for an answer.",
