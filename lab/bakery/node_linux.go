@@ -60,17 +60,7 @@ func Node(ctx context.Context, h *machine.Host, k *kit.Kit, agent string, report
 		return image.Image{}, err
 	}
 	dir := filepath.Join(k.Cache(), "image", "node-"+key)
-	err = report.Step("node image", func() (bool, error) {
-		unlock, err := host.Lock(ctx, dir+".lock")
-		if err != nil {
-			return false, err
-		}
-		defer unlock()
-		if _, err := os.Stat(dir); err == nil {
-			return true, nil
-		}
-		return false, makeNode(ctx, h, k, agent, dir)
-	})
+	err = image.Once(ctx, report, "node image", dir, func() error { return makeNode(ctx, h, k, agent, dir) })
 	if err != nil {
 		return image.Image{}, fmt.Errorf("make node image: %w", err)
 	}

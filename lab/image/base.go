@@ -63,20 +63,7 @@ func BaseOf(ctx context.Context, cache, suite string, report progress.Func) (str
 
 func base(ctx context.Context, cache string, source Source, report progress.Func) (string, error) {
 	dir := BaseDir(cache, source)
-	err := report.Step("image base ("+source.Suite+")", func() (bool, error) {
-		if _, err := os.Stat(dir); err == nil {
-			return true, nil
-		}
-		unlock, err := host.Lock(ctx, dir+".lock")
-		if err != nil {
-			return false, err
-		}
-		defer unlock()
-		if _, err := os.Stat(dir); err == nil {
-			return true, nil
-		}
-		return false, makeBase(ctx, source, dir)
-	})
+	err := Once(ctx, report, "image base ("+source.Suite+")", dir, func() error { return makeBase(ctx, source, dir) })
 	if err != nil {
 		return "", fmt.Errorf("make image base: %w", err)
 	}

@@ -20,17 +20,7 @@ import (
 func Layer(ctx context.Context, cache, base string, report progress.Func, packages ...string) (string, error) {
 	sum := sha256.Sum256([]byte(filepath.Base(base) + " " + strings.Join(packages, " ")))
 	dir := filepath.Join(cache, "image", "layer-"+hex.EncodeToString(sum[:])[:12])
-	err := report.Step("image layer ("+strings.Join(packages, " ")+")", func() (bool, error) {
-		unlock, err := host.Lock(ctx, dir+".lock")
-		if err != nil {
-			return false, err
-		}
-		defer unlock()
-		if _, err := os.Stat(dir); err == nil {
-			return true, nil
-		}
-		return false, makeLayer(ctx, base, dir, packages)
-	})
+	err := Once(ctx, report, "image layer ("+strings.Join(packages, " ")+")", dir, func() error { return makeLayer(ctx, base, dir, packages) })
 	if err != nil {
 		return "", fmt.Errorf("make image layer of %s: %w", strings.Join(packages, " "), err)
 	}

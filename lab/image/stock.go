@@ -41,20 +41,7 @@ func Stock(ctx context.Context, cache, base string, report progress.Func) (Image
 		return Image{}, fmt.Errorf("read embedded file: %w", err)
 	}
 	dir := stockDir(cache, base, script, own)
-	err = report.Step("image stock ("+source.Suite+")", func() (bool, error) {
-		if _, err := os.Stat(dir); err == nil {
-			return true, nil
-		}
-		unlock, err := host.Lock(ctx, dir+".lock")
-		if err != nil {
-			return false, err
-		}
-		defer unlock()
-		if _, err := os.Stat(dir); err == nil {
-			return true, nil
-		}
-		return false, makeStock(ctx, source, base, dir, string(script), own)
-	})
+	err = Once(ctx, report, "image stock ("+source.Suite+")", dir, func() error { return makeStock(ctx, source, base, dir, string(script), own) })
 	if err != nil {
 		return Image{}, fmt.Errorf("make stock image: %w", err)
 	}

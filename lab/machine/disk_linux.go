@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -61,6 +60,7 @@ func copyTree(from, to string) error {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return fmt.Errorf("copy disk: %w", err)
 	}
+	// cp keeps the overlay's own marks of what was deleted, which Go's library does not.
 	if out, err := host.Run(exec.Command("cp", "--archive", "--reflink=auto", from+"/.", to)); err != nil {
 		return fmt.Errorf("copy disk: %w: %s", err, out)
 	}
@@ -120,18 +120,3 @@ func (m *Machine) removeDisk() error {
 
 // propagateDir is where nspawn keeps a directory per machine.
 const propagateDir = "/run/systemd/nspawn/propagate"
-
-// CopyDisk copies what was written to the machine's disk into dir, which is then a layer
-// to be stacked on the machine's own image. The machine should be stopped: files that are
-// being written are copied as they are.
-func (m *Machine) CopyDisk(ctx context.Context, dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("copy disk of %s: %w", m.spec.ID, err)
-	}
-	// cp keeps the overlay's own marks of what was deleted, which Go's library does not.
-	cmd := exec.CommandContext(ctx, "cp", "--archive", "--reflink=auto", filepath.Join(m.dir, "upper")+"/.", dir)
-	if out, err := host.Run(cmd); err != nil {
-		return fmt.Errorf("copy disk of %s: %w: %s", m.spec.ID, err, out)
-	}
-	return nil
-}

@@ -176,11 +176,11 @@ func (s *scene) takeImage() error {
 	if err := s.World.Hypervisor.Stop(s.t.Context(), s.image.ID()); err != nil {
 		return err
 	}
-	dir := filepath.Join(s.Host.Dir(), "image")
-	if err := s.image.CopyDisk(s.t.Context(), dir); err != nil {
+	taken, err := s.image.Snapshot(filepath.Join(s.Host.Dir(), "image"))
+	if err != nil {
 		return err
 	}
-	s.Hypervisor.Image = image.Image{Layers: append([]string{dir}, s.Hypervisor.Image.Layers...)}
+	s.Hypervisor.Image = taken
 	return nil
 }
 
