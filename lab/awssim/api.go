@@ -32,7 +32,7 @@ func (w *World) AddInstance(spec InstanceSpec) (Instance, error) {
 }
 
 // PutGroup makes an AutoScaling group, or replaces the settings of the one of
-// that name, and lets it reach its size.
+// that name, and lets it reach its size without lag: it has been so for long.
 func (w *World) PutGroup(spec GroupSpec) error {
 	w.start()
 	w.mu.Lock()
@@ -74,7 +74,7 @@ func (w *World) PutGroup(spec GroupSpec) error {
 		g = old
 	}
 	w.groups[spec.Name] = g
-	w.reconcileNowLocked(g)
+	w.promptlyLocked(g, func() { w.reconcileNowLocked(g) })
 	return nil
 }
 

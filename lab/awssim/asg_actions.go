@@ -31,6 +31,10 @@ func asgActions() map[string]action {
 		"DeleteWarmPool":                      {(*World).deletePool, "AutoScalingGroupName ForceDelete"},
 		"SuspendProcesses":                    {(*World).suspend, "AutoScalingGroupName ScalingProcesses"},
 		"ResumeProcesses":                     {(*World).resume, "AutoScalingGroupName ScalingProcesses"},
+		"StartInstanceRefresh":                {(*World).startRefresh, "AutoScalingGroupName Strategy DesiredConfiguration Preferences"},
+		"DescribeInstanceRefreshes":           {(*World).describeRefreshes, "AutoScalingGroupName InstanceRefreshIds MaxRecords NextToken"},
+		"CancelInstanceRefresh":               {(*World).cancelRefresh, "AutoScalingGroupName"},
+		"RollbackInstanceRefresh":             {(*World).rollbackRefresh, "AutoScalingGroupName"},
 	}
 }
 
@@ -101,8 +105,9 @@ func (w *World) memberByIDLocked(id string) (*group, *member) {
 }
 
 // terminateMember ends a named instance, and lowers the desired capacity with
-// it or has it replaced. A second call for an instance that is already on its
-// way out is refused, so that it cannot lower the capacity twice.
+// it or has it replaced. What a second call for an instance that is already on
+// its way out does is not documented: by Weather.Repeat it is refused, or taken
+// and lowers the capacity once more.
 func (w *World) terminateMember(req *request) (any, error) {
 	id := req.form.str("InstanceId")
 	if id == "" {
@@ -118,7 +123,7 @@ func (w *World) terminateMember(req *request) (any, error) {
 	if m.warm() {
 		return nil, fail("ValidationError", "The instance %s is in a warm pool and cannot be terminated by this call.", id)
 	}
-	if m.leaving() {
+	if m.leaving() && !w.takesRepeatLocked() {
 		return nil, fail("ScalingActivityInProgress", "Instance %s is already being terminated", id)
 	}
 	shrink := ""
@@ -128,6 +133,10 @@ func (w *World) terminateMember(req *request) (any, error) {
 		}
 		shrink = ", " + g.changing("shrinking the capacity", g.desired-1)
 		g.desired--
+	}
+	if m.leaving() {
+		w.reconcileNowLocked(g)
+		return []node{el("Activity", w.activityNodes(m.activity))}, nil
 	}
 	a := w.leaveLocked(g, m, "instance "+id+" was taken out of service in response to a user request"+shrink, true)
 	w.reconcileNowLocked(g)
@@ -157,43 +166,5 @@ func (w *World) setProtection(req *request) (any, error) {
 		m.protected = req.form.str("ProtectedFromScaleIn") == "true"
 	}
 	w.reconcileLocked(g)
-	return nil, nil
-}
-
-// processes are the names that SuspendProcesses takes.
-const processes = "Launch Terminate AddToLoadBalancer AlarmNotification AZRebalance HealthCheck InstanceRefresh ReplaceUnhealthy ScheduledActions"
-
-func (w *World) suspend(req *request) (any, error) {
-	return w.changeProcesses(req, func(g *group, names []string) {
-		for _, n := range names {
-			if !slices.Contains(g.suspended, n) {
-				g.suspended = append(g.suspended, n)
-			}
-		}
-	})
-}
-
-func (w *World) resume(req *request) (any, error) {
-	return w.changeProcesses(req, func(g *group, names []string) {
-		g.suspended = slices.DeleteFunc(g.suspended, func(n string) bool { return slices.Contains(names, n) })
-	})
-}
-
-func (w *World) changeProcesses(req *request, change func(*group, []string)) (any, error) {
-	g, err := w.groupLocked(req)
-	if err != nil {
-		return nil, err
-	}
-	names := req.form.strs("ScalingProcesses.member")
-	if len(names) == 0 {
-		names = strings.Fields(processes)
-	}
-	for _, n := range names {
-		if !hasWord(processes, n) {
-			return nil, fail("ValidationError", "1 validation error detected: Value '[%s]' at 'scalingProcesses' failed to satisfy constraint: [Member must satisfy enum value set: [%s]]", n, strings.ReplaceAll(processes, " ", ", "))
-		}
-	}
-	change(g, names)
-	w.reconcileNowLocked(g)
 	return nil, nil
 }

@@ -27,9 +27,14 @@ type group struct {
 	suspended         []string
 	activities        []*activity // oldest first
 	deleting          bool
-	cause             string // why the capacity is being changed, for the next launches
-	stuckAt           int    // desired size already complained about; -1: none
-	stopRetry         func() // cancels the next launch attempt; nil: none is due
+	cause             string     // why the capacity is being changed, for the next launches
+	stuckAt           int        // desired size already complained about; -1: none
+	stopRetry         func()     // cancels the next launch attempt; nil: none is due
+	watching          bool       // its balance is looked at soon
+	lagging           bool       // what differs is acted on soon, see Weather.Lag
+	prompt            bool       // it is acted on now
+	balancing         *member    // launched to balance the zones and not in service yet; nil: none
+	refreshes         []*refresh // oldest first
 }
 
 // setDesired changes the number and remembers why.

@@ -22,8 +22,8 @@ const (
 	onTerminate = "autoscaling:EC2_INSTANCE_TERMINATING"
 )
 
-// midTermination is the status of an activity that a terminating hook holds.
-const midTermination = "MidTerminatingLifecycleAction"
+// midLifecycle is the status of an activity that a hook holds.
+const midLifecycle = "MidLifecycleAction"
 
 // member is an instance in a group.
 type member struct {
@@ -32,9 +32,11 @@ type member struct {
 	protected bool
 	unhealthy bool
 	resting   bool                        // it is being stopped for its warm pool
+	returning bool                        // it is on its way back into its warm pool
 	drawn     bool                        // it came out of its warm pool
 	waits     map[string]*lifecycleAction // hook name -> action that must be completed
 	activity  *activity                   // the one under way
+	served    time.Time                   // since when it is in service
 }
 
 func (m *member) leaving() bool {
@@ -71,14 +73,14 @@ func (w *World) memberRunningLocked(i *instance) {
 	}
 	if w.waitLocked(g, m, onLaunch) {
 		m.lifecycle += waitState
-		m.activity.status = "MidLifecycleAction"
+		m.activity.status = midLifecycle
 		return
 	}
 	w.settleLocked(g, m)
 }
 
 func (w *World) serveLocked(m *member) {
-	m.lifecycle = inService
+	m.lifecycle, m.served = inService, time.Now()
 	m.activity.finish("Successful", "")
 	m.activity = nil
 }
@@ -93,7 +95,7 @@ func (w *World) proceedLocked(g *group, m *member, abandoned bool) {
 	}
 	if abandoned {
 		// One that was returning to the pool has met the hooks of its end already.
-		hooks := m.activity == nil || m.activity.status != midTermination
+		hooks := !m.returning
 		m.activity.finish("Cancelled", "Instance failed to complete user's Lifecycle Action: Lifecycle Action was abandoned")
 		m.activity = nil
 		w.leaveLocked(g, m, "instance "+m.inst.ID+" was taken out of service in response to its lifecycle action being abandoned", hooks)
@@ -125,7 +127,7 @@ func (w *World) leaveBecauseLocked(g *group, m *member, cause string, hooks bool
 	m.inst.target = m.in("Terminated")
 	if hooks && w.waitLocked(g, m, onTerminate) {
 		m.lifecycle += waitState
-		a.status = midTermination
+		a.status = midLifecycle
 		return a
 	}
 	w.terminateLocked(m.inst, userShutdown)
@@ -142,23 +144,8 @@ func (w *World) memberLostLocked(i *instance) {
 		m.lifecycle = m.in(terminating + proceeding)
 		return
 	} else {
-		w.soonLocked(w.Timing.Health, func() { w.replaceLostLocked(g, m) })
+		w.soonLocked(w.Timing.Health, func() { w.checkHealthLocked(g) })
 	}
-}
-
-func (w *World) replaceLostLocked(g *group, m *member) {
-	if m.leaving() || !slices.Contains(g.members, m) {
-		return
-	}
-	m.unhealthy = true
-	if m.inst.StateReason == serverError {
-		w.retryLocked(g) // a machine that does not start is not tried again at once
-	}
-	w.leaveLocked(g, m, "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped", false)
-	if m.inst.State == Terminated {
-		w.memberGoneLocked(m.inst)
-	}
-	w.reconcileLocked(g)
 }
 
 // memberStoppedLocked replaces a member that was stopped: to its group it is
@@ -174,21 +161,14 @@ func (w *World) memberStoppedLocked(i *instance) {
 		}
 		return
 	}
-	w.soonLocked(w.Timing.Health, func() {
-		if m.leaving() || i.State != Stopped {
-			return
-		}
-		m.unhealthy = true
-		w.leaveLocked(g, m, "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped", true)
-		w.reconcileLocked(g)
-	})
+	w.soonLocked(w.Timing.Health, func() { w.checkHealthLocked(g) })
 }
 
 // memberGoneLocked takes a member out of its group once its machine is gone.
 func (w *World) memberGoneLocked(i *instance) {
 	g, m := w.memberByIDLocked(i.ID)
 	if m == nil || !m.leaving() {
-		return // gone before the group noticed; replaceLostLocked comes back here
+		return // gone before the group noticed; checkHealthLocked comes back here
 	}
 	w.endWaitsLocked(m)
 	m.activity.finish("Successful", "")

@@ -41,8 +41,12 @@ func (w *World) reconcileNowLocked(g *group) {
 	w.reconcileLocked(g)
 }
 
-// reconcileLocked brings the group to its desired capacity, then its warm pool.
+// reconcileLocked brings the group to its desired capacity, then its warm pool;
+// soon, in a world whose AutoScaling lags.
 func (w *World) reconcileLocked(g *group) {
+	if w.lagsLocked(g) {
+		return
+	}
 	w.reconcileMembersLocked(g)
 	w.reconcilePoolLocked(g)
 }
@@ -60,7 +64,7 @@ func (w *World) reconcileMembersLocked(g *group) {
 				w.retryLocked(g)
 				return
 			}
-		case n > g.desired && !g.suspends("Terminate"):
+		case n > g.desired+g.spareForBalance() && !g.suspends("Terminate"):
 			m := g.victim()
 			if m == nil {
 				w.noteStuckLocked(g)
@@ -76,6 +80,7 @@ func (w *World) reconcileMembersLocked(g *group) {
 		default:
 			if n == g.desired {
 				g.cause, g.stuckAt = "", -1
+				w.watchBalanceLocked(g)
 			}
 			return
 		}
@@ -97,34 +102,47 @@ func (w *World) retryLocked(g *group) {
 // in the zone with the fewest of these, or in the next one if that zone cannot
 // have it. Each failure is an activity.
 func (w *World) launchMemberLocked(g *group, warm bool) bool {
+	for _, zone := range g.zonesByLoad(warm) {
+		switch i, err := w.launchInLocked(g, zone); {
+		case err == nil:
+			w.joinLocked(g, i, warm)
+			return true
+		case !isInsufficient(err):
+			return false
+		}
+	}
+	return false
+}
+
+// launchInLocked launches one instance of a group in a zone; a failure is an
+// activity.
+func (w *World) launchInLocked(g *group, zone string) (*instance, error) {
+	t, _ := g.launchSource()
 	data, version, err := g.launchData()
 	if err != nil {
 		w.launchFailedLocked(g, "", err)
-		return false
+		return nil, err
 	}
-	for _, zone := range g.zonesByLoad(warm) {
-		l := launch{data: data, template: g.template, version: version, zone: zone, group: g.name, tags: g.propagated()}
-		i, err := w.launchLocked(l)
-		if err != nil {
-			w.launchFailedLocked(g, zone, err)
-			if e := (*apiError)(nil); !errors.As(err, &e) || e.code != "InsufficientInstanceCapacity" {
-				return false
-			}
-			continue
-		}
-		w.joinLocked(g, i, warm)
-		return true
+	i, err := w.launchLocked(launch{data: data, template: t, version: version, zone: zone, group: g.name, tags: g.propagated()})
+	if err != nil {
+		w.launchFailedLocked(g, zone, err)
 	}
-	return false
+	return i, err
+}
+
+func isInsufficient(err error) bool {
+	var e *apiError
+	return errors.As(err, &e) && e.code == "InsufficientInstanceCapacity"
 }
 
 // launchData resolves the template version for a launch now: $Latest is the
 // version that is the latest at this moment.
 func (g *group) launchData() (LaunchTemplateData, int64, error) {
-	if g.template == nil {
+	t, ref := g.launchSource()
+	if t == nil {
 		return LaunchTemplateData{InstanceType: g.instanceType}, 0, nil
 	}
-	v, err := g.template.version(g.version)
+	v, err := t.version(ref)
 	if err != nil {
 		return LaunchTemplateData{}, 0, err
 	}

@@ -156,10 +156,10 @@ func (w *World) returnLocked(g *group, m *member, cause string) {
 	w.endWaitsLocked(m)
 	m.activity.finish("Cancelled", "")
 	m.activity = w.newActivityLocked(g, "Returning EC2 instance to warm pool: "+m.inst.ID, cause, m.inst.Zone)
-	m.lifecycle, m.protected, m.drawn, m.inst.target = warmed+pending, false, false, g.pool.rest()
+	m.lifecycle, m.protected, m.drawn, m.returning, m.inst.target = warmed+pending, false, false, true, g.pool.rest()
 	if w.waitLocked(g, m, onTerminate) {
 		m.lifecycle += waitState
-		m.activity.status = midTermination
+		m.activity.status = midLifecycle
 		return
 	}
 	if m.inst.State == Running {
@@ -173,6 +173,9 @@ func (w *World) settleLocked(g *group, m *member) {
 	switch {
 	case !m.warm():
 		w.serveLocked(m)
+		if g.balancing == m {
+			w.reconcileLocked(g)
+		}
 	case g.pool == nil || g.pool.state == "Running":
 		w.restLocked(g, m)
 	default:
@@ -185,7 +188,7 @@ func (w *World) settleLocked(g *group, m *member) {
 
 // restLocked is the end of an instance's way into the pool.
 func (w *World) restLocked(g *group, m *member) {
-	m.resting = false
+	m.resting, m.returning = false, false
 	if g.pool != nil {
 		m.lifecycle = g.pool.rest()
 	}

@@ -44,6 +44,10 @@ type World struct {
 	// an instance; 11 and the last but one of the range.
 	FirstHost, LastHost int
 	Timing              Timing
+	// Harsh makes the world do all that real AWS does at its worst, by Seed.
+	// What is set in Timing and Weather stays.
+	Harsh   bool
+	Weather Weather
 	// Hypervisor runs the instances; nil: they exist in the table only.
 	Hypervisor Hypervisor
 	// NoInstanceIdentity has the metadata service serve no credentials of the
@@ -64,6 +68,7 @@ type World struct {
 	timers map[*time.Timer]struct{} // pending timers
 	serial map[string]uint64        // kind of identifier -> how many were made
 	random *rand.Rand               // for faults; repeatable
+	chance *rand.Rand               // for the weather; repeatable
 	calls  []Call
 	faults []*fault
 
@@ -122,6 +127,7 @@ func (w *World) setUp() {
 	w.timers = map[*time.Timer]struct{}{}
 	w.serial = map[string]uint64{}
 	w.random = rand.New(rand.NewPCG(w.Seed, 0x6a6f696e))
+	w.setWeather()
 	w.sessions = map[string]*session{}
 	w.roles = map[string]*session{}
 	w.trusts = map[string][]string{}
