@@ -30,8 +30,10 @@ type class struct {
 	// pinned: the pods go to domain pin of topology key pinKey only.
 	pinned      bool
 	pinKey, pin int32
-	// ending says that it stands for a pod that is ending.
-	ending bool
+	// evicted is the resident that it stands for, one that makes room; ending says
+	// that it is ending.
+	evicted *corev1.Pod
+	ending  bool
 }
 
 // plain reports whether only labels, taints and resources decide where the pods

@@ -261,9 +261,12 @@ func (l *Ledger) restore(n int32) {
 	l.countOn(n, 1)
 }
 
-// evict takes a pod that the snapshot has on the node off it.
+// evict takes a pod that the snapshot has on the node off it, once.
 func (l *Ledger) evict(p cluster.Pod, n int32) {
-	k := &class{c: p.Class, req: l.requests(p.Class), ports: p.Class.Ports, ending: p.DeletionTimestamp != nil}
+	if slices.ContainsFunc(l.log, func(ch change) bool { return ch.what == freed && ch.class.evicted == p.Pod }) {
+		return
+	}
+	k := &class{c: p.Class, req: l.requests(l.s.WithVolumes(p)), ports: p.Class.Ports, ending: p.DeletionTimestamp != nil, evicted: p.Pod}
 	l.put(k, n, -1)
 	l.log = append(l.log, change{freed, k, n, 1})
 }

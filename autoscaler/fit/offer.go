@@ -185,19 +185,28 @@ func (ph *Phantoms) Withdraw() {
 }
 
 // Nominate puts a pod on the node where the scheduler is making room for it
-// (status.nominatedNodeName, preemption); pods of lower priority that are ending
-// there count as gone. It returns the node, -1 when there is none that pods may be
-// planned on. The class must be one of those that the Ledger was made for.
+// (status.nominatedNodeName, preemption), if it fits there once the pods of lower
+// priority that are ending there are gone, which then count as gone. It returns the
+// node, -1 when the nomination is no place: the scheduler takes one back only when
+// it looks at the pod again, and until then a node may have filled up or been
+// tainted. The class must be one of those that the Ledger was made for.
 func (l *Ledger) Nominate(p cluster.Pod) int32 {
 	n := l.find(p.Status.NominatedNodeName)
-	if n < 0 || !l.Usable(n) {
+	if n < 0 {
 		return -1
 	}
+	k := l.byID[p.Class.ID]
+	l.Fork()
 	for _, r := range l.nodes[n].state.Residents {
 		if r.DeletionTimestamp != nil && r.Class.Priority < p.Class.Priority {
 			l.evict(r, n)
 		}
 	}
-	l.placeOn(l.byID[p.Class.ID], n, 1)
+	if l.check(k, n) != fits {
+		l.Revert()
+		return -1
+	}
+	l.Commit()
+	l.placeOn(k, n, 1)
 	return n
 }

@@ -216,7 +216,17 @@ func TestEmptyNode(t *testing.T) {
 		}, "NeededByPods"},
 		{"preemption has named the node", func(in *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)
+			in.Pods = append(in.Pods, ct.Pending("p", "1", "1Gi", func(p *corev1.Pod) { p.Status.NominatedNodeName = n.Name }))
+		}, "NeededByPods"},
+		{"a nomination for which there is no room keeps nothing", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
 			in.Pods = append(in.Pods, ct.Pending("p", "64", "1Gi", func(p *corev1.Pod) { p.Status.NominatedNodeName = n.Name }))
+		}, "remove"},
+		{"a pod nominated on a full node keeps the node with room", func(in *cluster.Input, n *corev1.Node) {
+			agent(n, "True", "Idle", time.Hour)
+			full := in.Nodes[1]
+			in.Pods = append(in.Pods, ct.Running("full", full.Name, "1900m", "1Gi"),
+				ct.Pending("p", "1", "1Gi", func(p *corev1.Pod) { p.Status.NominatedNodeName = full.Name }))
 		}, "NeededByPods"},
 		{"a pod that fits nowhere keeps nothing", func(in *cluster.Input, n *corev1.Node) {
 			agent(n, "True", "Idle", time.Hour)

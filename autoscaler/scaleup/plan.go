@@ -68,9 +68,7 @@ func (p *planner) plan() Decision {
 		return Decision{Err: err}
 	}
 	p.l = l
-	for _, i := range nominated {
-		l.Nominate(p.s.Pending()[i])
-	}
+	nominated = p.nominate(nominated)
 	p.setGroups()
 	p.setLevels(classes)
 	p.grow()
@@ -79,7 +77,8 @@ func (p *planner) plan() Decision {
 }
 
 // setAside reports the pods that are not to be planned for, and returns the
-// classes of the others, and the pods that the scheduler makes room for.
+// classes of the others, and the pods that the scheduler says it makes room for,
+// which are not in a queue yet.
 func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
 	pods := p.s.Pending()
 	counts := make([]int32, len(p.queues))
@@ -88,8 +87,7 @@ func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
 	for i, pod := range pods {
 		p.homes[i] = nowhere
 		c := pod.Class
-		makeRoom := p.nominated(pod)
-		if why := p.refused(pod); !makeRoom && why != "" {
+		if why := p.refused(pod); !pod.Nominated() && why != "" {
 			p.unhelped(pod, why, nil)
 			continue
 		}
@@ -97,7 +95,7 @@ func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
 			known[c.ID] = true
 			classes = append(classes, c)
 		}
-		if makeRoom {
+		if pod.Nominated() {
 			nominated = append(nominated, int32(i))
 			continue
 		}
@@ -107,6 +105,26 @@ func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
 	p.setQueues(planned, counts)
 	slices.SortFunc(classes, func(a, b *cluster.Class) int { return cmp.Compare(a.Key, b.Key) })
 	return classes, nominated
+}
+
+// nominate lets the pods that the scheduler makes room for take it, those of a
+// higher priority first, and returns them. The others are planned for like any pod.
+func (p *planner) nominate(pods []int32) (placed []int32) {
+	pending := p.s.Pending()
+	slices.SortStableFunc(pods, func(a, b int32) int {
+		return cmp.Compare(pending[b].Class.Priority, pending[a].Class.Priority)
+	})
+	for _, i := range pods {
+		pod := pending[i]
+		if p.l.Nominate(pod) >= 0 {
+			placed = append(placed, i)
+		} else if why := p.refused(pod); why != "" {
+			p.unhelped(pod, why, nil)
+		} else {
+			p.queues[pod.Class.ID] = append(p.queues[pod.Class.ID], i)
+		}
+	}
+	return placed
 }
 
 // setQueues sorts the pods that are planned for by class.
@@ -134,16 +152,6 @@ func (p *planner) refused(pod cluster.Pod) string {
 		return c.Volumes.Refused
 	}
 	return ""
-}
-
-// nominated reports whether the scheduler is making room for the pod on a node
-// where pods may be planned (preemption).
-func (p *planner) nominated(pod cluster.Pod) bool {
-	if !pod.Nominated() {
-		return false
-	}
-	st := p.s.Node(pod.Status.NominatedNodeName)
-	return st != nil && st.Unusable == ""
 }
 
 // setLevels sorts the pods by priority and size.

@@ -154,14 +154,50 @@ func TestPlan(t *testing.T) {
 				ct.Pending("leader", "100m", "64Mi", ct.Labels(map[string]string{"app": "lead"})),
 			}}
 		}, scaleup.Options{}, "workers 0->1(2) waiting 0 unhelped 0"},
-		{"preemption has named a node", func() cluster.Input {
-			g := medium(1, 5)
-			n := ct.Join(&g, "i-1", "us-west-2a")
-			return cluster.Input{Groups: []cluster.Group{g}, Nodes: []*corev1.Node{n}, Pods: []*corev1.Pod{
-				ct.Running("full", n.Name, "1900m", "1Gi"),
-				ct.Pending("urgent", "1", "1Gi", func(p *corev1.Pod) { p.Status.NominatedNodeName = n.Name }),
-			}}
+		{"preemption has named a node, and its victim is ending", func() cluster.Input {
+			return preemption("1900m", "1900m")
 		}, scaleup.Options{}, "waiting 1 unhelped 0"},
+		{"a nomination on a node with room", func() cluster.Input {
+			in := preemption("1", "500m")
+			in.Pods[0].DeletionTimestamp = nil
+			return in
+		}, scaleup.Options{}, "waiting 1 unhelped 0"},
+		{"a nomination on a full node is no place", func() cluster.Input {
+			in := preemption("1", "1900m")
+			in.Pods[0].DeletionTimestamp = nil
+			return in
+		}, scaleup.Options{}, "workers 1->2(1) waiting 0 unhelped 0"},
+		{"nor is one whose victims leave too little", func() cluster.Input {
+			in := preemption("1", "100m")
+			in.Pods = append(in.Pods, ct.Running("stays", in.Nodes[0].Name, "1500m", "64Mi"))
+			return in
+		}, scaleup.Options{}, "workers 1->2(1) waiting 0 unhelped 0"},
+		{"nor one whose ending pods are not its victims", func() cluster.Input {
+			in := preemption("1", "1900m")
+			ct.Priority(10)(in.Pods[0])
+			return in
+		}, scaleup.Options{}, "workers 1->2(1) waiting 0 unhelped 0"},
+		{"nor one on a node that has been tainted", func() cluster.Input {
+			in := preemption("1", "1900m")
+			in.Nodes[0].Spec.Taints = []corev1.Taint{{Key: "maintenance", Effect: corev1.TaintEffectNoSchedule}}
+			return in
+		}, scaleup.Options{}, "workers 1->2(1) waiting 0 unhelped 0"},
+		{"nor one on a node that is gone", func() cluster.Input {
+			in := preemption("1", "1900m")
+			in.Pods[1].Status.NominatedNodeName = "gone"
+			return in
+		}, scaleup.Options{}, "workers 1->2(1) waiting 0 unhelped 0"},
+		{"two nominations share what is there: the more urgent pod has it", func() cluster.Input {
+			in := preemption("1500m", "1900m")
+			in.Pods = append(in.Pods, ct.Pending("a-less-urgent", "1", "1Gi", ct.Priority(5), func(p *corev1.Pod) { p.Status.NominatedNodeName = in.Nodes[0].Name }))
+			return in
+		}, scaleup.Options{}, "workers 1->2(1) waiting 1 unhelped 0"},
+		{"an expendable pod whose nomination is no place grows nothing", func() cluster.Input {
+			in := preemption("1", "1900m")
+			in.Pods[0].DeletionTimestamp = nil
+			ct.Priority(-11)(in.Pods[1])
+			return in
+		}, scaleup.Options{}, "waiting 0 unhelped 1"},
 		{"what preemption frees is for the preemptor alone", func() cluster.Input {
 			in := preemption("1900m", "100m")
 			in.Pods = append(in.Pods, ct.Pending("small", "400m", "64Mi"))

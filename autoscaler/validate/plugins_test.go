@@ -246,11 +246,11 @@ func TestPlugins(t *testing.T) {
 		{"a pod that is not ending is no victim",
 			func(s *scene) { preempt(s, "1", 0); s.in.Pods[0].DeletionTimestamp = nil },
 			func(s *scene) { preempt(s, "1", 0) },
-			[]string{"pod default/q: node node-a: NodeResourcesFit: "}},
+			[]string{"pod default/p: node node-a: NodeResourcesFit: ", "pod default/q: node node-a: NodeResourcesFit: "}},
 		{"a pod of higher priority is no victim",
 			func(s *scene) { preempt(s, "1", 20) },
 			func(s *scene) { preempt(s, "1", 9) },
-			[]string{"pod default/q: node node-a: NodeResourcesFit: "}},
+			[]string{"pod default/p: node node-a: NodeResourcesFit: ", "pod default/q: node node-a: NodeResourcesFit: "}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

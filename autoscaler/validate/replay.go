@@ -55,7 +55,8 @@ func replay(in cluster.Input, w *world, profile *fit.Profile, steps []step) ([]P
 func place(ctx context.Context, fw framework.Framework, s step) *Problem {
 	if s.pod.Status.NominatedNodeName == s.node.name() {
 		evict(s)
-	} else if problem := ask(ctx, fw, s); problem != nil {
+	}
+	if problem := ask(ctx, fw, s); problem != nil {
 		problem.Pod, problem.Node = cluster.Key(s.pod), s.node.name()
 		return problem
 	}
@@ -63,8 +64,8 @@ func place(ctx context.Context, fw framework.Framework, s step) *Problem {
 	return nil
 }
 
-// evict takes the pods away that the scheduler is preempting for this one. It
-// has chosen them so that the pod fits, and gives their room to no other.
+// evict takes the pods away that the scheduler is preempting for this one. Whether
+// it fits then is asked all the same: a nomination may be out of date.
 func evict(s step) {
 	var victims []*corev1.Pod
 	for _, pi := range s.node.info.GetPods() {
