@@ -17,6 +17,7 @@ func (w *World) AddInstance(spec InstanceSpec) (Instance, error) {
 	setDefault(&spec.Zone, w.Zones[0])
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer w.settledLocked()
 	w.knownImageLocked(spec.ImageID)
 	interfaces := append([]InterfaceSpec{{PrivateIP: spec.PrivateIP, SecondaryIPs: spec.SecondaryIPs, IPv6: spec.IPv6}}, spec.Interfaces...)
 	i, err := w.launchLocked(launch{zone: spec.Zone, vpc: spec.VPCID, interfaces: interfaces, data: LaunchTemplateData{
@@ -37,6 +38,7 @@ func (w *World) PutGroup(spec GroupSpec) error {
 	w.start()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer w.settledLocked()
 	g := newGroup(spec.Name)
 	if old := w.groups[spec.Name]; old != nil {
 		*g = *old

@@ -51,6 +51,7 @@ func (w *World) PutImage(m Image) Image {
 	w.start()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer w.settledLocked()
 	return w.putImageLocked(m).clone()
 }
 

@@ -174,6 +174,7 @@ func (w *World) Halted(instanceID string) {
 	w.start()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.changingLocked()
 	i := w.instances[instanceID]
 	switch {
 	case i == nil:

@@ -32,6 +32,7 @@ func (w *World) PutLaunchTemplate(name string, data LaunchTemplateData) (id stri
 	w.start()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	defer w.settledLocked()
 	w.knownImageLocked(data.ImageID)
 	t := w.templateNamedLocked(name)
 	if t == nil {

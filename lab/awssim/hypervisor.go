@@ -98,6 +98,7 @@ func (w *World) workOn(i *instance) {
 			w.Log.Warn("hypervisor", "instance", i.ID, "job", j.name, "error", err)
 		}
 		if !w.closed {
+			w.changingLocked()
 			j.done(err)
 		}
 		w.mu.Unlock()

@@ -183,6 +183,7 @@ func (w *World) onInstance(id string, do func(*instance)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if i := w.instances[id]; i != nil {
+		w.changingLocked()
 		do(i)
 	}
 }

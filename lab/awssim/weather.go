@@ -12,6 +12,11 @@ type Weather struct {
 	// Lag is the most that passes until AutoScaling acts on a difference between
 	// desired and actual capacity.
 	Lag time.Duration
+	// Stale is how old what a read shows may be: each shows a random moment of that
+	// time, and the next one may show an earlier one.
+	Stale time.Duration
+	// Rates throttles each API as an account's token buckets do.
+	Rates bool
 	// Repeat is the answer to TerminateInstanceInAutoScalingGroup for an instance
 	// that is already ending.
 	Repeat Repeat
@@ -41,6 +46,8 @@ const HarshVariable = "JOINERY_HARSH"
 // https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 var worst = Weather{
 	Lag:       2 * time.Second,
+	Stale:     2 * time.Second,
+	Rates:     true,
 	Repeat:    Either,
 	Rebalance: time.Minute,
 }
@@ -53,6 +60,8 @@ func (w *World) setWeather() {
 		return
 	}
 	setDefault(&w.Weather.Lag, worst.Lag)
+	setDefault(&w.Weather.Stale, worst.Stale)
+	setDefault(&w.Weather.Rates, worst.Rates)
 	setDefault(&w.Weather.Repeat, worst.Repeat)
 	setDefault(&w.Weather.Rebalance, worst.Rebalance)
 	setDefault(&w.Timing.Proceed, time.Second)

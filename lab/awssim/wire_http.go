@@ -130,6 +130,9 @@ func (w *World) act(r *http.Request, req *request, body []byte, lost bool) (resu
 	if req.caller, err = w.authenticateLocked(r, req.service, body); err != nil {
 		return nil, err
 	}
+	if err := w.takeTokenLocked(req); err != nil {
+		return nil, err
+	}
 	a, known := services[req.service]()[req.action]
 	if !known {
 		return nil, unknownAction(req)
@@ -144,6 +147,10 @@ func (w *World) act(r *http.Request, req *request, body []byte, lost bool) (resu
 	if req.service == "ec2" && req.form.str("DryRun") == "true" && req.action != "RunInstances" {
 		return nil, dryRun()
 	}
+	if isRead(req) {
+		return a.run(w.seenLocked(req), req)
+	}
+	w.changingLocked()
 	return a.run(w, req)
 }
 

@@ -72,6 +72,10 @@ type World struct {
 	calls  []Call
 	faults []*fault
 
+	moments []moment           // what the world was like of late, oldest first
+	paging  map[string]*World  // service, action and role -> the world that its last read saw
+	buckets map[string]*bucket // service and action -> what is left of its rate
+
 	sessions  map[string]*session          // access key id -> its credentials
 	roles     map[string]*session          // role -> what Credentials returned
 	trusts    map[string][]string          // role -> the roles that may assume it, apart from EC2
@@ -128,6 +132,8 @@ func (w *World) setUp() {
 	w.serial = map[string]uint64{}
 	w.random = rand.New(rand.NewPCG(w.Seed, 0x6a6f696e))
 	w.setWeather()
+	w.paging = map[string]*World{}
+	w.buckets = map[string]*bucket{}
 	w.sessions = map[string]*session{}
 	w.roles = map[string]*session{}
 	w.trusts = map[string][]string{}
@@ -189,6 +195,7 @@ func (w *World) afterLocked(d time.Duration, f func()) (stop func()) {
 			return // stopped while it waited for the lock
 		}
 		delete(w.timers, t)
+		w.changingLocked()
 		f()
 	})
 	w.timers[t] = struct{}{}
