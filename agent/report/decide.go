@@ -38,10 +38,10 @@ func (h Holds) with(more Holds) Holds {
 func (h Holds) names() []string {
 	var names []string
 	for _, i := range h.Inhibitors {
-		names = append(names, "inhibitor: "+i)
+		names = append(names, v1alpha1.InhibitorHold+i)
 	}
 	for _, f := range h.Files {
-		names = append(names, "file: "+f)
+		names = append(names, v1alpha1.FileHold+f)
 	}
 	slices.Sort(names)
 	return names
@@ -53,18 +53,46 @@ type Verdict struct {
 	Message string
 }
 
-// Decide says whether a node may go at now, from the Node and its pods. A node that
-// is not Ready is never idle: its kubelet may run what the API server does not
-// know of yet. A nil Node counts as not Ready.
+// Decide says whether a node may go at now, from the Node and its pods. A nil Node
+// counts as not Ready.
+//
+// Every fact counts by itself: the reason is that of the weightiest one, and the
+// message adds all of them up. What holds the node outweighs the rest, so that a hold is
+// never lost to a fact that ends by itself, such as a kubelet that stopped.
 func Decide(node *corev1.Node, pods []*corev1.Pod, holds Holds, now time.Time) Verdict {
+	facts := holds.facts()
+	if s := state(node, pods, now); len(facts) == 0 || !s.Reason.Ready() {
+		facts = append(facts, s)
+	}
+	return sum(facts...)
+}
+
+// facts returns a Verdict for each kind of hold that there is, the weightiest first.
+func (h Holds) facts() []Verdict {
+	var facts []Verdict
+	if len(h.Inhibitors) > 0 {
+		facts = append(facts, Verdict{v1alpha1.InhibitorHeld, list("inhibitor lock", h.Inhibitors)})
+	}
+	if len(h.Files) > 0 {
+		facts = append(facts, Verdict{v1alpha1.HoldFile, list("hold file", h.Files)})
+	}
+	return facts
+}
+
+// sum returns the reason of the first fact, with what all of them say.
+func sum(facts ...Verdict) Verdict {
+	messages := make([]string, 0, len(facts))
+	for _, f := range facts {
+		messages = append(messages, f.Message)
+	}
+	return Verdict{facts[0].Reason, strings.Join(messages, "; ")}
+}
+
+// state returns how the node is, whatever holds it. One that is not Ready is never idle:
+// its kubelet may run what the API server does not know of yet.
+func state(node *corev1.Node, pods []*corev1.Pod, now time.Time) Verdict {
 	if !kube.KubeletReady(node) {
 		return Verdict{v1alpha1.Joining, "the node is not Ready"}
-	}
-	if len(holds.Inhibitors) > 0 {
-		return Verdict{v1alpha1.InhibitorHeld, list("inhibitor lock", holds.Inhibitors)}
-	}
-	if len(holds.Files) > 0 {
-		return Verdict{v1alpha1.HoldFile, list("hold file", holds.Files)}
 	}
 	names, going := moving(pods, now), kube.Marked(node)
 	switch {

@@ -132,8 +132,8 @@ func (p *Publisher) round(ctx context.Context, pods, nodes cache.Store, r v1alph
 	}
 	p.kept, p.known = holds, p.known || unread == nil
 	v := Decide(node, ownPods(pods), holds, time.Now())
-	if !p.known && v.Reason.Ready() {
-		v = Verdict{v1alpha1.InhibitorHeld, "it could not be read yet whether anything holds the node"}
+	if !p.known {
+		v = sum(Verdict{v1alpha1.InhibitorHeld, "it could not be read yet whether all holds are known"}, v)
 	}
 	if v != p.verdict {
 		p.log.Info("scale-down readiness", "reason", v.Reason, "message", v.Message)

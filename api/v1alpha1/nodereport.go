@@ -31,7 +31,8 @@ type NodeReport struct {
 	// Rejoin is the last time that the node joined again without a reboot; nil
 	// when it never did.
 	Rejoin *Rejoin `json:"rejoin,omitempty"`
-	// Holds lists what keeps the node, such as an inhibitor lock or a file.
+	// Holds lists what keeps the node, each with its kind first: "inhibitor: NAME"
+	// for a lock, "file: NAME" for a file.
 	Holds []string `json:"holds,omitempty"`
 	// ReportedAt is when the agent wrote this.
 	ReportedAt time.Time `json:"reportedAt"`
@@ -76,7 +77,12 @@ type Rejoin struct {
 type ReadyReason string
 
 // The reasons of the condition ScaleDownReady. It is True with Idle and
-// Drained only.
+// Drained only. Of several that are true at once the condition has the first in the
+// order InhibitorHeld, HoldFile, Joining, Draining, PodsRunning; its message adds all of
+// them up. So a hold stays visible until it ends.
+//
+// Agents of early builds put Joining first. What holds such a node is in the Holds of its
+// NodeReport.
 const (
 	// Idle: nothing but DaemonSet and mirror pods runs, and nothing holds the node.
 	Idle ReadyReason = "Idle"
@@ -96,6 +102,16 @@ const (
 
 // Ready says whether a node with this reason may go.
 func (r ReadyReason) Ready() bool { return r == Idle || r == Drained }
+
+// Holds reports whether local software asked with this reason that the node stays. It
+// counts until it is lifted, however old the report is, for maxHold at most.
+func (r ReadyReason) Holds() bool { return r == InhibitorHeld || r == HoldFile }
+
+// What begins the entries of NodeReport.Holds, by kind.
+const (
+	InhibitorHold = "inhibitor: "
+	FileHold      = "file: "
+)
 
 // DecodeNodeReport reads a NodeReport out of the annotation's text. Errors are
 // *InvalidError and *VersionError.

@@ -187,6 +187,44 @@ func TestLocalHoldLasts(t *testing.T) {
 	}
 }
 
+// TestHoldOfAnEarlyAgent: an agent of an early build says Joining of a held node whose
+// kubelet stopped. Its report lists the holds all the same.
+func TestHoldOfAnEarlyAgent(t *testing.T) {
+	says := func(holds ...string) string {
+		r := v1alpha1.NodeReport{InstanceID: "i-0123456789abcdef0", ReportedAt: now, Holds: holds}
+		text, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	for name, tc := range map[string]struct {
+		reason v1alpha1.ReadyReason
+		report string
+		want   v1alpha1.ReadyReason
+	}{
+		"a file":                 {v1alpha1.Joining, says("file: job"), v1alpha1.HoldFile},
+		"a lock":                 {v1alpha1.Joining, says("inhibitor: backup"), v1alpha1.InhibitorHeld},
+		"both":                   {v1alpha1.Joining, says("file: job", "inhibitor: backup"), v1alpha1.InhibitorHeld},
+		"nothing":                {v1alpha1.Joining, says(), ""},
+		"no report":              {v1alpha1.Joining, "", ""},
+		"a report of nonsense":   {v1alpha1.Joining, "{", ""},
+		"lifted since":           {v1alpha1.PodsRunning, says("file: job"), ""},
+		"a hold in its own word": {v1alpha1.HoldFile, says(), v1alpha1.HoldFile},
+	} {
+		n := &corev1.Node{}
+		n.Annotations = map[string]string{v1alpha1.NodeReportAnnotation: tc.report}
+		n.Status.Conditions = []corev1.NodeCondition{{Type: v1alpha1.ScaleDownReady, Status: corev1.ConditionFalse, Reason: string(tc.reason), Message: "the node is not Ready"}}
+		got := v1alpha1.ReadyReason("")
+		if c := kube.LocalHold(n); c != nil {
+			got = v1alpha1.ReadyReason(c.Reason)
+		}
+		if got != tc.want || n.Status.Conditions[0].Reason != string(tc.reason) {
+			t.Errorf("%s: got %q, want %q; the Node says %s", name, got, tc.want, n.Status.Conditions[0].Reason)
+		}
+	}
+}
+
 func TestSlimKeepsWhatIsAskedFor(t *testing.T) {
 	full := node(corev1.ConditionTrue, "dedicated")
 	full.Name, full.UID, full.ResourceVersion, full.CreationTimestamp = "n", "u", "7", metav1.Time{Time: now}

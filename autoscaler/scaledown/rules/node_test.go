@@ -67,6 +67,14 @@ func TestNode(t *testing.T) {
 		{"inhibitor", condition("False", v1alpha1.InhibitorHeld, 0), rules.Held, "held by its agent: InhibitorHeld"},
 		{"hold file, old report", condition("False", v1alpha1.HoldFile, old), rules.Held, "held by its agent: HoldFile"},
 		{"draining", condition("False", v1alpha1.Draining, 0), rules.Held, "held by its agent: Draining"},
+		{"joining, by an agent whose kubelet is dead", func(n *rules.NodeFacts) {
+			report(n.Node, "False", v1alpha1.Joining, 0)
+			n.Node.Status.Conditions[0].Status = corev1.ConditionUnknown
+		}, "", ""},
+		{"joining, with a hold in its report", func(n *rules.NodeFacts) {
+			report(n.Node, "False", v1alpha1.Joining, old)
+			annotation(v1alpha1.NodeReportAnnotation, `{"apiVersion":"joinery.dev/v1alpha1","kind":"NodeReport","instanceID":"i-0123456789abcdef0","reportedAt":"2026-11-30T10:00:00Z","holds":["file: job"]}`)(n)
+		}, rules.Held, "held by its agent: HoldFile"},
 		{"draining, old report", condition("False", v1alpha1.Draining, old), "", ""},
 		{"pods run", condition("False", v1alpha1.PodsRunning, 0), "", ""},
 		{"idle", condition("True", v1alpha1.Idle, 0), "", ""},

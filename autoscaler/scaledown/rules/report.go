@@ -31,37 +31,35 @@ const (
 )
 
 // Report reads the condition joinery.dev/ScaleDownReady: what it says, since
-// when, and the words for people. A report older than timeout says nothing,
-// except what local software asked for: an agent that died while an inhibitor or
-// a hold file held its node must not lose it. A timeout of zero is none.
+// when, and the words for people.
+//   - What local software asked for holds the node, however old the report is: an agent
+//     that died while an inhibitor or a hold file held its node must not lose it.
+//   - Anything else says nothing once it is older than timeout; zero is no timeout.
+//   - Nor does it say anything while the kubelet is not Ready: the agent outlives its
+//     kubelet, and goes on to say that the node is Joining.
 func Report(node *corev1.Node, now time.Time, timeout time.Duration) (s Say, since time.Time, text string) {
 	c := kube.Condition(node, v1alpha1.ScaleDownReady)
 	if c == nil {
 		return SaysNothing, time.Time{}, ""
 	}
-	if s = said(node, c, now, timeout); s == SaysNothing {
+	if hold := kube.LocalHold(node); hold != nil {
+		return SaysHold, hold.LastTransitionTime.Time, describe(hold)
+	}
+	old := timeout > 0 && !c.LastHeartbeatTime.IsZero() && now.Sub(c.LastHeartbeatTime.Time) > timeout
+	if old || !kube.KubeletReady(node) {
+		return SaysNothing, time.Time{}, ""
+	}
+	switch {
+	case c.Status == corev1.ConditionTrue:
+		s = SaysReady
+	case c.Status == corev1.ConditionFalse && v1alpha1.ReadyReason(c.Reason) == v1alpha1.PodsRunning:
+		s = SaysPods
+	case c.Status == corev1.ConditionFalse:
+		s = SaysHold
+	default:
 		return SaysNothing, time.Time{}, ""
 	}
 	return s, c.LastTransitionTime.Time, describe(c)
-}
-
-func said(node *corev1.Node, c *corev1.NodeCondition, now time.Time, timeout time.Duration) Say {
-	old := timeout > 0 && !c.LastHeartbeatTime.IsZero() && now.Sub(c.LastHeartbeatTime.Time) > timeout
-	reason := v1alpha1.ReadyReason(c.Reason)
-	switch {
-	case kube.LocalHold(node) != nil:
-		return SaysHold
-	case old:
-		return SaysNothing
-	case c.Status == corev1.ConditionTrue:
-		return SaysReady
-	case c.Status == corev1.ConditionFalse && reason == v1alpha1.PodsRunning:
-		return SaysPods
-	case c.Status == corev1.ConditionFalse:
-		return SaysHold
-	default:
-		return SaysNothing
-	}
 }
 
 func describe(c *corev1.NodeCondition) string {
