@@ -6,6 +6,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // AutoscalerSettings say how groups grow and shrink.
@@ -38,6 +39,10 @@ type AutoscalerSettings struct {
 	PackTightly bool `json:"packTightly,omitempty"`
 	// Limits bound the whole cluster; none by default.
 	Limits LimitSettings `json:"limits,omitzero"`
+	// IgnoreRivalsIn are namespaces in which nothing counts as a trace of another
+	// autoscaler, such as those of tenants; none by default. Elsewhere the autoscaler
+	// does nothing beside a Cluster Autoscaler.
+	IgnoreRivalsIn []string `json:"ignoreRivalsIn,omitempty"`
 }
 
 // LimitSettings bound what the nodes of the cluster come to together, masters
@@ -143,6 +148,11 @@ func (p *problems) autoscaler(field string, a AutoscalerSettings) {
 	p.file(field+".prices", a.Prices)
 	p.file(field+".schedulerConfig", a.SchedulerConfig)
 	p.limits(field+".limits", a.Limits)
+	for i, ns := range a.IgnoreRivalsIn {
+		if len(validation.IsDNS1123Label(ns)) > 0 {
+			p.add(fmt.Sprintf("%s.ignoreRivalsIn[%d]", field, i), ns, "expected the name of a namespace")
+		}
+	}
 }
 
 // file checks the path of a file that may be left out. It is read at the start,

@@ -1,13 +1,14 @@
 package loop
 
 import (
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"slices"
 
+	"github.com/joinery/joinery/autoscaler/rival"
 	"github.com/joinery/joinery/internal/drive"
 )
 
 // Access is what a Loop does with the API server, through its executor too.
-var Access = []drive.Access{
+var Access = slices.Concat(rival.Access, []drive.Access{
 	drive.Watch("", "nodes"), drive.Watch("", "pods"), drive.Watch("", "namespaces"),
 	drive.Watch("", "persistentvolumeclaims"), drive.Watch("", "persistentvolumes"),
 	drive.Watch("apps", "daemonsets"), drive.Watch("policy", "poddisruptionbudgets"),
@@ -15,5 +16,4 @@ var Access = []drive.Access{
 	{Resource: "nodes", Verbs: []string{"get", "patch"}},
 	{Resource: "pods/eviction", Verbs: []string{"create"}},
 	{Resource: "events", Verbs: []string{"create", "patch"}},
-	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get"}, Namespace: metav1.NamespaceSystem, Names: []string{rivalLease}},
-}
+})

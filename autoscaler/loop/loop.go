@@ -23,6 +23,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/explain"
 	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/price"
+	"github.com/joinery/joinery/autoscaler/rival"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/drive"
@@ -82,7 +83,7 @@ type Loop struct {
 	groups  *asg.Client
 	world   *world
 	act     *act.Executor
-	rival   *rival
+	rivals  *rival.Watcher
 	metrics *metrics
 	ring    *explain.Ring
 	waker   *waker
@@ -124,7 +125,7 @@ func New(o Options) (*Loop, error) {
 		o: o, spec: a, metrics: m,
 		groups:  asg.New(asg.Options{AutoScaling: o.AutoScaling, EC2: o.EC2, Fleet: o.Fleet, Templates: o.Templates, Cluster: o.Spec.Cluster, Prices: o.Prices, Log: o.Log}),
 		world:   newWorld(o.Kube, o.Store),
-		rival:   newRival(o.Kube, o.Events, o.Log),
+		rivals:  rival.New(rival.Options{Kube: o.Kube, Store: o.Store, Events: o.Events, Log: o.Log, Ignored: a.IgnoreRivalsIn}),
 		ring:    explain.NewRing(keptDecisions),
 		waker:   newWaker(a.BatchIdle.Duration, a.BatchMax.Duration),
 		pending: newPending(),
@@ -152,6 +153,11 @@ func (l *Loop) Run(ctx context.Context) error {
 		return fmt.Errorf("observe the cluster: %w", err)
 	}
 	defer l.world.stop()
+	stop, err := l.rivals.Follow(ctx)
+	if err != nil {
+		return fmt.Errorf("observe other autoscalers: %w", err)
+	}
+	defer stop()
 	defer l.act.Wait()
 	defer l.chores.Wait()
 	resync := l.spec.Resync.Duration

@@ -6,9 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
@@ -100,33 +98,6 @@ func TestOtherGroupHelpsWhenOneHasNoCapacity(t *testing.T) {
 		}
 		if !strings.Contains(blocked, "InsufficientInstanceCapacity") {
 			t.Errorf("group a is blocked by %q", blocked)
-		}
-	})
-}
-
-func TestNothingIsDoneBesideAClusterAutoscaler(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := newFixture(t, &awssim.World{})
-		f.group("workers", 0, 0)
-		holder, seconds := "cluster-autoscaler-0", int32(15)
-		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "cluster-autoscaler"},
-			Spec: coordinationv1.LeaseSpec{HolderIdentity: &holder, LeaseDurationSeconds: &seconds, RenewTime: &metav1.MicroTime{Time: time.Now().Add(time.Minute)}}}
-		f.ok(f.kube.Tracker().Add(lease))
-		defer f.run()()
-		f.pend(1, "app", "1", "1Gi")
-		bubble.Sleep(time.Minute)
-		if n := len(f.aws.Calls()); n != 0 {
-			t.Errorf("%d AWS calls beside a Cluster Autoscaler, want none", n)
-		}
-		if last := f.decisions()[0]; !strings.Contains(last.Refused, holder) {
-			t.Errorf("refused for %q", last.Refused)
-		}
-		if n := f.eventsWith("RivalAutoscaler"); n != 1 {
-			t.Errorf("%d events, want 1", n)
-		}
-		bubble.Sleep(time.Minute)
-		if d := f.desired("workers"); d != 1 {
-			t.Errorf("desired is %d after the Lease ran out, want 1", d)
 		}
 	})
 }

@@ -32,7 +32,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			.1, .25, .35, .5, .75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300),
 		rounds:   histogram("round_seconds", "Duration of a round, AWS calls included.", .001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30),
 		errors:   prometheus.NewCounter(prometheus.CounterOpts(name("round_errors_total", "Rounds that met an error."))),
-		rival:    prometheus.NewGauge(prometheus.GaugeOpts(name("rival_active", "1 while a Cluster Autoscaler is active and nothing is done."))),
+		rival:    prometheus.NewGauge(prometheus.GaugeOpts(name("rival_active", "1 while another autoscaler is active and nothing is done beside it."))),
 		pods:     prometheus.NewGaugeVec(prometheus.GaugeOpts(name("pods", "Unschedulable pods, by what the last plan has for them.")), []string{"state"}),
 		groups:   prometheus.NewGaugeVec(prometheus.GaugeOpts(name("group_instances", "Sizes of the managed groups.")), []string{"group", "size"}),
 		unneeded: prometheus.NewGauge(prometheus.GaugeOpts(name("unneeded_nodes", "Nodes that the last plan could do without."))),

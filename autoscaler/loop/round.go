@@ -10,6 +10,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/explain"
+	"github.com/joinery/joinery/autoscaler/rival"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 	"github.com/joinery/joinery/autoscaler/validate"
@@ -32,19 +33,19 @@ const (
 // for the next round. Its own calls end with bounded, the background's with ctx.
 func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Decision) (next time.Duration, err error) {
 	next = l.spec.Resync.Duration
-	holder, err := l.rival.active(bounded, now)
+	rivals, err := l.rivals.Active(bounded, now)
 	if err != nil {
 		return next, err
 	}
-	if holder != "" {
-		l.metrics.rival.Set(1)
-		d.Refused = "Cluster Autoscaler " + holder + " is active"
+	if l.refused(d, rival.OverGroups(rivals)) {
 		return next, nil
 	}
-	l.metrics.rival.Set(0)
 	groups, s, err := l.observe(bounded, now)
 	if err != nil {
 		return next, err
+	}
+	if l.refused(d, rival.OverNodes(rivals, s.Nodes())) {
+		return next, nil
 	}
 	describeGroups(d, groups, l.groups.Skipped(), now)
 	describeExcluded(d, s)
@@ -53,6 +54,17 @@ func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Dec
 	tidyErr := l.tidy(ctx, bounded, groups, s.Bindings(), now)
 	plan, downErr := l.shrink(ctx, bounded, s, now, d)
 	return l.untilNext(plan, now), errors.Join(upErr, tidyErr, downErr)
+}
+
+// refused ends a round because of another autoscaler, whose name is not empty.
+func (l *Loop) refused(d *explain.Decision, name string) bool {
+	if name == "" {
+		l.metrics.rival.Set(0)
+		return false
+	}
+	l.metrics.rival.Set(1)
+	d.Refused = name + " is active"
+	return true
 }
 
 // observe takes the snapshot of this round.

@@ -169,7 +169,7 @@ func mentioned(t *testing.T, dirs ...string) map[string]bool {
 }
 
 func TestRulesNameWhatTheCodeUsesAndNoMore(t *testing.T) {
-	want := mentioned(t, "controlplane", "internal/binding", "autoscaler/act", "autoscaler/asg", "autoscaler/loop", "cmd/joinery-controller", "internal/drain", "internal/observe")
+	want := mentioned(t, "controlplane", "internal/binding", "autoscaler", "cmd/joinery-controller", "internal/drain", "internal/observe")
 	delete(want, "evictions")
 	// Reached by other ways: a subresource, the election's own client, and the
 	// permission that a decision about a signer's requests takes.

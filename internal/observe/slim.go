@@ -84,7 +84,10 @@ func slimPod(p *corev1.Pod) {
 }
 
 func slimContainer(c *corev1.Container) {
-	c.Command, c.Args, c.WorkingDir, c.Env, c.EnvFrom = nil, nil, "", nil, nil
+	if kube.Autoscaler(c) == "" { // whose command line tells which groups it scales
+		c.Command, c.Args = nil, nil
+	}
+	c.WorkingDir, c.Env, c.EnvFrom = "", nil, nil
 	c.VolumeMounts, c.VolumeDevices = nil, nil
 	c.LivenessProbe, c.ReadinessProbe, c.StartupProbe = nil, nil, nil
 	c.TerminationMessagePath, c.TerminationMessagePolicy = "", ""
