@@ -43,6 +43,28 @@ type AutoscalerSettings struct {
 	// autoscaler, such as those of tenants; none by default. Elsewhere the autoscaler
 	// does nothing beside a Cluster Autoscaler.
 	IgnoreRivalsIn []string `json:"ignoreRivalsIn,omitempty"`
+	// StartupTaints are the beginnings of keys of taints that are on a node until it
+	// has started, beside those that are known: *.csi.aws.com/agent-not-ready,
+	// node.cilium.io/agent-not-ready, readiness.k8s.io/* and others, see
+	// docs/running.md. They keep no pod from counting on a young node, nor, in a
+	// NodeConfig, from growing its group.
+	StartupTaints []string `json:"startupTaints,omitempty"`
+	// StatusTaints are the beginnings of keys of taints by which somebody takes
+	// running nodes out of use for a while, beside
+	// status-taint.cluster-autoscaler.kubernetes.io/. New nodes count without them.
+	StatusTaints []string `json:"statusTaints,omitempty"`
+	// BalancingIgnoreLabels are keys of labels by which near-identical groups may
+	// differ, beside those of zone, host name and node group. Near-identical groups
+	// grow in turn, see docs/running.md.
+	BalancingIgnoreLabels []string `json:"balancingIgnoreLabels,omitempty"`
+	// BalancingMemoryRatio is the share by which the memory of near-identical groups
+	// may differ: 0 to 1, 0.015 by default, as in Cluster Autoscaler.
+	BalancingMemoryRatio *float64 `json:"balancingMemoryRatio,omitempty"`
+	// BalancingAllocatableRatio is the same for each allocatable resource; 0.05 by
+	// default.
+	BalancingAllocatableRatio *float64 `json:"balancingAllocatableRatio,omitempty"`
+	// BalancingFreeRatio is the same for what DaemonSets leave; 0.05 by default.
+	BalancingFreeRatio *float64 `json:"balancingFreeRatio,omitempty"`
 }
 
 // LimitSettings bound what the nodes of the cluster come to together, masters
@@ -148,6 +170,7 @@ func (p *problems) autoscaler(field string, a AutoscalerSettings) {
 	p.file(field+".prices", a.Prices)
 	p.file(field+".schedulerConfig", a.SchedulerConfig)
 	p.limits(field+".limits", a.Limits)
+	p.nodesToCome(field, a)
 	for i, ns := range a.IgnoreRivalsIn {
 		if len(validation.IsDNS1123Label(ns)) > 0 {
 			p.add(fmt.Sprintf("%s.ignoreRivalsIn[%d]", field, i), ns, "expected the name of a namespace")
@@ -187,9 +210,7 @@ func (p *problems) scaleDown(field string, s ScaleDownSettings) {
 	if s.MaxParallel < 1 {
 		p.add(field+".maxParallel", fmt.Sprint(s.MaxParallel), "expected 1 or more")
 	}
-	if u := s.UtilizationThreshold; u != nil && !(*u >= 0 && *u <= 1) {
-		p.add(field+".utilizationThreshold", fmt.Sprint(*u), "expected a share of 0 to 1")
-	}
+	p.share(field+".utilizationThreshold", s.UtilizationThreshold)
 	p.between(field+".delayAfterDelete", s.DelayAfterDelete, 0, 24*time.Hour)
 	p.between(field+".delayAfterFailure", s.DelayAfterFailure, time.Second, 24*time.Hour)
 	p.between(field+".unreadyTime", s.UnreadyTime, time.Second, 24*time.Hour)

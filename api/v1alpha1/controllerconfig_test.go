@@ -37,12 +37,12 @@ func TestAutoscalerSettings(t *testing.T) {
 		a.ScaleDown.DelayAfterFailure.Duration != 3*time.Minute || a.ScaleDown.UnreadyTime.Duration != 20*time.Minute || a.ScaleDown.MaxHold.Duration != 168*time.Hour {
 		t.Errorf("defaults are %+v", a)
 	}
-	c, err = v1alpha1.DecodeControllerConfig([]byte(minimalController + `, autoscaler: {prices: /etc/joinery/prices.csv, limits: {maxNodes: 5, cores: 40, memory: 2Ti}, scaleDown: {utilizationThreshold: 0, maxHold: 0s, moveLocalStorage: true}}}`))
+	c, err = v1alpha1.DecodeControllerConfig([]byte(minimalController + `, autoscaler: {prices: /etc/joinery/prices.csv, startupTaints: [readiness.example/*, example.com/not-, plain], limits: {maxNodes: 5, cores: 40, memory: 2Ti}, scaleDown: {utilizationThreshold: 0, maxHold: 0s, moveLocalStorage: true}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	a = c.Spec.Autoscaler
-	if a.Limits.MemoryBytes() != 2<<40 || *a.ScaleDown.UtilizationThreshold != 0 || a.ScaleDown.MaxHold.Duration != 0 || !a.ScaleDown.MoveLocalStorage || a.Prices != "/etc/joinery/prices.csv" {
+	if a.Limits.MemoryBytes() != 2<<40 || *a.ScaleDown.UtilizationThreshold != 0 || a.ScaleDown.MaxHold.Duration != 0 || !a.ScaleDown.MoveLocalStorage || a.Prices != "/etc/joinery/prices.csv" || len(a.StartupTaints) != 3 {
 		t.Errorf("decoded %+v", a)
 	}
 }
@@ -64,6 +64,8 @@ func TestControllerConfigProblems(t *testing.T) {
 		"failure forgotten in the past":    {`, autoscaler: {scaleDown: {delayAfterFailure: -3m}}}`, "spec.autoscaler.scaleDown.delayAfterFailure: \"-3m0s\": expected 1s to 24h0m0s"},
 		"relative path":                    {`, autoscaler: {prices: prices.csv}}`, "spec.autoscaler.prices: \"prices.csv\": expected an absolute path"},
 		"all limits at once":               {`, autoscaler: {limits: {maxNodes: -1, cores: -2, memory: lots}}}`, `spec.autoscaler.limits.maxNodes: "-1": expected 0 or more nodes; spec.autoscaler.limits.cores: "-2": expected 0 or more cores; spec.autoscaler.limits.memory: "lots": expected a quantity`},
+		"taint that is every taint":        {`, autoscaler: {startupTaints: ["example.com/", ""], statusTaints: ["*"]}}`, `spec.autoscaler.startupTaints[1]: expected the key of a taint or its beginning, such as example.com/ or example.com/not-*; spec.autoscaler.statusTaints[0]: "*": expected`},
+		"balance of nothing":               {`, autoscaler: {balancingIgnoreLabels: [rack, "a b"], balancingMemoryRatio: -1, balancingAllocatableRatio: 5, balancingFreeRatio: 2}}`, `spec.autoscaler.balancingIgnoreLabels[1]: "a b": expected the key of a label, such as example.com/rack; spec.autoscaler.balancingMemoryRatio: "-1": expected a share of 0 to 1; spec.autoscaler.balancingAllocatableRatio: "5": expected a share of 0 to 1; spec.autoscaler.balancingFreeRatio: "2": expected`},
 		"unknown field deep down":          {`, autoscaler: {scaleDown: {delay: 1s}}}`, "spec.autoscaler.scaleDown.delay: unknown field"},
 		"address without port":             {`, metricsAddress: localhost}`, "spec.metricsAddress: \"localhost\": expected host:port"},
 	} {

@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	schedutil "k8s.io/kubernetes/pkg/scheduler/util"
 )
 
 // plausible is the least share of what the template says that one node alone is
@@ -69,34 +70,72 @@ func believed(reports []int64, b band) int64 {
 	return min(max(most, b.least), b.most)
 }
 
-// agreedAmounts returns what is believed of each resource that a node reports or the
-// template names. A node that does not report a resource of the template abstains:
-// its device plugin may not have started. One that does not report any other
-// resource has none of it.
-func agreedAmounts(nodes []corev1.ResourceList, template corev1.ResourceList, facts TypeFacts) corev1.ResourceList {
-	formats := map[corev1.ResourceName]resource.Format{}
-	for _, list := range nodes {
-		for name, q := range list {
-			if have, ok := formats[name]; !ok || q.Format < have {
-				formats[name] = q.Format
+// report is what one node reports of its resources.
+type report struct {
+	teller
+	list corev1.ResourceList
+}
+
+// of returns the amount that the node reports of a resource, in units of amount. A node
+// abstains that does not report
+//   - a resource of the template or a learned one, while it is young;
+//   - one of the template, until it is known that it has settled;
+//   - cpu, memory, pods or storage, whenever.
+//
+// Otherwise it has none of what it does not report.
+func (r report) of(name corev1.ResourceName, named, learned bool) (v int64, votes bool) {
+	q, reported := r.list[name]
+	late := r.young && (named || learned) || named && !(r.settled && schedutil.IsScalarResourceName(name))
+	if !reported && late {
+		return 0, false
+	}
+	return amount(name, q), true
+}
+
+// agreedAmounts returns what is believed of each resource that a node reports, the
+// template names or have tells. What all nodes abstain from stays as have tells.
+func agreedAmounts(nodes []report, template, have corev1.ResourceList, facts TypeFacts) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	for name, format := range formats(nodes, template, have) {
+		_, named := template[name]
+		before, learned := have[name]
+		var reports []int64
+		for _, n := range nodes {
+			if v, votes := n.of(name, named, learned); votes {
+				reports = append(reports, v)
 			}
 		}
-	}
-	out := corev1.ResourceList{}
-	for name, format := range formats {
-		_, named := template[name]
-		var reports []int64
-		for _, list := range nodes {
-			q, reported := list[name]
-			if reported || !named {
-				reports = append(reports, amount(name, q))
+		if len(reports) == 0 {
+			if learned {
+				out[name] = before
 			}
+			continue
 		}
 		v := believed(reports, bandOf(name, template, facts))
 		if v == 0 && !named {
 			continue
 		}
 		out[name] = quantity(name, v, format)
+	}
+	return out
+}
+
+// formats returns the resources that anything is said about, with how to write them.
+func formats(nodes []report, template, have corev1.ResourceList) map[corev1.ResourceName]resource.Format {
+	out := map[corev1.ResourceName]resource.Format{}
+	for _, n := range nodes {
+		for name, q := range n.list {
+			if f, ok := out[name]; !ok || q.Format < f {
+				out[name] = q.Format
+			}
+		}
+	}
+	for _, list := range [2]corev1.ResourceList{have, template} {
+		for name, q := range list {
+			if _, ok := out[name]; !ok {
+				out[name] = q.Format
+			}
+		}
 	}
 	return out
 }
@@ -117,37 +156,66 @@ func quantity(name corev1.ResourceName, v int64, format resource.Format) resourc
 }
 
 // agreedLimits returns the attach limit of each driver for which more than half of
-// the nodes report one: what is believed of those.
-func agreedLimits(nodes []map[string]int32) map[string]int32 {
+// the nodes report one: what is believed of those. Young nodes without it are not
+// counted; where no other is left, what have tells stays.
+func agreedLimits(nodes []teller, limits []map[string]int32, have map[string]int32) map[string]int32 {
 	reports := map[string][]int64{}
-	for _, limits := range nodes {
-		for driver, n := range limits {
+	for driver := range have {
+		reports[driver] = nil
+	}
+	for _, own := range limits {
+		for driver, n := range own {
 			reports[driver] = append(reports[driver], int64(n))
 		}
 	}
 	var out map[string]int32
-	for driver, all := range reports {
-		if 2*len(all) <= len(nodes) {
-			continue
-		}
+	set := func(driver string, n int32) {
 		if out == nil {
 			out = map[string]int32{}
 		}
-		out[driver] = int32(believed(all, band{leastAttach, math.MaxInt32}))
+		out[driver] = n
+	}
+	for driver, all := range reports {
+		voters := len(all)
+		for i, n := range nodes {
+			if _, told := limits[i][driver]; !told && !n.young {
+				voters++
+			}
+		}
+		switch {
+		case voters == 0:
+			set(driver, have[driver])
+		case 2*len(all) > voters:
+			set(driver, int32(believed(all, band{leastAttach, math.MaxInt32})))
+		}
 	}
 	return out
 }
 
 // agreedLabels returns the labels that more than half of the nodes have, with the
-// same value.
-func agreedLabels(nodes []map[string]string) map[string]string {
+// same value. Of those that have tells, young nodes without them are not counted, and
+// what have tells stays where no other is left.
+func agreedLabels(nodes []teller, labels []map[string]string, have map[string]string) map[string]string {
+	abstain := map[string]int{}
+	for key := range have {
+		for i, n := range nodes {
+			if _, told := labels[i][key]; !told && n.young {
+				abstain[key]++
+			}
+		}
+	}
 	type label struct{ key, value string }
 	count := map[label]int{}
 	out := map[string]string{}
-	for _, labels := range nodes {
-		for key, value := range labels {
+	for key, n := range abstain {
+		if n == len(nodes) {
+			out[key] = have[key]
+		}
+	}
+	for _, own := range labels {
+		for key, value := range own {
 			l := label{key, value}
-			if count[l]++; 2*count[l] > len(nodes) {
+			if count[l]++; 2*count[l] > len(nodes)-abstain[key] {
 				out[key] = value
 			}
 		}

@@ -2,6 +2,7 @@ package asg
 
 import (
 	"maps"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -16,6 +17,7 @@ import (
 type Sight struct {
 	nodes map[cluster.InstanceID]*corev1.Node // Ready ones
 	csi   map[string]*storagev1.CSINode       // by node name
+	now   time.Time                           // zero when not known
 }
 
 // Look makes a Sight of the nodes and of what CSI drivers registered on them. Only
@@ -34,15 +36,22 @@ func Look(nodes []*corev1.Node, csi []*storagev1.CSINode, bindings map[string]bi
 	return s
 }
 
+// At tells the Sight the time, by which nodes are young or have settled: what a settled
+// node does not have, it will not get. Without it no node is either.
+func (s *Sight) At(now time.Time) *Sight {
+	s.now = now
+	return s
+}
+
 // Template returns the group's template with what its Ready nodes of the same
 // launch template version, image and instance type report, as far as one of them
 // alone is believed (see learned): resources, attach limits of drivers, and the
 // labels that the template lacks, as kubelet, cloud controller and device plugins
-// set them. A resource that only the template knows, such as a GPU whose device
-// plugin has not started on the node yet, stays; taints are not learned. Of a mixed
-// group each type is looked at on its own, and a type without a node counts as its
-// template says. The order of nodes and instances changes nothing. Nothing is
-// changed in place; nil when the group has no template.
+// set them. Of a type without a node, what earlier ones told is taken, and of one that
+// never had any the template. A young node does not tell what it lacks; taints are not
+// learned. Of a mixed group each type is looked at on its own. The order of nodes and
+// instances changes nothing. Nothing is changed in place; nil when the group has no
+// template.
 func (s *Sight) Template(g cluster.Group, known Known) *cluster.Template {
 	if g.Template == nil {
 		return nil
@@ -52,52 +61,95 @@ func (s *Sight) Template(g cluster.Group, known Known) *cluster.Template {
 		kinds = []kind{{name: g.InstanceType, template: g.Template}}
 	}
 	image, tells := known.tells(&g)
-	seen := map[string][]*corev1.Node{} // type -> nodes
-	for _, i := range g.Instances {
-		if n := s.nodes[i.ID]; n != nil && tells(i) {
-			seen[i.Type] = append(seen[i.Type], n)
+	seen := map[string][]teller{} // type -> nodes
+	for ii := range g.Instances {
+		i := &g.Instances[ii]
+		if n := s.nodes[i.ID]; n != nil && tells(*i) {
+			seen[i.Type] = append(seen[i.Type], s.teller(n, i))
 		}
-	}
-	if len(seen) == 0 {
-		return g.Template
 	}
 	all := make([]*cluster.Template, 0, len(kinds))
+	same := true
 	for _, k := range kinds {
-		nodes := seen[k.name]
-		if len(nodes) == 0 {
-			all = append(all, k.template)
-			continue
-		}
-		of := learnedOf{k.name, g.LaunchTemplateVersion, image}
-		all = append(all, known.memory.settle(of, len(nodes), s.learn(k, nodes)).over(k.template))
+		t := s.templateOf(k, learnedOf{k.name, g.LaunchTemplateVersion, image}, seen[k.name], known.memory)
+		same = same && t == k.template
+		all = append(all, t)
+	}
+	if same {
+		return g.Template
 	}
 	return combine(all)
 }
 
+// templateOf is Template for one type.
+func (s *Sight) templateOf(k kind, of learnedOf, nodes []teller, m *memory) *cluster.Template {
+	have, told := m.recall(of)
+	if len(nodes) == 0 {
+		if told == 0 {
+			return k.template
+		}
+		return have.over(k.template)
+	}
+	if told == 1 && len(nodes) > 1 {
+		have = learned{} // one alone cannot bind several
+	}
+	return m.settle(of, len(nodes), s.learn(k, nodes, have)).over(k.template)
+}
+
+// teller is a node that tells about those to come.
+type teller struct {
+	*corev1.Node
+	// young nodes may still get what they lack, settled ones will not. Neither when
+	// the time is not known.
+	young, settled bool
+}
+
+func (s *Sight) teller(n *corev1.Node, i *cluster.Instance) teller {
+	if s.now.IsZero() {
+		return teller{Node: n}
+	}
+	young := cluster.Young(n, i, s.now)
+	return teller{n, young, !young}
+}
+
 // learned is what the nodes of one type tell about the next one. See believed,
-// agreedLimit and agreedLabels for how far.
+// agreedLimits and agreedLabels for how far.
 type learned struct {
 	capacity, allocatable corev1.ResourceList
 	limits                map[string]int32
 	labels                map[string]string
 }
 
-// learn asks the nodes.
-func (s *Sight) learn(k kind, nodes []*corev1.Node) learned {
+// learn asks the nodes. Of what have names, young nodes tell only what they have.
+func (s *Sight) learn(k kind, nodes []teller, have learned) learned {
 	var l learned
-	var capacity, allocatable []corev1.ResourceList
-	var limits []map[string]int32
-	var labels []map[string]string
+	reports := make([]report, 0, len(nodes))
+	limits := make([]map[string]int32, 0, len(nodes))
+	labels := make([]map[string]string, 0, len(nodes))
 	for _, n := range nodes {
-		capacity = append(capacity, n.Status.Capacity)
-		allocatable = append(allocatable, n.Status.Allocatable)
-		limits = append(limits, s.attachLimits(n))
-		labels = append(labels, ofAnyNode(n))
+		reports = append(reports, report{n, reported(n)})
+		limits = append(limits, s.attachLimits(n.Node))
+		labels = append(labels, ofAnyNode(n.Node))
 	}
-	l.capacity = agreedAmounts(capacity, k.template.Capacity, k.facts)
-	l.allocatable = agreedAmounts(allocatable, k.template.Allocatable, k.facts)
-	l.limits, l.labels = agreedLimits(limits), agreedLabels(labels)
+	l.allocatable = agreedAmounts(reports, k.template.Allocatable, have.allocatable, k.facts)
+	for i, n := range nodes {
+		reports[i].list = n.Status.Capacity
+	}
+	l.capacity = agreedAmounts(reports, k.template.Capacity, have.capacity, k.facts)
+	l.limits, l.labels = agreedLimits(nodes, limits, have.limits), agreedLabels(nodes, labels, have.labels)
 	return l
+}
+
+// reported is what the node has allocatable, without what a young one has not reported.
+func reported(n teller) corev1.ResourceList {
+	list := n.Status.Allocatable
+	for name := range list {
+		if n.young && !cluster.Reported(n.Node, name) {
+			list = maps.Clone(list)
+			delete(list, name)
+		}
+	}
+	return list
 }
 
 // over lays what was learned over the template. Labels of the template win: they

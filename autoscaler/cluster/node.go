@@ -17,8 +17,9 @@ const (
 	// Joined is a Node of the API server that is Ready, or that is not and is
 	// not expected to become so (see NodeState.Unusable).
 	Joined Kind = iota
-	// Starting is a Node of the API server that is about to become Ready. Its
-	// start-up taints are left out.
+	// Starting is a Node of the API server that is about to become Ready, or that
+	// is Ready and does not have all yet that its group's template promises (see
+	// Young). It counts with what is promised; its start-up taints are left out.
 	Starting
 	// Upcoming is imagined: an instance without a Node, or capacity that the
 	// group has been asked for and that has no instance yet.
@@ -99,10 +100,11 @@ func (n *NodeState) setDaemons(pods []Pod) {
 	}
 }
 
-// judge finds out how a Node of the API server stands.
-func (n *NodeState) judge(node *corev1.Node, now time.Time) {
+// judge finds out how a Node of the API server stands, and what it will have once it has
+// settled (see complete). g is the node's group, nil when it has none.
+func (n *NodeState) judge(node *corev1.Node, g *Group, rules *kube.TaintRules, now time.Time) {
 	ready := kube.ReadyStatus(node)
-	starting := ready != corev1.ConditionTrue || hasStartupTaint(node)
+	fresh := ready != corev1.ConditionUnknown && Young(node, n.Instance, now)
 	switch {
 	case n.Excluded != "":
 		n.Unusable = n.Excluded
@@ -112,11 +114,14 @@ func (n *NodeState) judge(node *corev1.Node, now time.Time) {
 		n.Unusable = "the node is being removed"
 	case n.Instance != nil && n.Instance.Leaving():
 		n.Unusable = "the instance is " + string(n.Instance.LifecycleState)
-	case starting && ready != corev1.ConditionUnknown && young(node.CreationTimestamp.Time, now):
+	case fresh && (ready != corev1.ConditionTrue || hasStartupTaint(node, rules)):
 		n.Kind = Starting
-		node = withoutStartupTaints(node)
+		node = withoutStartupTaints(node, rules)
 	case ready != corev1.ConditionTrue:
 		n.Unusable = "the node is not ready"
+	}
+	if fresh && n.Unusable == "" && n.promised(g) {
+		node = n.complete(node, g.Template)
 	}
 	n.setNode(node)
 }
@@ -130,14 +135,14 @@ func young(t, now time.Time) bool {
 // Ready: the node lifecycle controller removes not-ready a moment later, and a
 // plan made in between must not grow the group for the pods that this very node
 // will take.
-func hasStartupTaint(node *corev1.Node) bool {
-	return slices.ContainsFunc(node.Spec.Taints, kube.StartupTaint)
+func hasStartupTaint(node *corev1.Node, rules *kube.TaintRules) bool {
+	return slices.ContainsFunc(node.Spec.Taints, rules.StartupTaint)
 }
 
 // withoutStartupTaints copies the node without the taints that go when it has
 // started.
-func withoutStartupTaints(node *corev1.Node) *corev1.Node {
+func withoutStartupTaints(node *corev1.Node, rules *kube.TaintRules) *corev1.Node {
 	out := *node
-	out.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), kube.StartupTaint)
+	out.Spec.Taints = slices.DeleteFunc(slices.Clone(node.Spec.Taints), rules.StartupTaint)
 	return &out
 }

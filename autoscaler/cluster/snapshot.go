@@ -131,9 +131,9 @@ func (s *Snapshot) setNodes(c *Cache) {
 			st.Zone = inst.Zone
 		}
 		st.Excluded = excluded(&verdict)
-		st.judge(node, s.now)
-		st.bound(group)
 		st.AttachLimits = s.storage.limits[node.Name]
+		st.judge(node, group, &s.in.Taints, s.now)
+		st.bound(group)
 		r := c.residents[node.Name]
 		if r != nil {
 			r.seal()

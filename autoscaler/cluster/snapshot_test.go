@@ -278,7 +278,7 @@ func TestTemplateNode(t *testing.T) {
 	for zone, region := range map[string]string{"us-west-2a": "us-west-2", "eu-central-1c": "eu-central-1", "us-west-2-lax-1a": "us-west-2"} {
 		n := ct.Template("g", "2", "4Gi").Node("x", zone)
 		for k, want := range map[string]string{
-			corev1.LabelTopologyZone: zone, corev1.LabelTopologyRegion: region, cluster.EBSZoneLabel: "",
+			corev1.LabelTopologyZone: zone, corev1.LabelTopologyRegion: region, cluster.EBSZoneLabel: zone,
 			corev1.LabelHostname: "x", corev1.LabelArchStable: "amd64", corev1.LabelOSStable: "linux", "group": "g",
 		} {
 			if n.Labels[k] != want {
@@ -289,11 +289,6 @@ func TestTemplateNode(t *testing.T) {
 		tainted.Taints = []corev1.Taint{{Key: "startup-taint.cluster-autoscaler.kubernetes.io/x", Effect: corev1.TaintEffectNoSchedule}, {Key: "stays", Effect: corev1.TaintEffectNoSchedule}}
 		if got := tainted.Node("x", zone).Spec.Taints; len(got) != 1 || got[0].Key != "stays" {
 			t.Errorf("zone %s: taints %v, want the lasting one", zone, got)
-		}
-		driver := ct.Template("g", "2", "4Gi")
-		driver.Labels[cluster.EBSZoneLabel] = "any"
-		if got := driver.Node("x", zone).Labels[cluster.EBSZoneLabel]; got != zone {
-			t.Errorf("zone %s: with the EBS driver: label %q", zone, got)
 		}
 	}
 }

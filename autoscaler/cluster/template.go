@@ -27,12 +27,32 @@ type Template struct {
 	AttachLimits map[string]int32
 }
 
-// Node imagines a ready node of this template. The labels that follow from name
-// and zone are added (hostname, zone, region), and EBSZoneLabel if the template
-// names it: only a cluster with the EBS driver has that. Start-up taints are left
-// out, since they go before pods come. Arch and os default to amd64 and linux
-// when the template names none.
+// Node imagines a ready node of this template, as of a cluster without rules of its own
+// for taints.
 func (t *Template) Node(name, zone string) *corev1.Node {
+	return t.node(name, zone, &kube.TaintRules{})
+}
+
+// node imagines a ready node of this template. Taints that a new node does not keep are
+// left out, since they go before pods come.
+func (t *Template) node(name, zone string, rules *kube.TaintRules) *corev1.Node {
+	return &corev1.Node{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: t.labels(name, zone)},
+		Spec:       corev1.NodeSpec{Taints: slices.DeleteFunc(slices.Clone(t.Taints), rules.Passing)},
+		Status: corev1.NodeStatus{
+			Capacity:    t.Capacity.DeepCopy(),
+			Allocatable: t.Allocatable.DeepCopy(),
+			Conditions: []corev1.NodeCondition{
+				{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Imagined"},
+			},
+		},
+	}
+}
+
+// labels are those of the template with what follows from name and zone: hostname,
+// zone, region and EBSZoneLabel, which the EBS driver sets to the zone. Arch and os are
+// amd64 and linux when the template names none.
+func (t *Template) labels(name, zone string) map[string]string {
 	labels := map[string]string{
 		corev1.LabelArchStable: "amd64",
 		corev1.LabelOSStable:   "linux",
@@ -42,21 +62,9 @@ func (t *Template) Node(name, zone string) *corev1.Node {
 	if zone != "" {
 		labels[corev1.LabelTopologyZone] = zone
 		labels[corev1.LabelTopologyRegion] = regionOf(zone)
-		if _, driver := t.Labels[EBSZoneLabel]; driver {
-			labels[EBSZoneLabel] = zone
-		}
+		labels[EBSZoneLabel] = zone
 	}
-	return &corev1.Node{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
-		Spec:       corev1.NodeSpec{Taints: slices.DeleteFunc(slices.Clone(t.Taints), kube.StartupTaint)},
-		Status: corev1.NodeStatus{
-			Capacity:    t.Capacity.DeepCopy(),
-			Allocatable: t.Allocatable.DeepCopy(),
-			Conditions: []corev1.NodeCondition{
-				{Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Imagined"},
-			},
-		},
-	}
+	return labels
 }
 
 // regionOf cuts the zone letter off an availability zone name: us-west-2a is in

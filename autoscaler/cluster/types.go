@@ -10,6 +10,7 @@ import (
 
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/fleet"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // InstanceID is an EC2 instance id, such as i-0123456789abcdef0.
@@ -122,6 +123,8 @@ type Input struct {
 	// A Node without a verdict, or with one that is neither Bound nor Adopted, is
 	// excluded: it is no instance and no place for pods.
 	Bindings map[string]binding.Verdict
+	// Taints are the operator's rules for taints that go.
+	Taints kube.TaintRules
 	// DaemonSets give the overhead of an imagined node.
 	DaemonSets []*appsv1.DaemonSet
 	// PodDisruptionBudgets limit what a scale-down may evict.

@@ -50,7 +50,7 @@ func (s *Snapshot) setUpcoming() {
 // imagine makes a node of the group's template with its daemons.
 func (s *Snapshot) imagine(g *Group, name, zone string, kind Kind) *NodeState {
 	st := &NodeState{Kind: kind, Group: g.Name, Zone: zone, AttachLimits: g.Template.AttachLimits}
-	st.setNode(g.Template.Node(name, zone))
+	st.setNode(g.Template.node(name, zone, &s.in.Taints))
 	st.setDaemons(missingDaemons(s.daemons, st.node, nil))
 	return st
 }

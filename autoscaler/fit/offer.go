@@ -16,6 +16,10 @@ type NewAt struct{ Group, Zone string }
 // must not be changed.
 func (l *Ledger) NewCapacity(group, zone string) []int64 { return l.prototype(group, zone).cap }
 
+// NewFree is what DaemonSets leave of a new node of the group, by Dims. It must not be
+// changed.
+func (l *Ledger) NewFree(group, zone string) []int64 { return l.prototype(group, zone).free }
+
 // NewShape is the same for new nodes that are alike to a Filler.
 func (l *Ledger) NewShape(group, zone string) string {
 	p := l.prototype(group, zone)

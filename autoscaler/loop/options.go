@@ -15,6 +15,10 @@ func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
 	up := scaleup.Options{
 		MaxNodesTotal: limits.MaxNodes, MaxCores: limits.Cores, MaxMemory: limits.MemoryBytes(),
 		AsScheduled: !l.spec.PackTightly, Profile: l.o.Profile,
+		Balance: scaleup.Balance{
+			IgnoreLabels: l.spec.BalancingIgnoreLabels,
+			Memory:       l.spec.BalancingMemoryRatio, Allocatable: l.spec.BalancingAllocatableRatio, Free: l.spec.BalancingFreeRatio,
+		},
 	}
 	down := scaledown.Options{
 		IdleDelay: s.IdleDelay.Duration, UnneededTime: s.UnneededTime.Duration, UnreadyTime: s.UnreadyTime.Duration,

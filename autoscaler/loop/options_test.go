@@ -14,7 +14,7 @@ import (
 
 func TestSettingsReachThePlanners(t *testing.T) {
 	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', approver: {stsProof: off}, autoscaler: " +
-		"{limits: {maxNodes: 7, cores: 40, memory: 1Ti}, scaleDown: {utilizationThreshold: 0, delayAfterDelete: 1m, moveSystemPods: true}}}\n"))
+		"{balancingIgnoreLabels: [rack], balancingMemoryRatio: 0, balancingFreeRatio: 1, limits: {maxNodes: 7, cores: 40, memory: 1Ti}, scaleDown: {utilizationThreshold: 0, delayAfterDelete: 1m, moveSystemPods: true}}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,6 +22,9 @@ func TestSettingsReachThePlanners(t *testing.T) {
 	up, down := l.planOptions()
 	if up.MaxNodesTotal != 7 || up.MaxCores != 40 || up.MaxMemory != 1<<40 {
 		t.Errorf("limits are %+v", up)
+	}
+	if b := up.Balance; len(b.IgnoreLabels) != 1 || *b.Memory != 0 || b.Allocatable != nil || *b.Free != 1 {
+		t.Errorf("balance is %+v", b)
 	}
 	if !(down.UtilizationThreshold > 0 && down.UtilizationThreshold < 1e-9) {
 		t.Errorf("a threshold of 0 became %v, which the planner takes for its default", down.UtilizationThreshold)

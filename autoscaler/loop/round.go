@@ -85,11 +85,12 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	if in.Bindings, err = l.o.Binder.All(ctx, bindingAge); err != nil {
 		return nil, nil, fmt.Errorf("look up the instances of nodes: %w", err)
 	}
-	sight := asg.Look(in.Nodes, in.CSINodes, in.Bindings)
+	sight := asg.Look(in.Nodes, in.CSINodes, in.Bindings).At(now)
 	for i := range groups {
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
 	in.Groups = groups
+	in.Taints = kube.TaintRules{Startup: l.spec.StartupTaints, Status: l.spec.StatusTaints}
 	s, err := l.world.cache.Snapshot(in)
 	if err != nil {
 		return nil, nil, err

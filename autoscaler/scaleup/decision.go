@@ -26,6 +26,8 @@ type Options struct {
 	// that is packed leaves pods pending for another round. False packs; what
 	// either costs is in docs/slack.md.
 	AsScheduled bool
+	// Balance says which groups grow in turn.
+	Balance Balance
 	// Profile is the cluster's scheduler profile. Nil is the default one.
 	Profile *fit.Profile
 }

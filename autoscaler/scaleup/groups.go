@@ -16,6 +16,8 @@ type group struct {
 	opened  int
 	// adds is what a node of the group adds to the cluster.
 	adds cluster.Amounts
+	// family is the same for near-identical groups, see Balance.
+	family int
 }
 
 // option is a zone of a group that new nodes may be in.
@@ -64,6 +66,7 @@ func (p *planner) setGroups() {
 		}
 	}
 	p.shapes, p.places = len(shapes), len(places)
+	p.setFamilies()
 	for _, st := range p.s.Nodes() {
 		p.used.nodes++
 		p.used.milliCPU += st.Allocatable.MilliCPU

@@ -23,7 +23,7 @@ type offer struct {
 }
 
 // better orders offers, the best first. Of equals the group with warm instances,
-// then the smaller group, then the first by name.
+// then the smaller group, then the first by name. Near-identical groups are equals.
 func (o *offer) better(than *offer) bool {
 	if than == nil {
 		return true
@@ -31,17 +31,24 @@ func (o *offer) better(than *offer) bool {
 	if o.g.Priority != than.g.Priority {
 		return o.g.Priority > than.g.Priority
 	}
-	if !near(o.worth, than.worth) {
+	twins := o.g.family == than.g.family
+	if !twins && !near(o.worth, than.worth) {
 		return o.worth > than.worth
 	}
 	warm := func(o *offer) int { return min(1, max(0, o.g.Warm-o.g.opened)) }
 	if w, v := warm(o), warm(than); w != v {
 		return w > v
 	}
-	if !near(o.size, than.size) {
+	if !twins && !near(o.size, than.size) {
 		return o.size > than.size
 	}
 	return cmp.Or(cmp.Compare(o.g.Desired+o.g.opened, than.g.Desired+than.g.opened), cmp.Compare(o.g.Name, than.g.Name)) < 0
+}
+
+// alike reports whether two offers are equals: those of near-identical groups, and those
+// that are worth the same and are filled in the same way.
+func (o *offer) alike(best *offer) bool {
+	return o.g.family == best.g.family || o.g.Priority == best.g.Priority && near(o.worth, best.worth) && slices.Equal(o.load, best.load)
 }
 
 // near hides what rounding makes of equal figures.
@@ -64,7 +71,7 @@ func (p *planner) growPlain(f *fit.Filler) {
 			}
 		}
 		for _, o := range offers {
-			if o.ahead == best.ahead && o.g.Priority == best.g.Priority && near(o.worth, best.worth) && slices.Equal(o.load, best.load) {
+			if o.ahead == best.ahead && o.alike(best) {
 				alike = append(alike, o)
 			}
 		}
@@ -79,7 +86,6 @@ func (p *planner) growPlain(f *fit.Filler) {
 // openAlike opens nodes of groups whose offers are alike, in turn of the smaller,
 // so that similar groups stay in balance.
 func (p *planner) openAlike(f *fit.Filler, best *offer, alike []*offer) {
-	load := slices.Clone(best.load)
 	if best.ahead > 0 {
 		for range best.ahead {
 			if p.refuses(best.g) != "" {
@@ -89,22 +95,23 @@ func (p *planner) openAlike(f *fit.Filler, best *offer, alike []*offer) {
 		}
 		alike = []*offer{best}
 	}
-	for times := f.Times(load); times > 0; times-- {
+	for times := f.Times(best.load); times > 0; times-- {
 		var next *offer
 		for _, o := range alike {
 			if p.refuses(o.g) == "" && (next == nil || o.better(next)) {
 				next = o
 			}
 		}
-		if next == nil {
+		// Loads of near-identical groups may differ a little.
+		if next == nil || f.Times(next.load) == 0 {
 			return
 		}
 		n := p.open(next.g)
 		p.bins.Add(n)
-		if !f.Takes(load, n) {
+		if !f.Takes(next.load, n) {
 			return
 		}
-		f.Put(load, n)
+		f.Put(next.load, n)
 		if best.ahead > 0 {
 			return
 		}

@@ -37,9 +37,7 @@ func (c *check) addPresent() {
 		}
 		n := newNode(st.Node(), st.Pods())
 		n.unusable = st.Unusable
-		if st.Kind != cluster.Joined {
-			n.attachLimits = c.attachLimits(st.Group)
-		}
+		n.attachLimits = st.AttachLimits
 		c.world.add(n)
 	}
 }
@@ -74,15 +72,6 @@ func (c *check) addNew(nodes []cluster.NewNode) {
 // the daemons that run on it.
 func imagine(s *cluster.Snapshot, n cluster.NewNode) (*corev1.Node, []*corev1.Pod) {
 	return s.NewNodePods(n.Group, n.Name, n.Zone)
-}
-
-// attachLimits are those of the group's new nodes. A node that is on its way or
-// starting has no CSINode yet.
-func (c *check) attachLimits(group string) map[string]int32 {
-	if g := c.snapshot.Group(group); g != nil && g.Template != nil {
-		return g.Template.AttachLimits
-	}
-	return nil
 }
 
 // checkSizes holds the groups that the plan changes against their bounds. A

@@ -42,19 +42,37 @@ func fill[T any](informer cache.SharedIndexInformer, list []T) error {
 	return nil
 }
 
-// csiNodes adds to the CSINodes of the cluster those that the nodes on their way
-// will get.
+// csiNodes adds to the CSINodes of the cluster what is missing: those of nodes on their
+// way, and the drivers that have not registered yet on young ones.
 func csiNodes(present []*storagev1.CSINode, w *world) []*storagev1.CSINode {
-	out := slices.Clone(present)
+	out := make([]*storagev1.CSINode, 0, len(present))
 	has := make(map[string]bool, len(present))
 	for _, c := range present {
 		has[c.Name] = true
+		if n := w.nodes[c.Name]; n != nil {
+			c = withDrivers(c, n.attachLimits)
+		}
+		out = append(out, c)
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
 		if limits := w.nodes[name].attachLimits; len(limits) > 0 && !has[name] {
 			out = append(out, csiNode(name, limits))
 		}
 	}
+	return out
+}
+
+// withDrivers returns the CSINode with the drivers of limits that it does not name.
+func withDrivers(c *storagev1.CSINode, limits map[string]int32) *storagev1.CSINode {
+	late := maps.Clone(limits)
+	for _, d := range c.Spec.Drivers {
+		delete(late, d.Name)
+	}
+	if len(late) == 0 {
+		return c
+	}
+	out := c.DeepCopy()
+	out.Spec.Drivers = append(out.Spec.Drivers, csiNode(c.Name, late).Spec.Drivers...)
 	return out
 }
 

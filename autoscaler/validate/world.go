@@ -20,8 +20,8 @@ type node struct {
 	info *framework.NodeInfo
 	// unusable says why nothing may be placed on the node. Empty when it may.
 	unusable string
-	// attachLimits are what the node will take of volumes, by driver. Used when
-	// it has no CSINode.
+	// attachLimits are what the node will take of volumes, by driver. Used for
+	// drivers that its CSINode does not name.
 	attachLimits map[string]int32
 }
 

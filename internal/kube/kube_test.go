@@ -140,7 +140,9 @@ func TestMarks(t *testing.T) {
 	}
 	for key, want := range map[string]bool{
 		corev1.TaintNodeNotReady: true, kube.UninitializedTaint: true, kube.StartupTaintPrefix + "x": true, kube.IgnoredTaintPrefix + "x": true,
-		kube.ToBeDeletedTaint: false, "dedicated": false, corev1.TaintNodeUnschedulable: false,
+		"ebs.csi.aws.com/agent-not-ready": true, "node.cilium.io/agent-not-ready": true, "readiness.k8s.io/x": true, "karpenter.sh/unregistered": true,
+		kube.ToBeDeletedTaint: false, "dedicated": false, corev1.TaintNodeUnschedulable: false, "agent-not-ready": false,
+		kube.StatusTaintPrefix + "x": false, "karpenter.sh/disrupted": false, "example.com/agent-not-ready-yet": false,
 	} {
 		if got := kube.StartupTaint(corev1.Taint{Key: key}); got != want {
 			t.Errorf("start-up taint %s: got %t", key, got)

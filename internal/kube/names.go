@@ -21,6 +21,9 @@ const (
 	// Source: Cluster Autoscaler, utils/taints.StartupTaintPrefix, IgnoreTaintPrefix.
 	StartupTaintPrefix = "startup-taint.cluster-autoscaler.kubernetes.io/"
 	IgnoredTaintPrefix = "ignore-taint.cluster-autoscaler.kubernetes.io/"
+	// StatusTaintPrefix begins the keys of taints by which an operator takes a running
+	// node out of use for a while. Source: Cluster Autoscaler, utils/taints.StatusTaintPrefix.
+	StatusTaintPrefix = "status-taint.cluster-autoscaler.kubernetes.io/"
 )
 
 // Labels and taints by which kubeadm marks a control-plane node; the second is that of

@@ -2,7 +2,6 @@ package kube
 
 import (
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -85,20 +84,6 @@ func Leaving(n *corev1.Node) bool { return n.DeletionTimestamp != nil || Marked(
 //   - it is annotated ScaleDownDisabledAnnotation "true".
 func ScaleDownDisabled(n *corev1.Node) bool {
 	return n.Annotations[ScaleDownDisabledAnnotation] == "true"
-}
-
-// StartupTaint reports whether the taint is on a node that is not ready yet and goes
-// without a plan's doing:
-//   - not-ready, unreachable and network-unavailable, which the node lifecycle
-//     controller and the network plugin take off;
-//   - UninitializedTaint, which the cloud provider takes off;
-//   - one of StartupTaintPrefix or IgnoredTaintPrefix.
-func StartupTaint(t corev1.Taint) bool {
-	switch t.Key {
-	case corev1.TaintNodeNotReady, corev1.TaintNodeUnreachable, corev1.TaintNodeNetworkUnavailable, UninitializedTaint:
-		return true
-	}
-	return strings.HasPrefix(t.Key, StartupTaintPrefix) || strings.HasPrefix(t.Key, IgnoredTaintPrefix)
 }
 
 // ControlPlane reports whether kubeadm made the Node a control-plane node:
