@@ -22,6 +22,7 @@ type groups interface {
 	Spare(ctx context.Context, group string) (int, error)
 	Terminate(ctx context.Context, group, instance string) error
 	Replace(ctx context.Context, group, instance, reason string) error
+	Lose(ctx context.Context, group, instance string) error
 	Protect(ctx context.Context, group string, instances []string) error
 	Removed(group string, at time.Time)
 	RemovalFailed(group string, at time.Time)
@@ -75,6 +76,7 @@ type Executor struct {
 	noticed  map[notice]time.Time // when an event was last emitted
 	swept    time.Time            // when noticed was last cleared of old entries
 	joined   map[string]time.Time // instance id -> when it was last seen as a Node
+	began    time.Time            // when this Executor was made
 	replaced map[string]time.Time // group -> when an instance of it was last replaced
 
 	holds map[types.UID]*holdSight // of Nodes; one round at a time uses it
@@ -96,6 +98,7 @@ func New(o Options) *Executor {
 		failed:   map[string]time.Time{},
 		noticed:  map[notice]time.Time{},
 		joined:   map[string]time.Time{},
+		began:    time.Now(),
 		replaced: map[string]time.Time{},
 		holds:    map[types.UID]*holdSight{},
 		resists:  map[types.UID]bool{},

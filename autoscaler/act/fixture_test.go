@@ -80,15 +80,21 @@ func newFixture(t *testing.T, minimum, desired int) *fixture {
 		Client: f.kube, Adopted: &f.records, Log: slog.New(slog.DiscardHandler), Fleet: fleet,
 		Rules: binding.Rules{Cluster: "demo", Region: cfg.Region, VPC: f.aws.Instances()[0].VPCID, Mode: v1alpha1.IPName},
 	})
+	f.restart()
+	return f
+}
+
+// restart has a new Executor lead, which remembers nothing.
+func (f *fixture) restart() {
+	f.t.Helper()
 	m, err := act.NewMetrics(prometheus.NewRegistry())
 	if err != nil {
-		t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	f.Executor = act.New(act.Options{
-		Groups: f.client, Binder: f.binder, Kube: f.kube, Pods: corelisters.NewPodLister(f.pods), Nodes: lister,
+		Groups: f.client, Binder: f.binder, Kube: f.kube, Pods: corelisters.NewPodLister(f.pods), Nodes: corelisters.NewNodeLister(f.nodes),
 		Events: f.events, Log: slog.New(slog.DiscardHandler), Metrics: m, DrainTimeout: time.Minute,
 	})
-	return f
 }
 
 // adopted are the operator's records, which a test changes while a removal reads them.

@@ -14,6 +14,7 @@ type Metrics struct {
 	rolledBack *prometheus.CounterVec
 	evictions  *prometheus.CounterVec
 	replaced   *prometheus.CounterVec
+	lost       *prometheus.CounterVec
 	holds      *prometheus.GaugeVec
 	notBound   *prometheus.CounterVec
 }
@@ -31,6 +32,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 		evictions:  counter("evictions_total", "Answers to eviction requests.", "result"),
 		replaced:   counter("instances_replaced_total", "Instances terminated because they never became a node.", "group"),
 	}
+	m.lost = counter("lost_instances_ended_total", "Instances terminated because their node was lost: its kubelet fell silent, or its Node was deleted and did not come back.", "group")
 	m.holds = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: "joinery", Subsystem: "autoscaler", Name: "held_nodes",
 		Help: "Nodes that hold themselves, by what that is worth: holding, unlimited, released or expired.",
@@ -40,7 +42,7 @@ func NewMetrics(reg prometheus.Registerer) (*Metrics, error) {
 	for _, action := range []string{actMark, actTerminate, actTakeBack} {
 		m.notBound.WithLabelValues(action)
 	}
-	for _, c := range []prometheus.Collector{m.added, m.failedUp, m.removed, m.rolledBack, m.evictions, m.replaced, m.holds, m.notBound} {
+	for _, c := range []prometheus.Collector{m.added, m.failedUp, m.removed, m.rolledBack, m.evictions, m.replaced, m.lost, m.holds, m.notBound} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

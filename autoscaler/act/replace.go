@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/internal/binding"
+	nodebinder "github.com/joinery/joinery/internal/binding/binder"
 	"github.com/joinery/joinery/internal/kube"
 )
 
@@ -21,7 +23,7 @@ const replaceEvery = time.Minute
 
 // Replace ends instances that have been in service for longer than timeout without
 // being a Node, and backs their group off. One whose Node was deleted gets the same
-// time to make it again. At most one in each group at a time, and not one in
+// time to make it again; its end is no failure to launch, and backs nothing off. At most one in each group at a time, and not one in
 // replaceEvery after the last.
 //
 // Which instance a Node is, bindings say, and the Binder again right before the
@@ -33,12 +35,12 @@ const replaceEvery = time.Minute
 // fare no better. It stops counting as capacity after cluster.StartupTimeout and
 // is the operator's to delete.
 func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, bindings map[string]binding.Verdict, now time.Time, timeout time.Duration) error {
-	e.sawJoined(bindings, now, timeout)
+	e.sawJoined(bindings, now)
 	var errs []error
 	for _, g := range groups {
 		var late []string
 		for _, i := range g.Instances {
-			if i.LifecycleState.InService() && !e.joinedLately(i.ID) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout {
+			if i.LifecycleState.InService() && !e.joinedLately(i.ID, now, timeout) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout {
 				late = append(late, i.ID)
 			}
 		}
@@ -47,14 +49,39 @@ func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, bindings
 		}
 		id, err := e.nodeless(ctx, late)
 		if err == nil && id != "" {
-			err = e.replace(ctx, g.Name, id, timeout)
+			err = e.replace(ctx, g.Name, id, timeout, e.wasNode(g, id, timeout))
 		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }
 
-func (e *Executor) replace(ctx context.Context, group, instance string, timeout time.Duration) error {
+// wasNode reports whether an instance without a Node had one:
+//   - it was seen as one; or
+//   - it is so much older than this controller that one before would have replaced it,
+//     had it never joined.
+func (e *Executor) wasNode(g cluster.Group, instance string, timeout time.Duration) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, seen := e.joined[instance]; seen {
+		return true
+	}
+	for _, i := range g.Instances {
+		if i.ID == instance {
+			return i.LaunchedAt.Add(timeout + settleReplace).Before(e.began)
+		}
+	}
+	return false
+}
+
+// settleReplace is how much longer than its timeout a replacement may take: others of the
+// group come first.
+const settleReplace = 10 * time.Minute
+
+func (e *Executor) replace(ctx context.Context, group, instance string, timeout time.Duration, lost bool) error {
+	if lost {
+		return e.loseInstance(ctx, group, instance, timeout)
+	}
 	reason := fmt.Sprintf("instance %s did not become a node within %s", instance, timeout)
 	e.o.Log.Warn("replacing instance", "group", group, "instance", instance, "reason", reason)
 	if err := e.o.Groups.Replace(ctx, group, instance, reason); err != nil {
@@ -62,6 +89,18 @@ func (e *Executor) replace(ctx context.Context, group, instance string, timeout 
 	}
 	e.o.Metrics.replaced.WithLabelValues(group).Inc()
 	e.o.Events.Eventf(controllerLease(), corev1.EventTypeWarning, "DeleteUnregistered", "group %s: %s", group, reason)
+	return nil
+}
+
+// loseInstance ends an instance whose Node was deleted and did not come back.
+func (e *Executor) loseInstance(ctx context.Context, group, instance string, timeout time.Duration) error {
+	reason := fmt.Sprintf("the Node of instance %s was deleted and did not come back within %s", instance, timeout)
+	e.o.Log.Warn("ending instance", "group", group, "instance", instance, "reason", reason)
+	if err := e.o.Groups.Lose(ctx, group, instance); err != nil {
+		return err
+	}
+	e.o.Metrics.lost.WithLabelValues(group).Inc()
+	e.o.Events.Eventf(controllerLease(), corev1.EventTypeWarning, reasonLost, "group %s: %s", group, reason)
 	return nil
 }
 
@@ -96,8 +135,9 @@ func (e *Executor) nodeless(ctx context.Context, instances []string) (string, er
 }
 
 // isNode reports whether one of the nodes that the API server lists now speaks for
-// the instance: what the Binder observes of Nodes may be behind. A Node that it has
-// not judged yet may be any instance unless it claims another.
+// the instance: what the Binder observes of Nodes may be behind. A Node that it has not
+// judged yet and that claims no instance is judged now, by its name: one of another
+// cloud, or of none, keeps no instance of ours.
 func (e *Executor) isNode(ctx context.Context, instance string, nodes []corev1.Node, bindings map[string]binding.Verdict) (bool, error) {
 	for i := range nodes {
 		n := &nodes[i]
@@ -106,10 +146,12 @@ func (e *Executor) isNode(ctx context.Context, instance string, nodes []corev1.N
 		switch {
 		case claims && id != instance, !claims && judged:
 			continue
-		case !claims:
-			return true, nil
 		}
 		v, err := e.o.Binder.Fresh(ctx, n.Name, n.UID)
+		var changed *nodebinder.ChangedError
+		if errors.As(err, &changed) {
+			continue
+		}
 		if err != nil {
 			return false, fmt.Errorf("look for a node of instance %s: %w", instance, err)
 		}
@@ -120,12 +162,10 @@ func (e *Executor) isNode(ctx context.Context, instance string, nodes []corev1.N
 	return false, nil
 }
 
-// sawJoined notes which instances are Nodes now, and forgets those that have not
-// been for longer than timeout.
-func (e *Executor) sawJoined(bindings map[string]binding.Verdict, now time.Time, timeout time.Duration) {
+// sawJoined notes which instances are Nodes now.
+func (e *Executor) sawJoined(bindings map[string]binding.Verdict, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	forget(e.joined, now, timeout)
 	for _, v := range bindings {
 		if speaksFor(v, v.InstanceID) {
 			e.joined[v.InstanceID] = now
@@ -133,11 +173,31 @@ func (e *Executor) sawJoined(bindings map[string]binding.Verdict, now time.Time,
 	}
 }
 
-func (e *Executor) joinedLately(instance string) bool {
+// joinedLately reports whether the instance was a Node within timeout.
+func (e *Executor) joinedLately(instance string, now time.Time, timeout time.Duration) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, ok := e.joined[instance]
-	return ok
+	at, ok := e.joined[instance]
+	return ok && now.Sub(at) <= timeout
+}
+
+// Joined returns the instances of the groups that have been Nodes, whether or not they
+// still are: none of them is on its way.
+func (e *Executor) Joined(groups []cluster.Group, bindings map[string]binding.Verdict, now time.Time) map[cluster.InstanceID]bool {
+	e.sawJoined(bindings, now)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out, members := map[cluster.InstanceID]bool{}, map[string]bool{}
+	for _, g := range groups {
+		for _, i := range g.Instances {
+			members[i.ID] = true
+			if _, seen := e.joined[i.ID]; seen {
+				out[i.ID] = true
+			}
+		}
+	}
+	maps.DeleteFunc(e.joined, func(id string, _ time.Time) bool { return !members[id] })
+	return out
 }
 
 func (e *Executor) mayReplace(group string, now time.Time) bool {

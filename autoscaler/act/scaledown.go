@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 // that is being removed already, one that resisted lately and what is beyond
 // MaxParallel is left to the next plan.
 func (e *Executor) ScaleDown(ctx context.Context, d scaledown.Decision) {
-	for _, r := range d.Remove {
+	for _, r := range slices.Concat(d.Remove, d.Replace) {
 		if !e.begin(r) {
 			continue
 		}
@@ -59,6 +60,10 @@ func (e *Executor) finish(r scaledown.Removal) {
 // dropped before anything is touched: the next plan knows better.
 func (e *Executor) remove(ctx context.Context, r scaledown.Removal) {
 	log := e.o.Log.With("node", r.Node, "group", r.Group, "instance", r.InstanceID, "pods", len(r.Pods), "reason", r.Reason)
+	if r.Lost {
+		e.removeLost(ctx, r, log)
+		return
+	}
 	node, release, err := e.prepare(ctx, r)
 	if err != nil {
 		log.Info("removal dropped", "err", err)
@@ -81,13 +86,18 @@ func (e *Executor) remove(ctx context.Context, r scaledown.Removal) {
 		log.Info("removal interrupted")
 	default:
 		log.Warn("removal rolled back", "err", err)
-		e.o.Groups.RemovalFailed(r.Group, time.Now())
-		e.o.Metrics.rolledBack.WithLabelValues(r.Group).Inc()
-		e.o.Events.Eventf(node, corev1.EventTypeWarning, "ScaleDownFailed", "node stays in group %s: %v", r.Group, err)
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.failed[r.Node] = time.Now()
+		e.failedRemoval(node, r, err)
 	}
+}
+
+// failedRemoval leaves the node alone for a while.
+func (e *Executor) failedRemoval(node *corev1.Node, r scaledown.Removal, err error) {
+	e.o.Groups.RemovalFailed(r.Group, time.Now())
+	e.o.Metrics.rolledBack.WithLabelValues(r.Group).Inc()
+	e.o.Events.Eventf(node, corev1.EventTypeWarning, "ScaleDownFailed", "node stays in group %s: %v", r.Group, err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.failed[r.Node] = time.Now()
 }
 
 // prepare checks that the plan still holds and reserves the group's place. The

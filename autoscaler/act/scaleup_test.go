@@ -1,7 +1,7 @@
 package act_test
 
 import (
-	"strings"
+	"maps"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/bubble"
@@ -110,10 +111,64 @@ func TestProtectAndReplace(t *testing.T) {
 			t.Errorf("%d replaced at once after the first, want none", n)
 		}
 		g := f.groups()[0]
-		if g.Desired != 1 || !strings.Contains(g.BackoffReason, "did not become a node within 15m0s") {
+		if g.Desired != 1 || g.BackedOff(time.Now()) {
+			t.Errorf("desired %d, backed off for %q: a node that was lost is no failure to launch", g.Desired, g.BackoffReason)
+		}
+		f.event(1, "NodeLost", "was deleted and did not come back within 15m0s")
+	})
+}
+
+// A Node of another cloud, or of none, keeps no instance of ours, judged or not: here the
+// informer knows nothing of it.
+func TestReplaceAmongNodesWithoutProviderID(t *testing.T) {
+	for name, id := range map[string]string{"bare metal": "", "another cloud": "gce://project/zone/name"} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, 0, 1)
+			f.ok(f.kube.CoreV1().Nodes().Delete(t.Context(), nodeName(0), metav1.DeleteOptions{}))
+			f.ok(f.nodes.Replace(nil, ""))
+			f.ok(f.kube.Tracker().Add(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "hybrid", UID: "hybrid"}, Spec: corev1.NodeSpec{ProviderID: id}}))
+			bubble.Sleep(16 * time.Minute)
+			f.ok(f.Replace(t.Context(), f.groups(), f.bindings(), time.Now(), 15*time.Minute))
+			if n := len(f.aws.CallsTo("autoscaling", "TerminateInstanceInAutoScalingGroup")); n != 1 {
+				t.Errorf("%s: %d instances replaced, want 1", name, n)
+			}
+			f.event(1, "DeleteUnregistered", "did not become a node within 15m0s")
+		})
+	}
+}
+
+// A new leader knows nothing of Nodes that were. An instance so old that the leader before
+// would have replaced it had been one.
+func TestNewLeaderTakesAnOldInstanceForALostNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 1)
+		f.ok(f.kube.CoreV1().Nodes().Delete(t.Context(), nodeName(0), metav1.DeleteOptions{}))
+		f.ok(f.nodes.Replace(nil, ""))
+		bubble.Sleep(time.Hour)
+		f.restart()
+		f.ok(f.Replace(t.Context(), f.groups(), f.bindings(), time.Now(), 15*time.Minute))
+		if g := f.groups()[0]; g.Desired != 0 || g.BackedOff(time.Now()) {
 			t.Errorf("desired %d, backed off for %q", g.Desired, g.BackoffReason)
 		}
-		f.event(1, "DeleteUnregistered", "did not become a node")
+		f.event(1, "NodeLost", "was deleted")
+	})
+}
+
+func TestJoinedInstanceStaysOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 2)
+		both := map[cluster.InstanceID]bool{f.ids[0]: true, f.ids[1]: true}
+		if got := f.Joined(f.groups(), f.bindings(), time.Now()); !maps.Equal(got, both) {
+			t.Errorf("got %v, want both instances", got)
+		}
+		f.ok(f.nodes.Replace(nil, ""))
+		bubble.Sleep(time.Hour)
+		if got := f.Joined(f.groups(), f.bindings(), time.Now()); !maps.Equal(got, both) {
+			t.Errorf("an hour after their Nodes were deleted: got %v, want both instances", got)
+		}
+		if got := f.Joined(nil, f.bindings(), time.Now()); len(got) != 0 {
+			t.Errorf("of no group: got %v", got)
+		}
 	})
 }
 

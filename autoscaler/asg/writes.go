@@ -38,7 +38,8 @@ const (
 type Raised struct{ From, To, Max int }
 
 // Raise grows a group from the size that a plan knew to the size that it wants.
-// It looks at the group afresh first: whoever made it larger meanwhile did the
+// It looks at the group afresh first: one whose desired capacity is below its members, as
+// people lower it by hand, grows from the members; whoever made it larger meanwhile did the
 // plan's work, and places that our own terminations took away are not asked
 // for again. The maximum is respected and the write never goes downwards: a
 // smaller size than the present one is no write at all. (AWS has no
@@ -50,7 +51,13 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 	if err != nil {
 		return Raised{}, fmt.Errorf("raise group %s to %d: %w", group, to, err)
 	}
+	members := g.Desired - missing(g)
 	g.Desired = max(g.Desired, c.leastSize(group))
+	if members > g.Desired {
+		// What lies between buys nothing: AWS launches only above the members.
+		to += max(0, members-max(from, g.Desired))
+		g.Desired = members
+	}
 	if g.Desired < from {
 		to -= from - g.Desired
 	}
@@ -129,6 +136,13 @@ func (c *Client) Replace(ctx context.Context, group, instance, reason string) er
 	defer c.mu.Unlock()
 	c.growthOf(group).fail(time.Now(), reason)
 	return nil
+}
+
+// Lose ends one instance that was a node and is lost. That is no launch failure: nothing
+// is backed off. The instance goes with its place when the group is above its minimum; at
+// the minimum AWS launches another in its place.
+func (c *Client) Lose(ctx context.Context, group, instance string) error {
+	return c.terminate(ctx, group, instance, true)
 }
 
 func (c *Client) terminate(ctx context.Context, group, instance string, atMin bool) error {

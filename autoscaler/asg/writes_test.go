@@ -11,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/bubble"
@@ -52,6 +55,59 @@ func TestRaise(t *testing.T) {
 				t.Errorf("write honors the cooldown: %v", calls[0].Params)
 			}
 		})
+	}
+}
+
+// People lower desired capacity by hand; protected members stay. What is between desired
+// capacity and the members buys nothing, so one write goes beyond these.
+func TestRaiseGrowsFromTheMembers(t *testing.T) {
+	for _, tt := range []struct {
+		name              string
+		desired, from, to int
+		want              asg.Raised
+	}{
+		{"planned from desired capacity", 1, 1, 2, asg.Raised{From: 4, To: 5, Max: 6}},
+		{"planned from the members", 1, 4, 5, asg.Raised{From: 4, To: 5, Max: 6}},
+		{"planned before it was lowered", 1, 4, 6, asg.Raised{From: 4, To: 6, Max: 6}},
+		{"planned in between", 2, 3, 4, asg.Raised{From: 4, To: 5, Max: 6}},
+		{"up to the maximum", 0, 0, 5, asg.Raised{From: 4, To: 6, Max: 6}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var w awssim.World
+			c := newClient(t, &w, nil)
+			workers(t, &w, 0, 6, 4)
+			groups, err := c.Groups(t.Context(), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for _, i := range groups[0].Instances {
+				ids = append(ids, i.ID)
+			}
+			if err := c.Protect(t.Context(), "workers", ids); err != nil {
+				t.Fatal(err)
+			}
+			lower(t, &w, tt.desired)
+			before := len(w.CallsTo("autoscaling", "SetDesiredCapacity"))
+			got, err := c.Raise(t.Context(), "workers", tt.from, tt.to)
+			if err != nil || got != tt.want {
+				t.Errorf("got %+v %v, want %+v", got, err, tt.want)
+			}
+			if n := len(w.CallsTo("autoscaling", "SetDesiredCapacity")) - before; n != 1 {
+				t.Errorf("%d writes, want 1", n)
+			}
+		})
+	}
+}
+
+// lower sets desired capacity as a person does.
+func lower(t *testing.T, w *awssim.World, desired int) {
+	t.Helper()
+	_, err := autoscaling.NewFromConfig(w.Config("operator")).SetDesiredCapacity(t.Context(), &autoscaling.SetDesiredCapacityInput{
+		AutoScalingGroupName: aws.String("workers"), DesiredCapacity: aws.Int32(int32(desired)),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

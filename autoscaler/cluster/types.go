@@ -125,6 +125,9 @@ type Input struct {
 	Bindings map[string]binding.Verdict
 	// Taints are the operator's rules for taints that go.
 	Taints kube.TaintRules
+	// Joined are instances that have been Nodes, whether or not they still are. One
+	// whose Node was deleted is not on its way.
+	Joined map[InstanceID]bool
 	// DaemonSets give the overhead of an imagined node.
 	DaemonSets []*appsv1.DaemonSet
 	// PodDisruptionBudgets limit what a scale-down may evict.

@@ -10,7 +10,7 @@ import (
 // that have no Node yet, and capacity that the group was asked for and has not
 // launched. A group that is backed off has failed to launch, so what is missing
 // there is not counted; nor is an instance that has been without a Node for
-// longer than StartupTimeout.
+// longer than StartupTimeout, nor one that has been a Node before.
 func (s *Snapshot) setUpcoming() {
 	joined := make(map[InstanceID]bool, len(s.order))
 	for _, st := range s.order {
@@ -30,7 +30,7 @@ func (s *Snapshot) setUpcoming() {
 				continue
 			}
 			members++
-			if !joined[inst.ID] && young(inst.LaunchedAt, s.now) {
+			if !joined[inst.ID] && !s.in.Joined[inst.ID] && young(inst.LaunchedAt, s.now) {
 				st := s.imagine(g, "upcoming-"+inst.ID, inst.Zone, Upcoming)
 				st.Instance = inst
 				s.insert(st)

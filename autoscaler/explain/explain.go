@@ -29,7 +29,11 @@ type Decision struct {
 	Unhelped  []Subject  `json:"unhelpedPods,omitempty"`
 	Removals  []Subject  `json:"removals,omitempty"`
 	Needed    []Subject  `json:"neededNodes,omitempty"`
-	Errors    []string   `json:"errors,omitempty"`
+	// Lost are the nodes whose kubelet is silent, and what keeps them. Brake says why
+	// none is removed for that: too many are.
+	Lost   []Subject `json:"lostNodes,omitempty"`
+	Brake  string    `json:"brake,omitempty"`
+	Errors []string  `json:"errors,omitempty"`
 }
 
 // Group is how a group looked.

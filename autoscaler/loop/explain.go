@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/joinery/joinery/autoscaler/act"
@@ -69,6 +70,13 @@ func podSubjects(pods []scaleup.PodReason) []explain.Subject {
 }
 
 func explainShrinking(d *explain.Decision, plan scaledown.Decision) {
+	d.Brake = plan.Brake
+	for _, l := range plan.Lost[:min(len(plan.Lost), shown)] {
+		d.Lost = append(d.Lost, explain.Subject{Name: l.Node, Reason: cmp.Or(l.Kept, "waits for its time")})
+	}
+	for _, r := range plan.Replace[:min(len(plan.Replace), shown)] {
+		d.Removals = append(d.Removals, explain.Subject{Name: r.Node, Reason: r.Reason + "; its group is at its minimum, so AWS launches another"})
+	}
 	for _, r := range plan.Remove[:min(len(plan.Remove), shown)] {
 		d.Removals = append(d.Removals, explain.Subject{Name: r.Node, Reason: r.Reason})
 	}

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/scaledown"
 )
 
 // metrics are what the loop measures.
@@ -15,6 +16,9 @@ type metrics struct {
 	pods             *prometheus.GaugeVec
 	groups           *prometheus.GaugeVec
 	unneeded         prometheus.Gauge
+	lost             *prometheus.GaugeVec
+	lostPods         prometheus.Gauge
+	brake            prometheus.Gauge
 	checked          *prometheus.CounterVec
 	problems         *prometheus.CounterVec
 }
@@ -34,16 +38,19 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		errors:   prometheus.NewCounter(prometheus.CounterOpts(name("round_errors_total", "Rounds that met an error."))),
 		rival:    prometheus.NewGauge(prometheus.GaugeOpts(name("rival_active", "1 while another autoscaler is active and nothing is done beside it."))),
 		pods:     prometheus.NewGaugeVec(prometheus.GaugeOpts(name("pods", "Unschedulable pods, by what the last plan has for them.")), []string{"state"}),
-		groups:   prometheus.NewGaugeVec(prometheus.GaugeOpts(name("group_instances", "Sizes of the managed groups.")), []string{"group", "size"}),
+		groups:   prometheus.NewGaugeVec(prometheus.GaugeOpts(name("group_instances", "Sizes of the managed groups: min, desired, max, present (instances) and usable (instances whose node is Ready).")), []string{"group", "size"}),
 		unneeded: prometheus.NewGauge(prometheus.GaugeOpts(name("unneeded_nodes", "Nodes that the last plan could do without."))),
 	}
+	m.lost = prometheus.NewGaugeVec(prometheus.GaugeOpts(name("lost_nodes", "Nodes whose kubelet is not Ready though it had its time: waiting to be removed, or kept by a pod or a hold.")), []string{"state"})
+	m.lostPods = prometheus.NewGauge(prometheus.GaugeOpts(name("lost_pods", "Pods on such nodes. They end only with their node.")))
+	m.brake = prometheus.NewGauge(prometheus.GaugeOpts(name("brake", "1 while so many nodes of the cluster or a zone are not Ready that none is removed or replaced.")))
 	m.checked = prometheus.NewCounterVec(prometheus.CounterOpts(name("checked_plans_total", "Plans that the independent validator has looked at.")), []string{"plan"})
 	m.problems = prometheus.NewCounterVec(prometheus.CounterOpts(name("plan_problems_total", "Faults that the independent validator found in plans. Anything but 0 is a bug.")), []string{"plan"})
 	for _, plan := range []string{"scale-up", "scale-down"} {
 		m.checked.WithLabelValues(plan)
 		m.problems.WithLabelValues(plan)
 	}
-	for _, c := range []prometheus.Collector{m.checked, m.problems, m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded} {
+	for _, c := range []prometheus.Collector{m.checked, m.problems, m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded, m.lost, m.lostPods, m.brake} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -51,10 +58,35 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) setGroups(groups []cluster.Group) {
+// setLost shows the nodes that are lost and the brake.
+func (m *metrics) setLost(plan scaledown.Decision) {
+	kept, pods := 0, 0
+	for _, l := range plan.Lost {
+		pods += len(l.Pods)
+		if l.Kept != "" {
+			kept++
+		}
+	}
+	for state, n := range map[string]int{"waiting": len(plan.Lost) - kept, "kept": kept} {
+		m.lost.WithLabelValues(state).Set(float64(n))
+	}
+	m.lostPods.Set(float64(pods))
+	m.brake.Set(0)
+	if plan.Brake != "" {
+		m.brake.Set(1)
+	}
+}
+
+func (m *metrics) setGroups(groups []cluster.Group, s *cluster.Snapshot) {
 	m.groups.Reset()
+	usable := map[string]int{}
+	for _, n := range s.Nodes() {
+		if n.Usable() {
+			usable[n.Group]++
+		}
+	}
 	for _, g := range groups {
-		for size, n := range map[string]int{"min": g.Min, "desired": g.Desired, "max": g.Max, "present": len(g.Instances)} {
+		for size, n := range map[string]int{"min": g.Min, "desired": g.Desired, "max": g.Max, "present": len(g.Instances), "usable": usable[g.Name]} {
 			m.groups.WithLabelValues(g.Name, size).Set(float64(n))
 		}
 	}

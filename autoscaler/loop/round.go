@@ -14,7 +14,6 @@ import (
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 	"github.com/joinery/joinery/autoscaler/validate"
-	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/kube"
 )
 
@@ -51,7 +50,7 @@ func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Dec
 	describeExcluded(d, s)
 	d.Pending = len(s.Pending())
 	upErr := l.grow(bounded, s, now, d)
-	tidyErr := l.tidy(ctx, bounded, groups, s.Bindings(), now)
+	tidyErr := l.tidy(ctx, bounded, groups, s, now)
 	plan, downErr := l.shrink(ctx, bounded, s, now, d)
 	return l.untilNext(plan, now), errors.Join(upErr, tidyErr, downErr)
 }
@@ -89,8 +88,8 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	for i := range groups {
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
-	in.Groups = groups
 	in.Taints = kube.TaintRules{Startup: l.spec.StartupTaints, Status: l.spec.StatusTaints}
+	in.Groups, in.Joined = groups, l.act.Joined(groups, in.Bindings, now)
 	s, err := l.world.cache.Snapshot(in)
 	if err != nil {
 		return nil, nil, err
@@ -101,7 +100,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 			l.settled = false
 		}
 	}
-	l.metrics.setGroups(groups)
+	l.metrics.setGroups(groups, s)
 	return groups, s, nil
 }
 
@@ -148,14 +147,18 @@ func (l *Loop) measure(r act.Increased) {
 // tidy puts right what an earlier controller or AWS left behind. What only AWS is
 // asked for goes on in the background, one such work at a time: no pod waits for
 // it, however slow AWS is.
-func (l *Loop) tidy(ctx, bounded context.Context, groups []cluster.Group, bindings map[string]binding.Verdict, now time.Time) error {
+func (l *Loop) tidy(ctx, bounded context.Context, groups []cluster.Group, s *cluster.Snapshot, now time.Time) error {
+	bindings := s.Bindings()
+	replace := func() error {
+		if s.Brake() != "" {
+			return nil // whatever silences so many nodes keeps new ones from joining
+		}
+		return l.act.Replace(ctx, groups, bindings, now, l.spec.ProvisionTimeout.Duration)
+	}
 	if l.tidying.CompareAndSwap(false, true) {
 		l.chores.Go(func() {
 			defer l.tidying.Store(false)
-			err := errors.Join(
-				l.act.Protect(ctx, groups),
-				l.act.Replace(ctx, groups, bindings, now, l.spec.ProvisionTimeout.Duration),
-			)
+			err := errors.Join(l.act.Protect(ctx, groups), replace())
 			if err != nil && ctx.Err() == nil {
 				l.metrics.errors.Inc()
 				l.o.Log.Error("look after groups", "err", err)
@@ -176,6 +179,8 @@ func (l *Loop) shrink(ctx, bounded context.Context, s *cluster.Snapshot, now tim
 		return scaledown.Decision{}, fmt.Errorf("plan scale-down: %w", plan.Err)
 	}
 	l.metrics.unneeded.Set(float64(len(plan.Unneeded)))
+	l.metrics.setLost(plan)
+	l.act.TellLost(plan)
 	l.check(s, "scale-down", validate.Plan{Removed: plan.Nodes(), Placements: plan.Moves})
 	explainShrinking(d, plan)
 	err := errors.Join(l.act.RecordUnneeded(bounded, plan), l.act.RecordHolds(bounded, plan, now))

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -30,6 +29,8 @@ type candidate struct {
 	cause Cause
 	// until is when wait ends.
 	until time.Time
+	// lost: the node's kubelet is silent, see lost.
+	lost bool
 	// held: the node holds itself, and that counts. noted: the decision has the hold.
 	held, noted bool
 }
@@ -129,6 +130,7 @@ func (p *planner) departing(n *cluster.NodeState) {
 	// then the node still counts in it.
 	if !n.Instance.Leaving() {
 		p.groups[n.Group].spare--
+		p.groups[n.Group].room--
 	}
 	for i := range n.Residents {
 		if owner := p.uncovered(n.Residents[i]); owner != "" {
@@ -147,34 +149,6 @@ func (p *planner) uncovered(pod cluster.Pod) types.UID {
 		return ref.UID
 	}
 	return ""
-}
-
-// lost reports whether the node has been without a Ready kubelet for
-// Options.UnreadyTime and holds nothing that would have to move. What runs on a
-// lost node cannot be drained, so one with pods is left to the operator; so is one
-// that local software held when it was last heard of.
-func (p *planner) lost(c *candidate) bool {
-	n := c.node
-	if c.held {
-		return false
-	}
-	if n.Unusable == "" || n.Kind != cluster.Joined || n.Node().DeletionTimestamp != nil || !n.Empty() || p.o.UnreadyTime == never {
-		return false
-	}
-	cond := kube.Condition(n.Node(), corev1.NodeReady)
-	if cond != nil && cond.Status == corev1.ConditionTrue {
-		return false
-	}
-	delay := p.o.UnreadyTime
-	if o := c.group.ScaleDown.UnreadyTime; o != nil {
-		delay = *o
-	}
-	c.unneeded = p.unneededSince(n)
-	if cond != nil {
-		c.since = cond.LastTransitionTime.Time
-	}
-	c.waitByWord(p.now, delay, max(delay, p.unneededTime(c)))
-	return true
 }
 
 // unneededSince is what the controller recorded; now when it has not, or what is

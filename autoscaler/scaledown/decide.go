@@ -38,11 +38,15 @@ func placeable(c *cluster.Class) bool {
 // decide tries to do without the node. When that works out, the ledger goes on
 // without it.
 func (p *planner) decide(c *candidate) {
+	if c.lost {
+		p.decideLost(c)
+		return
+	}
 	if pod := p.neededBy[c.at]; pod != nil {
 		p.needed(c.node, NeededByPods, fmt.Sprintf("pod %s is to run here", cluster.Key(pod.Pod)))
 		return
 	}
-	if c.group.spare <= 0 {
+	if c.group.spare <= 0 || c.group.room <= 0 {
 		p.needed(c.node, MinSizeReached, fmt.Sprintf("group %s is at its minimum of %d", c.group.Name, c.group.Min))
 		return
 	}
@@ -51,10 +55,15 @@ func (p *planner) decide(c *candidate) {
 		return
 	}
 	c.group.spare--
+	c.group.room--
 	c.group.gone[c.node.Zone]++
 	p.decision.Unneeded[c.node.Name()] = c.unneeded
 	if c.wait != "" {
 		p.waitingUntil(c)
+		return
+	}
+	if p.brake != "" {
+		p.waiting(c, TooManyUnready, p.brake)
 		return
 	}
 	if p.removing >= p.o.MaxParallel {
@@ -141,10 +150,12 @@ func (p *planner) removal(c *candidate) Removal {
 		Node: c.node.Name(), UID: c.node.Node().UID, Group: c.group.Name, InstanceID: c.node.Instance.ID, Empty: c.empty(),
 		Reason: fmt.Sprintf("empty since %s", c.since.UTC().Format(time.RFC3339)),
 	}
-	switch {
-	case c.node.Unusable != "":
+	if c.lost {
+		r.Lost, r.Empty = true, true
 		r.Reason = fmt.Sprintf("not ready since %s", c.since.UTC().Format(time.RFC3339))
-	case !r.Empty:
+		return r
+	}
+	if !r.Empty {
 		r.Reason = fmt.Sprintf("used at %.0f %% and its pods fit elsewhere, since %s",
 			100*c.utilization, c.since.UTC().Format(time.RFC3339))
 	}

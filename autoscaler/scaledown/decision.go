@@ -114,6 +114,9 @@ func orDefault(d, byDefault time.Duration) time.Duration {
 type Decision struct {
 	// Remove are the nodes to take out now, in the order of choice.
 	Remove []Removal `json:"remove,omitempty"`
+	// Replace are the nodes that are lost while their group is at its minimum: their
+	// instances end, and AWS launches others.
+	Replace []Removal `json:"replace,omitempty"`
 	// Unneeded: node -> since when it has been unneeded: what its
 	// v1alpha1.UnneededSinceLabel is to say. The nodes of Remove are among them, and
 	// so are those of Needed that nothing keeps but pods which their agents alone
@@ -127,6 +130,10 @@ type Decision struct {
 	// Holds are the nodes of managed groups that hold themselves, by name, whether
 	// or not that counts.
 	Holds []Hold `json:"holds,omitempty"`
+	// Lost are the nodes of managed groups that are lost, by name.
+	Lost []Lost `json:"lost,omitempty"`
+	// Brake is Snapshot.Brake: why no node is removed now. Empty when they may be.
+	Brake string `json:"brake,omitempty"`
 	// Moves are where the plan sees the pods of the removed nodes, and those
 	// that wait for a place already, in an order in which the scheduler could
 	// place them once the nodes are gone.
@@ -153,6 +160,8 @@ type Removal struct {
 	InstanceID string    `json:"instanceID"`
 	// Empty says that no pod has to move.
 	Empty bool `json:"empty"`
+	// Lost says that the kubelet is silent: nothing can be drained.
+	Lost bool `json:"lost,omitempty"`
 	// Pods are the pods to evict, by namespace and name.
 	Pods   []types.NamespacedName `json:"pods,omitempty"`
 	Reason string                 `json:"reason"`
@@ -192,4 +201,5 @@ const (
 	RecentlyAdded      = rules.RecentlyAdded
 	Headroom           = rules.Headroom
 	MaxParallelReached = rules.MaxParallelReached
+	TooManyUnready     = rules.TooManyUnready
 )

@@ -47,14 +47,18 @@ type planner struct {
 	// chosen are the nodes to remove, in the order of choice.
 	chosen []*candidate
 
+	// brake is Snapshot.Brake.
+	brake string
+
 	decision Decision
 }
 
 // group is a group with what the plan has taken from it.
 type group struct {
 	*cluster.Group
-	// spare is how many nodes may still go before the minimum.
-	spare int
+	// spare is how many nodes may still go before fewer than the minimum are usable,
+	// room how many instances before AWS launches others.
+	spare, room int
 	// gone: zone -> nodes that the plan takes.
 	gone map[string]int
 	// nodes are the group's, in the ledger.
@@ -62,9 +66,18 @@ type group struct {
 }
 
 func (p *planner) plan() {
+	usable := map[string]int{} // group -> nodes that pods can run on
+	for _, n := range p.s.Nodes() {
+		if n.Usable() {
+			usable[n.Group]++
+		}
+	}
+	p.brake = p.s.Brake()
+	p.decision.Brake = p.brake
 	for i := range p.s.Groups() {
 		g := &p.s.Groups()[i]
-		p.groups[g.Name] = &group{Group: g, spare: max(0, min(g.Desired, members(g))-g.Min), gone: map[string]int{}}
+		room := max(0, min(g.Desired, members(g))-g.Min)
+		p.groups[g.Name] = &group{Group: g, spare: min(room, max(0, usable[g.Name]-g.Min)), room: room, gone: map[string]int{}}
 		if g.Headroom > 0 && g.Template != nil {
 			p.frugal = append(p.frugal, p.groups[g.Name])
 		}

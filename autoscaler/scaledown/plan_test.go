@@ -174,7 +174,7 @@ func TestEmptyNode(t *testing.T) {
 		{"not ready, with a pod", func(in *cluster.Input, n *corev1.Node) {
 			lost(n, time.Hour)
 			in.Pods = append(in.Pods, ct.Running("p", n.Name, "100m", "64Mi"))
-		}, "NotReady"},
+		}, "remove"},
 		{"not ready and held when last heard of", func(_ *cluster.Input, n *corev1.Node) {
 			lost(n, time.Hour)
 			agent(n, "False", "InhibitorHeld", time.Hour)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unsafe"
 
@@ -249,4 +250,27 @@ func overwrite(t *testing.T, api *ssm.Client, name, text string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A deadline bounds when a write is sent, and not how long SSM takes to answer it. A caller
+// that gives up ends it at once.
+func TestPutIsAnsweredAfterItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &awssim.World{}
+		defer w.Close()
+		w.Inject(awssim.Fault{Service: "ssm", Delay: 3 * time.Second})
+		s := bundle.NewStore(ssm.NewFromConfig(w.Config("controller")), "demo", parameter, "")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, err := s.Put(ctx, sample(t, "demo")); err != nil || time.Since(began) < 6*time.Second {
+			t.Errorf("after %s: %v", time.Since(began), err)
+		}
+		ctx, giveUp := context.WithTimeout(t.Context(), time.Minute)
+		time.AfterFunc(time.Second, giveUp)
+		began = time.Now()
+		if _, err := s.Put(ctx, sample(t, "demo")); !errors.Is(err, context.Canceled) || time.Since(began) > 2*time.Second {
+			t.Errorf("given up after %s: %v", time.Since(began), err)
+		}
+	})
 }

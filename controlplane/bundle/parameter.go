@@ -50,10 +50,29 @@ func (p parameter) read(ctx context.Context) (value, error) {
 	}, nil
 }
 
+// answerIn is how long SSM may take to answer a write, and the read after it. Callers
+// bound when a write is sent, which is not how long it takes.
+const answerIn = 15 * time.Second
+
+// answered returns a context for a request that is sent before the deadline of ctx and
+// may be answered later. It ends with ctx for any other reason.
+func answered(ctx context.Context) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerIn)
+	stop := context.AfterFunc(ctx, func() {
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			cancel()
+		}
+	})
+	return out, func() { stop(); cancel() }
+}
+
 // write puts text, reads it back and returns the version that it made. What may
 // be too late is not sent at all, and nothing is sent twice: whoever calls looks
 // at the world again before another attempt.
 func (p parameter) write(ctx context.Context, text []byte) (int64, error) {
+	sendBy, _ := ctx.Deadline()
+	ctx, cancel := answered(ctx)
+	defer cancel()
 	in := &ssm.PutParameterInput{
 		Name: &p.name, Value: aws.String(string(text)), Overwrite: aws.Bool(true),
 		Type: types.ParameterTypeSecureString, Tier: types.ParameterTierStandard, Description: &p.description,
@@ -62,7 +81,7 @@ func (p parameter) write(ctx context.Context, text []byte) (int64, error) {
 		in.KeyId = &p.keyID
 	}
 	out, err := p.client.PutParameter(ctx, in, func(o *ssm.Options) {
-		o.RetryMaxAttempts, o.HTTPClient = 1, punctual{o.HTTPClient}
+		o.RetryMaxAttempts, o.HTTPClient = 1, punctual{o.HTTPClient, sendBy}
 	})
 	if err != nil {
 		return 0, fmt.Errorf("put parameter %s: %w", p.name, err)
@@ -86,19 +105,20 @@ func (e *LateError) Error() string {
 	return fmt.Sprintf("not sent: its deadline was %s ago", e.Now.Round(0).Sub(e.Deadline.Round(0)).Round(time.Millisecond))
 }
 
-// punctual sends nothing after the deadline of a request's context. The context
+// punctual sends nothing after a deadline, unless that is zero. A context
 // alone does not see to that. After SIGCONT a goroutine may run before the timer
 // that ends its context does, and a virtual machine that was frozen wakes with a
 // monotonic clock that stood still, so the wall clock is asked as well.
-type punctual struct{ next ssm.HTTPClient }
+type punctual struct {
+	next   ssm.HTTPClient
+	sendBy time.Time
+}
 
 // Do sends r, or returns a *LateError.
 func (p punctual) Do(r *http.Request) (*http.Response, error) {
-	if deadline, ok := r.Context().Deadline(); ok {
-		now := time.Now()
-		if !now.Before(deadline) || !now.Round(0).Before(deadline.Round(0)) {
-			return nil, &LateError{Deadline: deadline, Now: now}
-		}
+	now := time.Now()
+	if !p.sendBy.IsZero() && (!now.Before(p.sendBy) || !now.Round(0).Before(p.sendBy.Round(0))) {
+		return nil, &LateError{Deadline: p.sendBy, Now: now}
 	}
 	return p.next.Do(r)
 }

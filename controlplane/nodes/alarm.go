@@ -14,6 +14,7 @@ const ImpostorReason = "ImpostorNode"
 
 type metrics struct {
 	deleted   *prometheus.CounterVec
+	forced    prometheus.Counter
 	standings *prometheus.GaugeVec
 }
 
@@ -28,7 +29,11 @@ func newMetrics(reg prometheus.Registerer) metrics {
 			Help: "Nodes by how they stand to the instances of EC2 (Bound, Adopted, Impostor, Leaving, Unknown) and why; absent where this process does not lead.",
 		}, []string{"standing", "reason"}),
 	}
-	reg.MustRegister(m.deleted, m.standings)
+	m.forced = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "joinery_pods_finished_total",
+		Help: "Pods deleted by force because EC2 proves that the instance of their node is gone.",
+	})
+	reg.MustRegister(m.deleted, m.forced, m.standings)
 	return m
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -88,7 +89,8 @@ const (
 
 // Access is what a Janitor does with the API server.
 var Access = []drive.Access{
-	{Resource: "nodes", Verbs: []string{"get", "list", "watch", "delete"}},
+	{Resource: "nodes", Verbs: []string{"get", "list", "watch", "patch", "delete"}},
+	{Resource: "pods", Verbs: []string{"list", "delete"}},
 	{Resource: "events", Verbs: []string{"create", "patch"}},
 }
 
@@ -104,7 +106,9 @@ type Janitor struct {
 	// What follows is of the running round only.
 	since   Since
 	alarmed map[string]time.Time // UID -> when it was last said to be an impostor
-	until   time.Time            // of looking often
+	// condemned: UID -> since when a Node is to go that waits for what is left of it.
+	condemned map[string]time.Time
+	until     time.Time // of looking often
 }
 
 // NewJanitor returns a janitor; it registers its metrics.
@@ -133,6 +137,7 @@ func (j *Janitor) Wake() {
 // an earlier run remembered is forgotten: another leader may have acted in between.
 func (j *Janitor) Run(ctx context.Context) error {
 	j.since, j.alarmed, j.until = Since{}, map[string]time.Time{}, time.Time{}
+	j.condemned = map[string]time.Time{}
 	defer j.metrics.standings.Reset()
 	stop, err := j.deps.Store.FollowNodes(ctx, cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(any) { j.wake.Now() },
@@ -148,11 +153,12 @@ func (j *Janitor) Run(ctx context.Context) error {
 	}.Run(ctx)
 }
 
-// nodeChanged wakes the janitor when a Node claims something else than before.
+// nodeChanged wakes the janitor when a Node claims something else than before, or when its
+// kubelet stops being Ready: EC2 may know why.
 func (j *Janitor) nodeChanged(before, after any) {
 	old, ok := before.(*corev1.Node)
 	n, ok2 := after.(*corev1.Node)
-	if ok && ok2 && (old.UID != n.UID || old.Spec.ProviderID != n.Spec.ProviderID) {
+	if ok && ok2 && (old.UID != n.UID || old.Spec.ProviderID != n.Spec.ProviderID || kube.KubeletReady(old) && !kube.KubeletReady(n)) {
 		j.wake.Now()
 	}
 }
@@ -186,7 +192,11 @@ func (j *Janitor) look(ctx context.Context) (rest time.Duration, err error) {
 	j.metrics.show(nodes)
 	j.alarm(nodes, before)
 	pending := leaving(nodes) - leavingOf(planned)
-	return j.rest(pending > 0), j.execute(ctx, planned)
+	err = j.execute(ctx, planned)
+	if len(j.condemned) > 0 {
+		return soon, err // EC2 or the controllers are about to be done with it
+	}
+	return j.rest(pending > 0), err
 }
 
 // doubted returns the Nodes that EC2 is asked about right now: those whose kubelet is
@@ -235,6 +245,11 @@ func leavingOf(planned []Deletion) (count int) {
 
 func (j *Janitor) execute(ctx context.Context, planned []Deletion) error {
 	var failed []error
+	present := map[string]bool{}
+	for _, d := range planned {
+		present[d.UID] = true
+	}
+	maps.DeleteFunc(j.condemned, func(uid string, _ time.Time) bool { return !present[uid] })
 	for _, d := range planned {
 		failed = append(failed, j.remove(ctx, d))
 	}
@@ -255,6 +270,14 @@ func (j *Janitor) remove(ctx context.Context, d Deletion) error {
 		j.deps.Log.Info("node is not deleted: it stands otherwise now", "node", d.Name, "reason", now.Reason, "message", now.Message)
 		return nil
 	}
+	if _, again := j.condemned[d.UID]; !again {
+		j.condemned[d.UID] = time.Now()
+	}
+	d.Verdict = now
+	if done, err := j.finish(ctx, d, time.Since(j.condemned[d.UID])); err != nil || !done {
+		return err
+	}
+	delete(j.condemned, d.UID)
 	err = j.deps.Client.CoreV1().Nodes().Delete(ctx, d.Name, metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}})
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err): // gone, or another Node by now

@@ -22,6 +22,10 @@ import (
 // well under the 10 s for which the Lease is then certain.
 const tail = 5 * time.Second
 
+// lookFor bounds how old the look may be that a write relies on. SSM may take seconds
+// for it, so tail begins after it.
+const lookFor = 20 * time.Second
+
 // NewerError says that a newer bundle was found where one was to be written.
 type NewerError struct {
 	// Found and Ours are when the tokens were issued.
@@ -98,24 +102,29 @@ func (r *Rotator) create(ctx context.Context, s State, d Decision) (Token, error
 }
 
 // publish writes b. SSM cannot be told to write only over what was read, and
-// this process may have been stopped at any instruction, for hours. So within
-// few seconds, counted from before the first of these steps, it proves that it
-// leads, looks that nothing newer is there, and writes; a write that comes
-// later is not sent.
+// this process may have been stopped at any instruction, for hours. So it proves that
+// it leads, looks that nothing newer is there, proves again that it leads, and writes. A
+// write is sent within tail of before the second proof and within lookFor of before the
+// first, or not at all. How long SSM takes to answer it is another matter.
 func (r *Rotator) publish(ctx context.Context, c bundle.Cluster, b *v1alpha1.JoinBundle) error {
-	ctx, cancel := context.WithTimeout(ctx, tail)
-	defer cancel()
-	if err := r.confirm(ctx); err != nil {
+	looked, done := context.WithTimeout(ctx, lookFor)
+	defer done()
+	if err := r.confirm(looked); err != nil {
 		return err
 	}
-	before, _, err := r.published(ctx, c)
+	before, _, err := r.published(looked, c)
 	if err != nil {
 		return err
 	}
 	if supersedes(before.Bundle, b, r.now()) {
 		return &NewerError{Found: before.Bundle.IssuedAt, Ours: b.IssuedAt}
 	}
-	after, err := r.deps.Store.Put(ctx, b)
+	fenced, cancel := context.WithTimeout(looked, tail)
+	defer cancel()
+	if err := r.confirm(fenced); err != nil {
+		return err
+	}
+	after, err := r.deps.Store.Put(fenced, b)
 	if err != nil {
 		return err
 	}

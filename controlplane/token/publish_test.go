@@ -101,6 +101,26 @@ func TestPublishHappensWithinSecondsOfTheProof(t *testing.T) {
 	})
 }
 
+// SSM may take seconds for each answer. What bounds a write is when it is sent, from the
+// last proof on.
+func TestSlowLookIsFollowedByAnotherProof(t *testing.T) {
+	for _, slow := range []time.Duration{3 * time.Second, 9 * time.Second, 15 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			var proved time.Time
+			s := &scripted{world: &world{}, get: func(int) { bubble.Sleep(slow) }, put: func(ctx context.Context) {
+				deadline, ok := ctx.Deadline()
+				if !ok || time.Since(proved) > time.Second || deadline.Sub(proved) > 5*time.Second || ctx.Err() != nil {
+					t.Errorf("%s an answer: sent %s after the proof, by %s after it: %v", slow, time.Since(proved), deadline.Sub(proved), ctx.Err())
+				}
+			}}
+			r := scriptedRotator(t, s, fake.NewClientset(), func(context.Context) error { proved = time.Now(); return nil })
+			if _, err := r.Reconcile(t.Context()); err != nil || s.puts != 1 {
+				t.Errorf("%s an answer: %d writes, %v", slow, s.puts, err)
+			}
+		})
+	}
+}
+
 func TestNothingOlderReplacesWhatCameMeanwhile(t *testing.T) {
 	s, client := &scripted{world: &world{}}, fake.NewClientset()
 	r := scriptedRotator(t, s, client, nil)

@@ -101,6 +101,12 @@ func demand() []panel {
 		lines("Nodes that are not needed, and held ones", "none", "Unneeded: the last plan could do without them. Held: by a lock, a file or an annotation.",
 			query{`max(joinery_autoscaler_unneeded_nodes{job="$job"})`, "unneeded"},
 			query{`max by (state) (joinery_autoscaler_held_nodes{job="$job"})`, "held: {{state}}"}),
+		lines("Lost nodes", "none", "Nodes whose kubelet is not Ready, the pods that end only with them, what was ended for it, and whether so many are that nothing is.",
+			query{`max by (state) (joinery_autoscaler_lost_nodes{job="$job"})`, "{{state}}"},
+			query{`max(joinery_autoscaler_lost_pods{job="$job"})`, "pods"},
+			query{`sum by (group) (increase(joinery_autoscaler_lost_instances_ended_total{job="$job"}[$__rate_interval]))`, "ended: {{group}}"},
+			query{`sum(increase(joinery_pods_finished_total{job="$job"}[$__rate_interval]))`, "pods finished by force"},
+			query{`max(joinery_autoscaler_brake{job="$job"})`, "brake"}),
 	}
 }
 

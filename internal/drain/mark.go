@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,6 +65,19 @@ func Mark(ctx context.Context, client kubernetes.Interface, name string, uid typ
 			p.Spec.Unschedulable, p.Metadata.Annotations[kube.CordonedAnnotation] = &yes, &ours
 		}
 		return p
+	})
+}
+
+// OutOfService gives a Node Kubernetes' taint for one whose machine is gone for good: the
+// controllers then detach its volumes by force and finish its pods (KEP-2268). A Node that
+// has it is not touched. Errors are as for Mark.
+func OutOfService(ctx context.Context, client kubernetes.Interface, name string, uid types.UID) error {
+	return change(ctx, client, name, uid, func(n *corev1.Node) *nodePatch {
+		if kube.HasTaint(n, corev1.TaintNodeOutOfService) {
+			return nil
+		}
+		taint := corev1.Taint{Key: corev1.TaintNodeOutOfService, Value: "nodeshutdown", Effect: corev1.TaintEffectNoExecute}
+		return &nodePatch{Spec: &patchSpec{Taints: append(slices.Clone(n.Spec.Taints), taint)}}
 	})
 }
 

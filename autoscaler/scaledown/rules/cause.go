@@ -28,4 +28,6 @@ const (
 	RecentlyAdded      Cause = "GroupRecentlyGrown"
 	Headroom           Cause = "KeptAsHeadroom"
 	MaxParallelReached Cause = "MaxParallelReached"
+	// TooManyUnready: see cluster.Snapshot.Brake.
+	TooManyUnready Cause = "TooManyUnready"
 )

@@ -61,6 +61,10 @@ type Context struct {
 	Replicas func(*corev1.Pod) (int32, bool)
 }
 
+// Unsimulated is the rule that keeps a pod because no place can be found for it by
+// simulation.
+const Unsimulated = "unsupported"
+
 // podRules are asked in this order; the first that decides counts. What lets a
 // pod be comes before what keeps it; after safeToEvict comes only what that
 // annotation lifts.
@@ -74,7 +78,7 @@ var podRules = [...]struct {
 	{"daemonset", daemonSet},
 	{"expendable", expendable},
 	{"min-replicas", minReplicas},
-	{"unsupported", unsupported},
+	{Unsimulated, unsupported},
 	{"safe-to-evict", safeToEvict},
 	{"controller", controller},
 	{"system", system},

@@ -46,7 +46,7 @@ func Report(node *corev1.Node, now time.Time, timeout time.Duration) (s Say, sin
 		return SaysHold, hold.LastTransitionTime.Time, describe(hold)
 	}
 	old := timeout > 0 && !c.LastHeartbeatTime.IsZero() && now.Sub(c.LastHeartbeatTime.Time) > timeout
-	if old || !kube.KubeletReady(node) {
+	if ready := kube.Condition(node, corev1.NodeReady); old || ready != nil && ready.Status != corev1.ConditionTrue {
 		return SaysNothing, time.Time{}, ""
 	}
 	switch {
