@@ -49,7 +49,7 @@ func readyCommand() *cobra.Command {
 }
 
 func prepareCommand() *cobra.Command {
-	var packer bool
+	var packer, maintenance bool
 	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "build and bake what the lab needs, into the cache",
@@ -57,13 +57,18 @@ func prepareCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := kit.Options{Report: printProgress}
-			if _, err := kit.Prepare(cmd.Context(), o); err != nil || !packer {
-				return err
+			_, err := kit.Prepare(cmd.Context(), o)
+			if err == nil && packer {
+				err = kit.PreparePacker(cmd.Context(), o)
 			}
-			return kit.PreparePacker(cmd.Context(), o)
+			if err == nil && maintenance {
+				err = kit.PrepareMaintenance(cmd.Context(), o)
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&packer, "packer", false, "also build packer and its builder for EC2, for a quarter of an hour the first time")
+	cmd.Flags().BoolVar(&maintenance, "maintenance", false, "also build the release of Kubernetes before, to be upgraded from, and etcd's tools")
 	return cmd
 }
 

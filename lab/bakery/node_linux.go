@@ -78,19 +78,29 @@ func makeNode(ctx context.Context, h *machine.Host, k *kit.Kit, agent, dir strin
 	if err != nil {
 		return err
 	}
-	listener, err := h.VPC().Listen(ctx, Port)
+	stop, err := s.Serve(ctx, h)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: http.FileServer(http.Dir(shop))}
+	return errors.Join(Bake(ctx, h, k, s, dir), stop())
+}
+
+// Serve has the store at Address inside a run's network, until stop is called.
+func (s *Store) Serve(ctx context.Context, h *machine.Host) (stop func() error, err error) {
+	listener, err := h.VPC().Listen(ctx, Port)
+	if err != nil {
+		return nil, err
+	}
+	server := &http.Server{Handler: http.FileServer(http.Dir(s.Dir))}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	err = Bake(ctx, h, k, s, dir)
-	err = errors.Join(err, server.Close())
-	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
-		err = errors.Join(err, e)
-	}
-	return err
+	return func() error {
+		err := server.Close()
+		if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+			err = errors.Join(err, e)
+		}
+		return err
+	}, nil
 }
 
 // Bake bakes the kit's base from a store that is served at Address. In dir is then

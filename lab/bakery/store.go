@@ -39,7 +39,9 @@ var programs = []struct{ at, name string }{
 // archives with a signed file of their sums.
 type Store struct {
 	Dir string
-	Key *openpgp.Entity
+	// Kubernetes is the version of the programs, without the v.
+	Kubernetes string
+	Key        *openpgp.Entity
 	// Packages are those of the repository.
 	Packages []apt.Package
 	// Archives maps a component to its file's name.
@@ -57,7 +59,7 @@ func NewStore(k *kit.Kit, agent, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Dir: dir, Key: key, Packages: packages, Archives: map[string]string{}}
+	s := &Store{Dir: dir, Kubernetes: kubernetesOf(k), Key: key, Packages: packages, Archives: map[string]string{}}
 	for _, p := range s.Packages {
 		if err := p.Write(dir); err != nil {
 			return nil, err
@@ -122,7 +124,7 @@ func (s *Store) Sums(address string) *bake.Sums {
 // Kubernetes from the repository, the rest from archives.
 func (s *Store) Options(address string) bake.Options {
 	return bake.Options{
-		KubernetesVersion: KubernetesVersion, ContainerdVersion: ContainerdVersion, PauseImage: image.Pause,
+		KubernetesVersion: s.Kubernetes, ContainerdVersion: ContainerdVersion, PauseImage: image.Pause,
 		Repositories: []bake.Repository{{Name: "kubernetes", URL: address, Suite: "./", Key: s.PinnedKey()}},
 		Archives:     s.ArchivesOf(address, bake.ComponentContainerd, bake.ComponentRunc, bake.ComponentAgent),
 		Sums:         s.Sums(address),
@@ -140,6 +142,8 @@ func plugins(k *kit.Kit, dir string) map[string]string {
 
 //go:embed files
 var files embed.FS
+
+func kubernetesOf(k *kit.Kit) string { return strings.TrimPrefix(k.Programs.Kubernetes, "v") }
 
 // packages are the five of the Kubernetes project, with the lab's programs.
 func packages(k *kit.Kit) ([]apt.Package, error) {
@@ -161,7 +165,7 @@ func packages(k *kit.Kit) ([]apt.Package, error) {
 		return nil, fmt.Errorf("read embedded file: %w", err)
 	}
 	kubeadm["/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf"] = image.File{Data: dropIn}
-	v := KubernetesVersion + "-1.1"
+	v := kubernetesOf(k) + "-1.1"
 	return []apt.Package{
 		{Name: "kubeadm", Version: v, Arch: runtime.GOARCH, Depends: "kubelet, kubectl, cri-tools", Files: kubeadm},
 		{Name: "kubelet", Version: v, Arch: runtime.GOARCH, Depends: "iptables, ethtool, kubernetes-cni", Files: kubelet},

@@ -7,6 +7,7 @@
 package binaries
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,13 @@ import (
 // lab/binaries/kubernetes/go.mod pins the code; this names it to kubeadm.
 const KubernetesVersion = "v1.37.2"
 
+// PreviousKubernetes is the patch release before it, which a cluster has that is to be
+// upgraded. Built here, it is the code of KubernetesVersion under this version: the
+// modules are pinned once, and another version of them would be compiled for half an hour.
+// So kubeadm's way from one version to another is real, and a difference between the two
+// is not.
+const PreviousKubernetes = "v1.37.1"
+
 // ErrNotBuilt says that a program is not in the cache yet.
 var ErrNotBuilt = errors.New("not built yet")
 
@@ -36,6 +44,8 @@ type Options struct {
 	// Archive is the release archive's address; see Archive. When it is empty
 	// everything is built, and nothing that was downloaded before is used.
 	Archive string
+	// Kubernetes is the version of its programs; KubernetesVersion when it is empty.
+	Kubernetes string
 	// Report is told of every program; nil is fine.
 	Report progress.Func
 
@@ -44,6 +54,9 @@ type Options struct {
 
 // Set is the finished programs. The zero value has none.
 type Set struct {
+	// Kubernetes is the version of its programs.
+	Kubernetes string
+
 	paths map[string]string // program name -> path
 	keys  map[string]string // program name -> cache key
 }
@@ -114,11 +127,17 @@ func FindRoot(dir string) (string, error) {
 
 // Build returns all cached programs, getting the missing ones first. Two
 // builders on one cache wait for each other, module by module.
-func Build(ctx context.Context, o Options) (Set, error) { return build(ctx, o, components()) }
+func Build(ctx context.Context, o Options) (Set, error) {
+	return build(ctx, o, components(o.kubernetes()))
+}
 
 // Load returns what Build would, without building: a missing program is
 // ErrNotBuilt.
-func Load(ctx context.Context, o Options) (Set, error) { return load(ctx, o, components()) }
+func Load(ctx context.Context, o Options) (Set, error) {
+	return load(ctx, o, components(o.kubernetes()))
+}
+
+func (o Options) kubernetes() string { return cmp.Or(o.Kubernetes, KubernetesVersion) }
 
 // BuildPacker is Build for packer and its builder for EC2. They are apart: a
 // quarter of an hour of compiling for those alone who bake through packer.
@@ -127,8 +146,14 @@ func BuildPacker(ctx context.Context, o Options) (Set, error) { return build(ctx
 // LoadPacker is Load for what BuildPacker builds.
 func LoadPacker(ctx context.Context, o Options) (Set, error) { return load(ctx, o, packer()) }
 
+// BuildEtcdTools is Build for what takes snapshots of etcd and restores them.
+func BuildEtcdTools(ctx context.Context, o Options) (Set, error) { return build(ctx, o, etcdTools()) }
+
+// LoadEtcdTools is Load for what BuildEtcdTools builds.
+func LoadEtcdTools(ctx context.Context, o Options) (Set, error) { return load(ctx, o, etcdTools()) }
+
 func build(ctx context.Context, o Options, all []component) (Set, error) {
-	var set Set
+	set := Set{Kubernetes: o.kubernetes()}
 	for _, c := range all {
 		at, err := c.provide(ctx, o)
 		if err != nil {
@@ -140,7 +165,7 @@ func build(ctx context.Context, o Options, all []component) (Set, error) {
 }
 
 func load(ctx context.Context, o Options, all []component) (Set, error) {
-	var set Set
+	set := Set{Kubernetes: o.kubernetes()}
 	for _, c := range all {
 		at, err := c.find(ctx, o)
 		if err != nil {

@@ -71,7 +71,7 @@ func TestKey(t *testing.T) {
 func TestKubernetesFlags(t *testing.T) {
 	const want = "-s -w -X k8s.io/component-base/version.gitVersion=v1.37.2 -X k8s.io/component-base/version.gitMajor=1" +
 		" -X k8s.io/component-base/version.gitMinor=37 -X k8s.io/client-go/pkg/version.gitVersion=v1.37.2"
-	if got := kubernetesFlags(); got != want {
+	if got := kubernetesFlags("v1.37.2"); got != want {
 		t.Errorf("got %q", got)
 	}
 }
@@ -86,6 +86,8 @@ func TestVersions(t *testing.T) {
 	for module, want := range map[string]string{
 		"kubernetes": "k8s.io/kubernetes " + KubernetesVersion + "\n",
 		"containerd": "containerd/v2 v2.4.2\n",
+		"etcd":       "go.etcd.io/etcd/server/v3 v3.6.16\n",
+		"etcdtools":  "go.etcd.io/etcd/etcdutl/v3 v3.6.16\n",
 		"runc":       "runc v1.5.2\n",
 	} {
 		text, err := os.ReadFile(filepath.Join(root, "lab/binaries", module, "go.mod"))
@@ -144,12 +146,35 @@ func TestBuildAndLoad(t *testing.T) {
 	}
 }
 
+// Both versions of Kubernetes are in one cache, and have all else in common.
+func TestPreviousKubernetes(t *testing.T) {
+	root, err := FindRoot(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := []string{"go1.26.8", "linux"}
+	previous := components(PreviousKubernetes)
+	for n, c := range components(Options{}.kubernetes()) {
+		one, err := c.key(root, facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other, err := previous[n].key(root, facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if differ := one != other; differ != (c.name == "kubernetes") {
+			t.Errorf("%s: keys %s and %s", c.name, one, other)
+		}
+	}
+}
+
 func TestLoadMissing(t *testing.T) {
 	root, err := FindRoot(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, load := range map[string]func(context.Context, Options) (Set, error){"all": Load, "packer": LoadPacker} {
+	for name, load := range map[string]func(context.Context, Options) (Set, error){"all": Load, "packer": LoadPacker, "etcd's tools": LoadEtcdTools} {
 		if _, err := load(t.Context(), Options{Root: root, Cache: t.TempDir()}); !errors.Is(err, ErrNotBuilt) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -22,7 +22,9 @@ type component struct {
 	module string
 	// release is the version that a release archive has programs of; "" when
 	// none is known.
-	release  string
+	release string
+	// unpinned says that the module's pinned sums are of another release.
+	unpinned bool
 	tags     string
 	ldflags  string
 	cgo      bool
@@ -30,11 +32,11 @@ type component struct {
 	programs []program
 }
 
-func components() []component {
+func components(kubernetes string) []component {
 	module := []string{"go.mod", "go.sum"}
 	return []component{
 		{
-			name: "kubernetes", module: "lab/binaries/kubernetes", inputs: module, ldflags: kubernetesFlags(), release: KubernetesVersion,
+			name: "kubernetes", module: "lab/binaries/kubernetes", inputs: module, ldflags: kubernetesFlags(kubernetes), release: kubernetes, unpinned: kubernetes != KubernetesVersion,
 			programs: named("k8s.io/kubernetes/cmd/", "kubeadm", "kubelet", "kube-scheduler", "kube-apiserver", "kube-controller-manager", "kubectl"),
 		},
 		{
@@ -72,13 +74,21 @@ func packer() []component {
 	}
 }
 
+// etcdTools are apart, as a cluster runs without them.
+func etcdTools() []component {
+	return []component{{
+		name: "etcdtools", module: "lab/binaries/etcdtools", inputs: []string{"go.mod", "go.sum"}, ldflags: "-s -w",
+		programs: []program{{name: "etcdctl", pkg: "go.etcd.io/etcd/etcdctl/v3"}, {name: "etcdutl", pkg: "go.etcd.io/etcd/etcdutl/v3"}},
+	}}
+}
+
 // kubernetesFlags stamps the version as Kubernetes' own build does. Without it
 // kubeadm takes itself for v0.0.0 and refuses the control plane's version.
-func kubernetesFlags() string {
+func kubernetesFlags(version string) string {
 	const at = " -X k8s.io/component-base/version."
-	minor := strings.Split(KubernetesVersion, ".")[1]
-	return "-s -w" + at + "gitVersion=" + KubernetesVersion + at + "gitMajor=1" + at + "gitMinor=" + minor +
-		" -X k8s.io/client-go/pkg/version.gitVersion=" + KubernetesVersion
+	minor := strings.Split(version, ".")[1]
+	return "-s -w" + at + "gitVersion=" + version + at + "gitMajor=1" + at + "gitMinor=" + minor +
+		" -X k8s.io/client-go/pkg/version.gitVersion=" + version
 }
 
 func named(prefix string, names ...string) []program {

@@ -190,6 +190,12 @@ func TestDownloadPinned(t *testing.T) {
 	if _, _, err := a.download(t.Context(), a.Options); err == nil || !strings.Contains(err.Error(), "pinned sums: read m/SHA256SUMS") {
 		t.Errorf("invalid pins give %v", err)
 	}
+	a.component.unpinned = true // they are of another release
+	at, ok, err := a.download(t.Context(), a.Options)
+	if err != nil {
+		t.Errorf("another release's pins give %v", err)
+	}
+	held(t, a, at, ok)
 }
 
 // An archive that cannot be reached, or goes silent at any point, is given up.

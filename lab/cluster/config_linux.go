@@ -9,7 +9,6 @@ import (
 	"text/template"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/lab/binaries"
 	"github.com/joinery/joinery/lab/image"
 	"github.com/joinery/joinery/lab/machine"
 	"github.com/joinery/joinery/lab/vpc"
@@ -50,6 +49,8 @@ var (
 // description is what kubeadm is told about the cluster and one master of it.
 type description struct {
 	Cluster string
+	// Kubernetes is its version.
+	Kubernetes string
 	// Endpoint is where all clients but those on the masters find an API server.
 	Endpoint   string
 	NodeName   string
@@ -64,7 +65,7 @@ func (c *Cluster) description(m Master) description {
 		endpoint = Endpoint(BalancerIP)
 	}
 	return description{
-		Cluster: c.o.Name, Endpoint: endpoint, NodeName: m.NodeName, IP: m.Machine.IP().String(),
+		Cluster: c.o.Name, Kubernetes: c.o.Kit.Programs.Kubernetes, Endpoint: endpoint, NodeName: m.NodeName, IP: m.Machine.IP().String(),
 		ProviderID: m.ProviderID, CgroupV1: machine.CgroupV1(),
 	}
 }
@@ -74,7 +75,7 @@ func (c *Cluster) description(m Master) description {
 func (d description) render() ([]byte, error) {
 	return render(initTemplate, map[string]any{
 		"Cluster": d.Cluster, "Endpoint": d.Endpoint, "NodeName": d.NodeName, "IP": d.IP, "ProviderID": d.ProviderID, "CgroupV1": d.CgroupV1,
-		"Version": binaries.KubernetesVersion, "Repository": image.Repository,
+		"Version": d.Kubernetes, "Repository": image.Repository,
 		"PodRange": vpc.PodRange, "ServiceRange": ServiceRange, "Port": APIPort,
 		// etcd has no such setting; it is in the image.
 		"Parts": []string{"apiServer", "controllerManager", "scheduler"}, "Programs": image.ControlPlanePrograms,

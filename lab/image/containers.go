@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/joinery/joinery/lab/binaries"
@@ -29,12 +30,15 @@ const (
 
 // PauseArchive returns the file with the pause image, made once and cached.
 func PauseArchive(ctx context.Context, cache string, set binaries.Set, report progress.Func) (string, error) {
-	path := filepath.Join(cache, "image", "pause-"+short(set.Key("pause"))+".tar")
+	path := filepath.Join(cache, "image", "pause-"+short(set.Key("pause", "kubeadm"))+".tar")
 	return cached(ctx, path, "image pause", report, func() (Container, error) {
+		tags, err := controlPlaneTags(ctx, set)
+		// Under kubeadm's name too: its check before an upgrade runs a pod of it anywhere.
+		tags = slices.DeleteFunc(tags, func(tag string) bool { return !strings.Contains(tag, "/pause:") })
 		return Container{
-			Tags: []string{Pause}, Entrypoint: []string{"/pause"},
+			Tags: append(tags, Pause), Entrypoint: []string{"/pause"},
 			Files: map[string]File{"/pause": {Source: set.Path("pause"), Mode: 0o755}},
-		}, nil
+		}, err
 	})
 }
 
@@ -45,29 +49,42 @@ func PauseArchive(ctx context.Context, cache string, set binaries.Set, report pr
 // into each master's containerd takes longer than all the rest of its start.
 func ControlPlaneArchive(ctx context.Context, cache string, set binaries.Set, report progress.Func) (string, error) {
 	path := filepath.Join(cache, "image", "control-plane-"+short(set.Key("etcd", "pause", "kubeadm"))+".tar")
-	return cached(ctx, path, "image control plane", report, func() (Container, error) {
-		tags, err := controlPlaneTags(ctx, set.Path("kubeadm"))
-		if err != nil {
-			return Container{}, err
+	return cached(ctx, path, "image control plane", report, func() (Container, error) { return controlPlane(ctx, set) })
+}
+
+func controlPlane(ctx context.Context, set binaries.Set) (Container, error) {
+	tags, err := controlPlaneTags(ctx, set)
+	return Container{
+		Tags: tags, Entrypoint: []string{"/pause"}, Env: []string{"PATH=/usr/local/bin:" + ControlPlanePrograms},
+		Files: map[string]File{
+			"/pause":              {Source: set.Path("pause"), Mode: 0o755},
+			"/usr/local/bin/etcd": {Source: set.Path("etcd"), Mode: 0o755},
+			"/tmp":                {Mode: os.ModeDir | 0o755},
+			"/etc":                {Mode: os.ModeDir | 0o755},
+			ControlPlanePrograms:  {Mode: os.ModeDir | 0o755},
+		},
+	}, err
+}
+
+// UpgradeArchive returns the file with the control plane's image for masters that have
+// the programs of another version in ControlPlanePrograms: it has its own, which come
+// first.
+func UpgradeArchive(ctx context.Context, cache string, set binaries.Set, report progress.Func) (string, error) {
+	path := filepath.Join(cache, "image", "upgrade-"+short(set.Key("etcd", "pause", "kubeadm", "kube-apiserver", "kube-controller-manager", "kube-scheduler"))+".tar")
+	return cached(ctx, path, "image control plane with its programs", report, func() (Container, error) {
+		c, err := controlPlane(ctx, set)
+		for _, p := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
+			c.Files["/usr/local/bin/"+p] = File{Source: set.Path(p), Mode: 0o755}
 		}
-		return Container{
-			Tags: tags, Entrypoint: []string{"/pause"}, Env: []string{"PATH=/usr/local/bin:" + ControlPlanePrograms},
-			Files: map[string]File{
-				"/pause":              {Source: set.Path("pause"), Mode: 0o755},
-				"/usr/local/bin/etcd": {Source: set.Path("etcd"), Mode: 0o755},
-				"/tmp":                {Mode: os.ModeDir | 0o755},
-				"/etc":                {Mode: os.ModeDir | 0o755},
-				ControlPlanePrograms:  {Mode: os.ModeDir | 0o755},
-			},
-		}, nil
+		return c, err
 	})
 }
 
 // controlPlaneTags asks kubeadm which images it will want. It wants an etcd of
 // its own choice; the lab's serves under that name too.
-func controlPlaneTags(ctx context.Context, kubeadm string) ([]string, error) {
-	cmd := exec.CommandContext(ctx, kubeadm, "config", "images", "list",
-		"--image-repository", Repository, "--kubernetes-version", binaries.KubernetesVersion)
+func controlPlaneTags(ctx context.Context, set binaries.Set) ([]string, error) {
+	cmd := exec.CommandContext(ctx, set.Path("kubeadm"), "config", "images", "list",
+		"--image-repository", Repository, "--kubernetes-version", set.Kubernetes)
 	host.Detach(cmd)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

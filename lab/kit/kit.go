@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/checkout"
 	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/image"
@@ -20,7 +21,9 @@ import (
 // checkout around the working directory and binaries.CacheDir.
 type Options struct {
 	Root, Cache string
-	Report      progress.Func
+	// Kubernetes is its version; binaries.KubernetesVersion when it is empty.
+	Kubernetes string
+	Report     progress.Func
 }
 
 func (o Options) complete() (binaries.Options, error) {
@@ -39,7 +42,7 @@ func (o Options) complete() (binaries.Options, error) {
 	if err != nil {
 		return binaries.Options{}, err
 	}
-	return binaries.Options{Root: o.Root, Cache: o.Cache, Archive: archive, Report: o.Report}, nil
+	return binaries.Options{Root: o.Root, Cache: o.Cache, Archive: archive, Kubernetes: o.Kubernetes, Report: o.Report}, nil
 }
 
 // Kit is a prepared set of things, all of them in the cache.
@@ -156,8 +159,17 @@ func (k *Kit) Packages(ctx context.Context, dir string) (debs.Set, error) {
 	return debs.OfTree(ctx, k.build, dir)
 }
 
-// PackagesOf returns Joinery's packages of an earlier commit.
-func (k *Kit) PackagesOf(ctx context.Context, commit string) (debs.Set, error) {
+// packagesSince is a file that came with the means to make packages.
+const packagesSince = "release/go.mod"
+
+// EarlierPackages returns Joinery's packages of an earlier release. Until there is one to
+// go back to, that is the first commit with packages. It is looked up, since rebased
+// history has another.
+func (k *Kit) EarlierPackages(ctx context.Context) (debs.Set, error) {
+	commit, err := checkout.FirstWith(ctx, k.build.Root, packagesSince)
+	if err != nil {
+		return nil, fmt.Errorf("make earlier packages: %w", err)
+	}
 	return debs.OfCommit(ctx, k.build, commit)
 }
 

@@ -45,6 +45,21 @@ func Kit(t testing.TB) *kit.Kit {
 	return k
 }
 
+// Maintenance returns what a cluster needs that is upgraded and restored. Like Kit, it
+// builds nothing foreign.
+func Maintenance(t testing.TB) *kit.Maintenance {
+	t.Helper()
+	Require(t)
+	m, err := kit.LoadMaintenance(t.Context(), kit.Options{Report: Report(t)})
+	if errors.Is(err, binaries.ErrNotBuilt) {
+		without(t, err.Error()+": build it once with `go run ./cmd/joinery-lab prepare --maintenance`")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
 // Bare makes, in a directory of a run's, an image of the operating system and the lab's own
 // unit only. It needs no built program.
 func Bare(t testing.TB, dir string) image.Image {

@@ -4,15 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/joinery/joinery/lab/checkout"
 	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/labtest"
 )
-
-// packagesSince is a file that came with the means to make packages. Until there is a
-// release to go back to, masters go back to the first commit that has it. The commit is
-// looked up, since rebased history has another.
-const packagesSince = "release/go.mod"
 
 // TestMastersGoBackAndAreUpgraded has the masters go back to an earlier release and be
 // upgraded from it, one after another, as the guide says. Meanwhile instances of images
@@ -21,11 +15,7 @@ const packagesSince = "release/go.mod"
 // node at its first attempt.
 func TestMastersGoBackAndAreUpgraded(t *testing.T) {
 	c := open(t)
-	commit, err := checkout.FirstWith(t.Context(), "../..", packagesSince)
-	if err != nil {
-		t.Fatal(err)
-	}
-	set, err := labtest.Kit(t).PackagesOf(t.Context(), commit)
+	set, err := labtest.Kit(t).EarlierPackages(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -81,7 +81,7 @@ func (c *Cluster) OK(err error) {
 // Role gives the role "controller" the documented permissions, and those of more documents.
 func (c *Cluster) Role(more ...func(iam.Values) (string, error)) {
 	c.T.Helper()
-	v := iam.Values{Partition: c.Partition(), Region: c.Region, Account: c.AccountID, Cluster: Name, KMSKeyARN: "arn:aws:kms:us-west-2:123456789012:key/k"}
+	v := iam.Values{Partition: c.Partition(), Region: c.Region, Account: c.AccountID, Cluster: Name, KMSKeyARN: "arn:" + c.Partition() + ":kms:" + c.Region + ":" + c.AccountID + ":key/k"}
 	for _, document := range append([]func(iam.Values) (string, error){iam.Controller}, more...) {
 		text, err := document(v)
 		c.OK(err)
