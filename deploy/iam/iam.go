@@ -142,17 +142,45 @@ func (d Document) render(v Values) (string, error) {
 			problems = append(problems, fmt.Errorf("render policy: %s: %q: expected letters, digits, ':', '/', '.', '_' or '-'", p, values[p]))
 		}
 	}
-	if len(problems) > 0 {
-		return "", errors.Join(problems...)
+	if slices.Contains(found, keyPlaceholder) {
+		problems = append(problems, v.checkKey())
+	}
+	if slices.Contains(found, "${PARTITION}") {
+		problems = append(problems, v.checkPartition())
+	}
+	if err := errors.Join(problems...); err != nil {
+		return "", err
 	}
 	return placeholder.ReplaceAllStringFunc(string(text), func(p string) string { return values[p] }), nil
+}
+
+const keyPlaceholder = "${KMS_KEY_ARN}"
+
+// checkKey holds that services of the region can use the key. A policy with another one
+// would be taken by IAM and allow nothing.
+func (v Values) checkKey() error {
+	prefix := "arn:" + v.Partition + ":kms:" + v.Region + ":"
+	rest, ok := strings.CutPrefix(v.KMSKeyARN, prefix)
+	account, id, _ := strings.Cut(rest, ":key/")
+	if ok && account != "" && id != "" && !strings.Contains(account, ":") {
+		return nil
+	}
+	return fmt.Errorf("render policy: %s: %q: expected the ARN of a key, and no alias, of the region: %s<account>:key/<id>", keyPlaceholder, v.KMSKeyARN, prefix)
+}
+
+// checkPartition holds that the partition is the region's, as far as its name says.
+func (v Values) checkPartition() error {
+	if of := PartitionOf(v.Region); of != "aws" && of != v.Partition || !slices.Contains([]string{"aws", "aws-cn", "aws-us-gov"}, v.Partition) {
+		return fmt.Errorf("render policy: ${PARTITION}: %q: expected that of the region %s, of aws, aws-cn and aws-us-gov", v.Partition, v.Region)
+	}
+	return nil
 }
 
 // replacements maps placeholders to their values.
 func (v Values) replacements() map[string]string {
 	return map[string]string{
 		"${PARTITION}": v.Partition, "${REGION}": v.Region, "${ACCOUNT}": v.Account, "${CLUSTER}": v.Cluster,
-		"${KMS_KEY_ARN}": v.KMSKeyARN, "${QUEUE}": v.Queue,
+		keyPlaceholder: v.KMSKeyARN, "${QUEUE}": v.Queue,
 		"${PARAMETER}": strings.TrimPrefix(v.Parameter, "/"), // an ARN has no second slash
 	}
 }

@@ -123,6 +123,54 @@ func serviceImports(f *ast.File) map[string]string {
 	return out
 }
 
+// A key that services of the region cannot use, and a partition that is not the
+// region's, are found in each document that names them.
+func TestRenderRefusesWhatIsOfAnotherPlace(t *testing.T) {
+	good := func() iam.Values {
+		v := values
+		v.Queue, v.Parameter = "joinery-demo", "/old/token"
+		return v
+	}
+	for name, change := range map[string]func(*iam.Values){
+		"another partition":  func(v *iam.Values) { v.KMSKeyARN = "arn:aws-cn:kms:us-west-2:123456789012:key/k" },
+		"another region":     func(v *iam.Values) { v.KMSKeyARN = "arn:aws:kms:eu-west-1:123456789012:key/k" },
+		"an alias":           func(v *iam.Values) { v.KMSKeyARN = "arn:aws:kms:us-west-2:123456789012:alias/joinery-demo" },
+		"an id alone":        func(v *iam.Values) { v.KMSKeyARN = "1234abcd-12ab-34cd-56ef-1234567890ab" },
+		"no id":              func(v *iam.Values) { v.KMSKeyARN = "arn:aws:kms:us-west-2:123456789012:key/" },
+		"no account":         func(v *iam.Values) { v.KMSKeyARN = "arn:aws:kms:us-west-2::key/k" },
+		"another service":    func(v *iam.Values) { v.KMSKeyARN = "arn:aws:ssm:us-west-2:123456789012:key/k" },
+		"aws for China":      func(v *iam.Values) { v.Region, v.Partition = "cn-north-1", "aws" },
+		"China for GovCloud": func(v *iam.Values) { v.Region, v.Partition = "us-gov-west-1", "aws-cn" },
+		"no partition":       func(v *iam.Values) { v.Partition = "aws-eu" },
+	} {
+		v, ofKey := good(), true
+		change(&v)
+		ofKey = v.KMSKeyARN != values.KMSKeyARN
+		for _, d := range iam.Documents() {
+			rendered, err := iam.Render(d.Name, good())
+			if err != nil {
+				t.Fatal(err)
+			}
+			named := strings.Contains(rendered, "arn:aws:")
+			if ofKey {
+				named = strings.Contains(rendered, values.KMSKeyARN)
+			}
+			if _, err := iam.Render(d.Name, v); (err != nil) != named {
+				t.Errorf("%s: %s: %v", name, d.Name, err)
+			}
+		}
+	}
+}
+
+// A key of another account of the same region is good.
+func TestRenderTakesAKeyOfAnotherAccount(t *testing.T) {
+	v := values
+	v.KMSKeyARN = "arn:aws:kms:us-west-2:210987654321:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+	if text, err := iam.Node(v); err != nil || !strings.Contains(text, v.KMSKeyARN) {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
 func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
 	for _, test := range []struct {
 		name   string

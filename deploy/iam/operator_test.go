@@ -60,6 +60,8 @@ func operators(t *testing.T, file string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The longest first: a block may hold the commands of another.
+	slices.SortFunc(blocks, func(a, b guide.Block) int { return len(b.Script) - len(a.Script) })
 	for _, b := range blocks {
 		text = strings.ReplaceAll(text, b.Script, "")
 	}
