@@ -37,10 +37,12 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
 
-nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, a release from nothing
+nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, a release from nothing
 	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
 	$(GO) test -count=1 -timeout 20m ./lab/attack -patient
 	$(GO) test -count=1 -timeout 40m ./lab/bakery -releases
+	$(GO) run ./cmd/joinery-lab prepare --maintenance
+	cd release && $(GO) test -count=1 -timeout 40m ./guide -run TestMaintenance -maintain
 	cd release && $(GO) test -count=1 -timeout 60m . -cold
 
 bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 min)

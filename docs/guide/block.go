@@ -29,6 +29,8 @@ type Block struct {
 	// File and Line are where it begins: at its fence.
 	File string
 	Line int
+	// Chapter is the heading of the second level that it is under.
+	Chapter string
 	// On names the places where it runs, in order. Empty: it is not run.
 	On []string
 	// Within is how long it is repeated until it prints Want; 0: it runs once.

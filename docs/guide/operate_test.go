@@ -1,6 +1,7 @@
 package guide_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -9,38 +10,82 @@ import (
 	"testing"
 
 	"github.com/joinery/joinery/docs/guide"
+	"github.com/joinery/joinery/lab/binaries"
 )
 
-// The operator's guide is a path: release/guide follows it. Here it is held to what can
-// be seen without machines.
+// The operator's guide is a path of two pages: release/guide follows them. Here they are
+// held to what can be seen without machines.
 func TestOperatorsGuide(t *testing.T) {
-	run, seen := 0, 0
-	blocks := operatorsGuide(t)
-	for _, b := range blocks {
-		if b.Off != "" {
-			exists(t, b)
-			continue
+	for name, least := range map[string]int{"operate.md": 30, "maintain.md": 20} {
+		run, seen := 0, 0
+		blocks := page(t, name)
+		for _, b := range blocks {
+			if b.Off != "" {
+				exists(t, b)
+				continue
+			}
+			run++
+			if b.Want != "" {
+				seen++
+			}
 		}
-		run++
-		if b.Want != "" {
-			seen++
+		if off := len(blocks) - run; run < least || off > run/10 {
+			t.Errorf("%s: %d blocks are run and %d are not", name, run, off)
 		}
-	}
-	if off := len(blocks) - run; run < 30 || off > run/10 {
-		t.Errorf("%d blocks are run and %d are not", run, off)
-	}
-	if seen < run/2 {
-		t.Errorf("%d of %d blocks say what one should see", seen, run)
+		if seen < run/2 {
+			t.Errorf("%s: %d of %d blocks say what one should see", name, seen, run)
+		}
 	}
 }
 
-func operatorsGuide(t *testing.T) []guide.Block {
-	t.Helper()
-	text, err := os.ReadFile("../operate.md")
+// The page on maintenance goes on after a chapter of the first page.
+func TestInstallationIsAChapter(t *testing.T) {
+	var scripts strings.Builder
+	for _, b := range operatorsGuide(t) {
+		if b.Chapter == "Installation" {
+			scripts.WriteString(b.Script)
+		}
+	}
+	for _, command := range []string{"export CLUSTER=", "take-image.sh", "--min-size 1"} {
+		if !strings.Contains(scripts.String(), command) {
+			t.Errorf("the chapter Installation has no %q", command)
+		}
+	}
+	for _, command := range []string{"previous/", "joinery uninstall"} {
+		if strings.Contains(scripts.String(), command) {
+			t.Errorf("the chapter Installation has %q", command)
+		}
+	}
+}
+
+// release is a version of Kubernetes as the pages write it.
+var release = regexp.MustCompile(`v?1\.\d+\.\d+`)
+
+// The cluster that is maintained goes from one version of the lab's to the other.
+func TestMaintenanceNamesTheLabsVersions(t *testing.T) {
+	text, err := os.ReadFile("../maintain.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks, err := guide.Parse("docs/operate.md", string(text))
+	seen := map[string]bool{}
+	for _, v := range release.FindAllString(string(text), -1) {
+		seen["v"+strings.TrimPrefix(v, "v")] = true
+	}
+	want := map[string]bool{binaries.PreviousKubernetes: true, binaries.KubernetesVersion: true}
+	if !maps.Equal(seen, want) {
+		t.Errorf("it names the versions %v, the lab has %v", seen, want)
+	}
+}
+
+func operatorsGuide(t *testing.T) []guide.Block { return page(t, "operate.md") }
+
+func page(t *testing.T, name string) []guide.Block {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := guide.Parse("docs/"+name, string(text))
 	if err != nil {
 		t.Fatal(err)
 	}

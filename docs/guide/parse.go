@@ -40,8 +40,10 @@ type parser struct {
 	inside bool
 	fence  fence
 	blocks []Block
-	open   int // index of the block that an expectation would be of; -1: none
-	errs   []error
+	// chapter is the heading of the second level that was read last.
+	chapter string
+	open    int // index of the block that an expectation would be of; -1: none
+	errs    []error
 }
 
 func (p *parser) fail(line int, format string, args ...any) {
@@ -105,13 +107,16 @@ func (p *parser) readText(line string) {
 	if strings.HasPrefix(strings.TrimLeft(line, " "), "#") {
 		p.open = -1 // what one should see stands in the same section
 	}
+	if title, ok := strings.CutPrefix(line, "## "); ok {
+		p.chapter = strings.TrimSpace(title)
+	}
 }
 
 // end takes the block that was read.
 func (p *parser) end() {
 	switch p.fence.language {
 	case "sh":
-		b := Block{File: p.file, Line: p.fence.line, Script: p.fence.text.String()}
+		b := Block{File: p.file, Line: p.fence.line, Chapter: p.chapter, Script: p.fence.text.String()}
 		for _, why := range b.describe(p.fence.attributes) {
 			p.fail(b.Line, "%s", why)
 		}

@@ -50,6 +50,18 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestParseNamesTheChapter(t *testing.T) {
+	const block = "```sh on=a\nls\n```\n"
+	blocks, err := guide.Parse("g.md", block+"## One\n"+block+"### Part\n"+block+"## Two\n# Not\n"+block)
+	var got []string
+	for _, b := range blocks {
+		got = append(got, b.Chapter)
+	}
+	if want := []string{"", "One", "One", "Two"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v, want %q", got, err, want)
+	}
+}
+
 // A changed command in the document changes what is run.
 func TestParseFollowsTheText(t *testing.T) {
 	blocks, err := guide.Parse("g.md", strings.Replace(document, "kubectl get nodes", "kubectl get pods", 1))

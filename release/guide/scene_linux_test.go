@@ -37,18 +37,21 @@ const (
 // administer them from, a machine to make the nodes' image of, and AWS.
 type scene struct {
 	*site.Site
-	t            *testing.T
-	kit          *kit.Kit
-	packages     map[string]image.File // in root's home directory
-	admin, image *machine.Machine
+	t          *testing.T
+	kit        *kit.Kit
+	packages   map[string]image.File // in root's home directory
+	agent      string                // this tree's program
+	repository map[string]image.File // apt's settings where a machine has a repository
+	admin      *machine.Machine
+	image      *machine.Machine // what the next image is made of; nil before the first
 	// before is what files lists on a machine without Joinery's packages: its image has
 	// settings of packer/bake's.
 	before string
 }
 
-func open(t *testing.T) *scene {
+func open(t *testing.T, k *kit.Kit) *scene {
 	t.Helper()
-	s := &scene{t: t, kit: labtest.Kit(t)}
+	s := &scene{t: t, kit: k}
 	s.packages = s.pack()
 	var err error
 	s.Site, err = site.Open(t.Context(), site.Options{
@@ -62,7 +65,7 @@ func open(t *testing.T) *scene {
 		t.Fatal(err)
 	}
 	s.furnishMasters()
-	s.admin, s.image = s.launchAdmin(), s.launchImage()
+	s.admin = s.launchAdmin()
 	return s
 }
 
@@ -83,18 +86,25 @@ func (s *scene) must(err error) {
 	}
 }
 
-// pack compiles this tree and makes its packages: their paths on a machine -> file.
+// pack compiles this tree, makes its packages, and puts those of an earlier release beside
+// them: paths on a machine -> file.
 func (s *scene) pack() map[string]image.File {
 	s.t.Helper()
 	names := []string{program.Agent, program.Controller, program.Operator}
 	programs, err := s.kit.Own(s.t.Context(), s.t.TempDir(), "./cmd/joinery-agent", "./cmd/joinery-controller", "./cmd/joinery")
 	s.must(err)
+	s.agent = programs[program.Agent]
 	files := map[string]image.File{}
 	for _, name := range names {
 		p := program.Program{Name: name, Platform: program.Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}, File: programs[name], Version: version, Time: time.Unix(1_800_000_000, 0)}
 		path, err := pack.Write(root, s.t.TempDir(), pack.Deb, p)
 		s.must(err)
 		files["/root/"+filepath.Base(path)] = image.File{Source: path}
+	}
+	earlier, err := s.kit.EarlierPackages(s.t.Context())
+	s.must(err)
+	for _, path := range earlier {
+		files["/root/previous/"+filepath.Base(path)] = image.File{Source: path}
 	}
 	return files
 }
@@ -152,41 +162,37 @@ func (s *scene) launchAdmin() *machine.Machine {
 // lab runs on have and no supported image.
 const ignoring = "#!/bin/sh\nexec /usr/bin/kubeadm \"$@\" --ignore-preflight-errors=SystemVerification\n"
 
-// launchImage starts an instance with container runtime, kubeadm and kubelet, from which
-// the nodes' image is made.
-func (s *scene) launchImage() *machine.Machine {
-	s.t.Helper()
-	i, err := s.World.AddInstance(awssim.InstanceSpec{Tags: map[string]string{"Name": "image"}})
-	s.must(err)
+// imageMachine is an instance with container runtime, kubeadm and kubelet, from which an
+// image of nodes is made. Once it was stopped there is another.
+func (s *scene) imageMachine() (*machine.Machine, error) {
+	if s.image != nil && s.image.State() == machine.Running {
+		return s.image, nil
+	}
+	i, err := s.World.AddInstance(awssim.InstanceSpec{Tags: map[string]string{"Name": "node-image"}})
+	if err != nil {
+		return nil, err
+	}
 	m, err := s.Machine(s.t.Context(), i.ID)
-	s.must(err)
-	s.must(m.WaitUnits(s.t.Context(), "lab-machine.service", "containerd.service", "lab-images.service"))
-	s.before, err = at(m).Run(s.t.Context(), files)
-	s.must(err)
-	s.put(m, nil, s.packages, image.DropIn("joinery-agent.service", site.Environment()))
+	if err != nil {
+		return nil, err
+	}
+	if err := m.WaitUnits(s.t.Context(), "lab-machine.service", "containerd.service", "lab-images.service"); err != nil {
+		return nil, err
+	}
+	if s.before, err = at(m).Run(s.t.Context(), files); err != nil {
+		return nil, err
+	}
+	s.put(m, nil, s.packages, s.repository, image.DropIn("joinery-agent.service", site.Environment()))
 	if machine.CgroupV1() {
 		s.put(m, nil, map[string]image.File{"/usr/local/sbin/kubeadm": {Data: []byte(ignoring), Mode: 0o755}})
 	}
-	return m
-}
-
-// takeImage has instances boot from what the image's machine has become, as EC2's
-// CreateImage does.
-func (s *scene) takeImage() error {
-	if err := s.World.Hypervisor.Stop(s.t.Context(), s.image.ID()); err != nil {
-		return err
-	}
-	taken, err := s.image.Snapshot(filepath.Join(s.Host.Dir(), "image"))
-	if err != nil {
-		return err
-	}
-	s.Hypervisor.Image = taken
-	return nil
+	s.image = m
+	return m, nil
 }
 
 // shells are the places of the guide.
 func (s *scene) shells() map[string][]guide.Shell {
-	all := map[string][]guide.Shell{"admin": {at(s.admin)}, "image": {at(s.image)}, "node": {session{s.node}}}
+	all := map[string][]guide.Shell{"admin": {at(s.admin)}, "image": {session{s.imageMachine}}, "node": {session{s.node}}}
 	for n, m := range s.Cluster.Masters() {
 		all["control-plane"] = append(all["control-plane"], at(m.Machine))
 		all[fmt.Sprintf("control-plane-%d", n+1)] = []guide.Shell{at(m.Machine)}
