@@ -37,20 +37,25 @@ func (s *scene) offer(m *kit.Maintenance) {
 		"/usr/local/bin/etcdutl":                                   {Source: m.EtcdTools.Path("etcdutl"), Mode: 0o755},
 	}
 	maps.Copy(files, s.repository)
-	if machine.CgroupV1() {
-		files["/usr/local/sbin/kubeadm"] = image.File{Data: []byte(ignoringUpgrade), Mode: 0o755}
-	}
+	files["/usr/local/sbin/kubeadm"] = image.File{Data: []byte(upgrading()), Mode: 0o755}
 	for _, master := range s.Cluster.Masters() {
 		s.put(master.Machine, nil, files)
 	}
 }
 
-// ignoringUpgrade is ignoring for the commands of an upgrade alone: others that a master
-// is given do not know the flag.
-const ignoringUpgrade = `#!/bin/sh
-[ "$1" != upgrade ] || set -- "$@" --ignore-preflight-errors=SystemVerification
+// upgrading is a kubeadm that upgrades a cluster without CoreDNS, which its checks insist
+// on even where it is disabled, and on control groups as ignoring has it. Other commands
+// do not know the flag.
+func upgrading() string {
+	checks := "CoreDNSUnsupportedPlugins,CoreDNSMigration"
+	if machine.CgroupV1() {
+		checks += ",SystemVerification"
+	}
+	return `#!/bin/sh
+[ "$1" != upgrade ] || set -- "$@" --ignore-preflight-errors=` + checks + `
 exec /usr/bin/kubeadm "$@"
 `
+}
 
 // copyBackup copies what the first master has of a backup to the others, as the guide has
 // a person do.

@@ -109,10 +109,14 @@ func (s *scene) pack() map[string]image.File {
 	return files
 }
 
-// put gives a machine files, and what a session there finds in its environment.
+// put gives a machine files, and what a session there finds in its environment; nil
+// leaves that as it is.
 func (s *scene) put(m *machine.Machine, env map[string]string, files ...map[string]image.File) {
 	s.t.Helper()
-	for _, f := range append(files, environment(env)) {
+	if env != nil {
+		files = append(files, environment(env))
+	}
+	for _, f := range files {
 		s.must(image.WriteFiles(m.Path("/"), f))
 	}
 }
