@@ -110,7 +110,8 @@ func (p *planner) tryWithout(c *candidate) (Cause, string) {
 		p.l.Revert()
 		return NoPlaceToMovePods, fmt.Sprintf("pod %s would find no place on another node", cluster.Key(stuck.Pod))
 	}
-	if refused := p.budgets.take(c.toMove, c.toDrop); refused != "" {
+	counted, dropped := p.counted(c.toMove), p.counted(c.toDrop)
+	if refused := p.budgets.take(counted, dropped); refused != "" {
 		p.l.Revert()
 		p.moves.reset(c.toMove)
 		return BlockedByPod, refused
@@ -118,7 +119,7 @@ func (p *planner) tryWithout(c *candidate) (Cause, string) {
 	if g := p.tooLittleLeft(); g != nil {
 		p.l.Revert()
 		p.moves.reset(c.toMove)
-		p.budgets.giveBack(c.toMove, c.toDrop)
+		p.budgets.giveBack(counted, dropped)
 		return Headroom, fmt.Sprintf("group %s keeps the room of %d node(s) free", g.Name, g.Headroom)
 	}
 	p.l.Commit()
