@@ -182,7 +182,8 @@ func (e *Executor) joinedLately(instance string, now time.Time, timeout time.Dur
 }
 
 // Joined returns the instances of the groups that have been Nodes, whether or not they
-// still are: none of them is on its way.
+// still are: none of them is on its way. One that went back into a warm pool is when it
+// comes out of it.
 func (e *Executor) Joined(groups []cluster.Group, bindings map[string]binding.Verdict, now time.Time) map[cluster.InstanceID]bool {
 	e.sawJoined(bindings, now)
 	e.mu.Lock()
@@ -190,6 +191,9 @@ func (e *Executor) Joined(groups []cluster.Group, bindings map[string]binding.Ve
 	out, members := map[cluster.InstanceID]bool{}, map[string]bool{}
 	for _, g := range groups {
 		for _, i := range g.Instances {
+			if i.LifecycleState.Pooled() || i.LifecycleState.Pending() {
+				continue
+			}
 			members[i.ID] = true
 			if _, seen := e.joined[i.ID]; seen {
 				out[i.ID] = true

@@ -166,6 +166,12 @@ func TestJoinedInstanceStaysOne(t *testing.T) {
 		if got := f.Joined(f.groups(), f.bindings(), time.Now()); !maps.Equal(got, both) {
 			t.Errorf("an hour after their Nodes were deleted: got %v, want both instances", got)
 		}
+		pooled := f.groups()
+		pooled[0].Instances[0].LifecycleState = "Warmed:Stopped"
+		f.Joined(pooled, f.bindings(), time.Now())
+		if got := f.Joined(f.groups(), f.bindings(), time.Now()); len(got) != 1 || got[pooled[0].Instances[0].ID] {
+			t.Errorf("out of the warm pool again: got %v, want the other instance alone", got)
+		}
 		if got := f.Joined(nil, f.bindings(), time.Now()); len(got) != 0 {
 			t.Errorf("of no group: got %v", got)
 		}
