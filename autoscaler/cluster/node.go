@@ -2,9 +2,11 @@ package cluster
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 
 	"github.com/joinery/joinery/internal/kube"
 )
@@ -56,6 +58,11 @@ type NodeState struct {
 	AttachLimits map[string]int32
 
 	node *corev1.Node
+	// csi is what CSI drivers say about the node; nil when they say nothing, and of
+	// an imagined node.
+	csi *storagev1.CSINode
+	// young, see Young.
+	young bool
 }
 
 // Name is the name of the node.
@@ -63,6 +70,35 @@ func (n *NodeState) Name() string { return n.node.Name }
 
 // Node is the node as the filters see it.
 func (n *NodeState) Node() *corev1.Node { return n.node }
+
+// Registering reports whether CSI drivers may still register on the node: it is
+// imagined, starts, or is a young one of a group.
+func (n *NodeState) Registering() bool { return n.Kind != Joined || n.young && n.Group != "" }
+
+// has reports whether the CSI driver has registered on the node.
+func (n *NodeState) has(driver string) bool {
+	return n.csi != nil && slices.ContainsFunc(n.csi.Spec.Drivers, func(d storagev1.CSINodeDriver) bool { return d.Name == driver })
+}
+
+// migrates reports whether a CSI driver has taken the in-tree plugin's place on the
+// node.
+func (n *NodeState) migrates(plugin string) bool {
+	return n.csi != nil && slices.Contains(strings.Split(n.csi.Annotations[corev1.MigratedPluginsAnnotationKey], ","), plugin)
+}
+
+// CSIText is the same for nodes of which VolumeNeeds.Refuses says the same, as far as
+// CSI drivers decide it.
+func (n *NodeState) CSIText() string {
+	var e encoder
+	e.flag(n.Registering())
+	if n.csi != nil {
+		e.str(n.csi.Annotations[corev1.MigratedPluginsAnnotationKey])
+		for i := range n.csi.Spec.Drivers {
+			e.str(n.csi.Spec.Drivers[i].Name)
+		}
+	}
+	return string(e.buf)
+}
 
 // Pods are the pods on the node, those of daemons that are still to come at the
 // end.

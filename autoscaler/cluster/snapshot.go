@@ -131,14 +131,14 @@ func (s *Snapshot) setNodes(c *Cache) {
 			st.Zone = inst.Zone
 		}
 		st.Excluded = excluded(&verdict)
-		st.AttachLimits = s.storage.limits[node.Name]
+		st.csi, st.young = s.storage.nodes[node.Name], Young(node, inst, s.now)
+		st.AttachLimits = attachLimits(st.csi)
 		st.judge(node, group, &s.in.Taints, s.now)
 		st.bound(group)
 		r := c.residents[node.Name]
 		if r != nil {
 			r.seal()
 			st.Residents, st.Used = r.pods, r.used
-			s.occupyClaims(r.pods)
 		}
 		if st.Unusable == "" {
 			st.setDaemons(c.daemonsFor(node, st, r))
@@ -163,30 +163,19 @@ func (c *Cache) daemonsFor(node *corev1.Node, st *NodeState, r *residents) []Pod
 	return missing
 }
 
-func (s *Snapshot) occupyClaims(pods []Pod) {
-	if len(s.storage.claims) == 0 {
-		return
-	}
-	for i := range pods {
-		if pods[i].Class.Claims {
-			s.storage.occupy(pods[i].Pod)
-		}
-	}
-}
-
 func (s *Snapshot) insert(st *NodeState) {
 	s.nodes[st.Name()] = st
 	s.order = append(s.order, st)
 }
 
 func (s *Snapshot) setWaiting(pods []Pod) {
+	s.incoming = pods
 	for i := range pods {
 		pods[i].Class = s.WithVolumes(pods[i])
 		if pods[i].is&refused != 0 {
 			s.pending = append(s.pending, pods[i])
 		}
 	}
-	s.incoming = pods
 }
 
 // WithVolumes gives the pod's class with what its volumes need; a pod without
@@ -195,6 +184,7 @@ func (s *Snapshot) WithVolumes(p Pod) *Class {
 	if !p.Class.Claims || p.Class.Volumes != nil {
 		return p.Class
 	}
+	s.storage.look(s.order, s.incoming)
 	return s.storage.withNeeds(p.Pod, p.Class)
 }
 

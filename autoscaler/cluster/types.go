@@ -135,9 +135,15 @@ type Input struct {
 	// Namespaces give the labels that namespace selectors of pod affinity match.
 	Namespaces []*corev1.Namespace
 	// PersistentVolumeClaims, PersistentVolumes and StorageClasses say where
-	// the volumes of pods can be attached, CSINodes how many a node takes.
+	// the volumes of pods can be attached, CSINodes how many a node takes,
+	// VolumeAttachments which it has, those of pods that are gone among them.
+	// CSIDrivers say what is to be looked at, CSIStorageCapacities where there is
+	// room for volumes that are still to be made.
 	PersistentVolumeClaims []*corev1.PersistentVolumeClaim
 	PersistentVolumes      []*corev1.PersistentVolume
 	StorageClasses         []*storagev1.StorageClass
 	CSINodes               []*storagev1.CSINode
+	VolumeAttachments      []*storagev1.VolumeAttachment
+	CSIDrivers             []*storagev1.CSIDriver
+	CSIStorageCapacities   []*storagev1.CSIStorageCapacity
 }

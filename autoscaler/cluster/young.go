@@ -126,7 +126,8 @@ func missingLabels(node *corev1.Node, t *Template, zone string) (missing map[str
 func (n *NodeState) addLimits(promised map[string]int32) bool {
 	missing := false
 	for driver, limit := range promised {
-		if _, ok := n.AttachLimits[driver]; ok {
+		// A driver that has registered without a limit has none.
+		if _, ok := n.AttachLimits[driver]; ok || n.has(driver) {
 			continue
 		}
 		if !missing {

@@ -18,6 +18,8 @@ type class struct {
 	req  []int64 // by Ledger.dims
 	// ports that the pods take of their node.
 	ports []cluster.HostPort
+	// named are volumes that count on a node once, however many pods use them.
+	named []namedVolume
 
 	spreads []*spread
 	// far: where pods are that these must keep away from; shunned: where pods are
@@ -39,7 +41,7 @@ type class struct {
 // plain reports whether only labels, taints and resources decide where the pods
 // fit, so that each of them leaves the others' chances as they were.
 func (c *class) plain() bool {
-	return len(c.spreads)+len(c.far)+len(c.shunned)+len(c.near)+len(c.ports) == 0
+	return len(c.spreads)+len(c.far)+len(c.shunned)+len(c.near)+len(c.ports)+len(c.named) == 0
 }
 
 // compile brings a class into the ledger's form, all but its terms.
@@ -51,6 +53,7 @@ func (l *Ledger) compile(c *cluster.Class) {
 	if l.static.ask.enabled(names.NodePorts) {
 		k.ports = c.Ports
 	}
+	l.nameVolumes(k)
 	l.byID[c.ID] = k
 	l.classes = append(l.classes, k)
 }

@@ -2,7 +2,6 @@ package fit
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +23,8 @@ type Ledger struct {
 	static  *statics
 	dims    []corev1.ResourceName // cpu, memory, storage, pods, then what classes ask for
 	drivers int                   // from here on dims are CSI drivers
+	// named are the volumes that some class names.
+	named map[cluster.Volume]bool
 
 	nodes []node
 	free  []int64 // node*len(dims)+dim -> what is left
@@ -57,6 +58,8 @@ type node struct {
 	gone  bool
 	// ports are the host ports in use; nil while no class asks for any.
 	ports []cluster.HostPort
+	// volumes: volume that a class names -> how it is there; nil when none is.
+	volumes map[cluster.Volume]cluster.Held
 }
 
 // change is one entry of the log.
@@ -122,11 +125,9 @@ func (l *Ledger) setDims(classes []*cluster.Class) {
 				l.dims = append(l.dims, sc.Name)
 			}
 		}
-		if c.Volumes != nil {
-			for _, a := range c.Volumes.Attach {
-				if d := corev1.ResourceName(a.Driver); !slices.Contains(drivers, d) {
-					drivers = append(drivers, d)
-				}
+		for _, name := range driversOf(c) {
+			if d := corev1.ResourceName(name); !slices.Contains(drivers, d) {
+				drivers = append(drivers, d)
 			}
 		}
 	}
@@ -159,7 +160,10 @@ func (l *Ledger) setNodes() {
 		for k, key := range l.keys {
 			domains[k] = l.domain(k, st.Node().Labels, key)
 		}
-		n := l.push(st, l.static.kindOf(st.Node()), free, whole, domains)
+		n := l.push(st, l.static.kindOf(st), free, whole, domains)
+		if len(l.named) > 0 {
+			l.nodes[n].volumes = l.namedOn(st)
+		}
 		if ports {
 			for _, list := range [2][]cluster.Pod{st.Residents, st.Daemons} {
 				for i := range list {
@@ -174,30 +178,10 @@ func (l *Ledger) setNodes() {
 func (l *Ledger) measure(st *cluster.NodeState, free, whole, used []int64) {
 	l.vector(&st.Allocatable, whole)
 	l.vector(&st.Used, used)
-	for i := l.drivers; i < len(l.dims); i++ {
-		whole[i], used[i] = math.MaxInt64/4, 0
-		if limit, ok := st.AttachLimits[string(l.dims[i])]; ok {
-			whole[i], used[i] = int64(limit), l.attached(st, string(l.dims[i]))
-		}
-	}
+	l.measureVolumes(st, whole[l.drivers:], used[l.drivers:])
 	for i := range free {
 		free[i] = whole[i] - used[i]
 	}
-}
-
-// attached counts the driver's volumes of the pods on the node.
-func (l *Ledger) attached(st *cluster.NodeState, driver string) int64 {
-	n := int64(0)
-	for i := range st.Residents {
-		if p := st.Residents[i]; p.Class.Claims {
-			for _, a := range l.s.WithVolumes(p).Volumes.Attach {
-				if a.Driver == driver {
-					n += a.Count
-				}
-			}
-		}
-	}
-	return n
 }
 
 func (l *Ledger) push(st *cluster.NodeState, kind int32, free, whole []int64, domains []int32) int32 {

@@ -39,7 +39,7 @@ func (l *Ledger) check(k *class, n int32) verdict {
 	if nd.state.Unusable != "" || !l.static.allows(k.need, nd.kind) {
 		return badNode
 	}
-	if len(k.ports) > 0 && conflict(k.ports, nd.ports) {
+	if len(k.ports) > 0 && conflict(k.ports, nd.ports) || len(k.named) > 0 && !l.attaches(k, n) {
 		return noRoom
 	}
 	return l.checkTerms(k, n)
@@ -153,6 +153,9 @@ func (l *Ledger) put(k *class, node, n int32) {
 	if len(k.ports) > 0 {
 		l.putPorts(&l.nodes[node], k.ports, n)
 	}
+	if len(k.named) > 0 {
+		l.putNamed(k, node, n)
+	}
 	if bumps := l.bumpsOf(k.c); len(bumps) > 0 {
 		l.count(bumps, node, n, k.ending)
 	}
@@ -234,7 +237,7 @@ func (l *Ledger) prototype(group, zone string) *prototype {
 	}
 	st := l.s.Imagine(group, "planned-"+group, zone)
 	r := len(l.dims)
-	p := &prototype{state: st, kind: l.static.kindOf(st.Node()), free: make([]int64, r), cap: make([]int64, r), place: make([]int32, len(l.keys))}
+	p := &prototype{state: st, kind: l.static.kindOf(st), free: make([]int64, r), cap: make([]int64, r), place: make([]int32, len(l.keys))}
 	l.measure(st, p.free, p.cap, make([]int64, r))
 	for k, key := range l.keys {
 		p.place[k] = l.domain(k, st.Node().Labels, key)

@@ -17,13 +17,14 @@ type statics struct {
 	ask *staticFilter
 	// keys are the labels that some class looks at.
 	keys map[string]bool
-	// byName says that some class looks at the name of a node.
-	byName bool
-	sorted []string
-	kinds  map[string]int32
-	nodes  []*corev1.Node // kind -> one of its nodes
-	needs  map[string]*need
-	buf    []byte
+	// byName says that some class looks at the name of a node, byCSI that one looks
+	// at what CSI drivers say about it.
+	byName, byCSI bool
+	sorted        []string
+	kinds         map[string]int32
+	nodes         []*cluster.NodeState // kind -> one of its nodes
+	needs         map[string]*need
+	buf           []byte
 }
 
 // need is what classes with the same static needs share.
@@ -61,9 +62,11 @@ func (s *statics) needOf(c *cluster.Class) *need {
 		}
 	}
 	if c.Volumes != nil {
-		for _, k := range c.Volumes.LabelKeys() {
+		keys, name, csi := c.Volumes.LooksAt()
+		for _, k := range keys {
 			s.keys[k] = true
 		}
+		s.byName, s.byCSI = s.byName || name, s.byCSI || csi
 	}
 	return n
 }
@@ -78,7 +81,8 @@ func (s *statics) lookAt(sel *corev1.NodeSelector) {
 }
 
 // kindOf gives the kind of a node.
-func (s *statics) kindOf(n *corev1.Node) int32 {
+func (s *statics) kindOf(st *cluster.NodeState) int32 {
+	n := st.Node()
 	if s.sorted == nil {
 		s.sorted = slices.AppendSeq(make([]string, 0, len(s.keys)), maps.Keys(s.keys))
 		slices.Sort(s.sorted)
@@ -89,6 +93,9 @@ func (s *statics) kindOf(n *corev1.Node) int32 {
 	}
 	if s.byName {
 		s.write(n.Name)
+	}
+	if s.byCSI {
+		s.write(st.CSIText())
 	}
 	for i, key := range s.sorted {
 		if v, ok := n.Labels[key]; ok {
@@ -108,7 +115,7 @@ func (s *statics) kindOf(n *corev1.Node) int32 {
 	}
 	k := int32(len(s.nodes))
 	s.kinds[string(s.buf)] = k
-	s.nodes = append(s.nodes, n)
+	s.nodes = append(s.nodes, st)
 	return k
 }
 
@@ -125,7 +132,7 @@ func (s *statics) allows(n *need, kind int32) bool {
 	if n.answer[kind] == 0 {
 		n.answer[kind] = -1
 		node := s.nodes[kind]
-		if s.ask.refusal(n.pod, node) == nil && (n.class.Volumes == nil || n.class.Volumes.Allows(node)) {
+		if s.ask.refusal(n.pod, node.Node()) == nil && (n.class.Volumes == nil || n.class.Volumes.Refuses(node) == "") {
 			n.answer[kind] = 1
 		}
 	}
@@ -135,11 +142,13 @@ func (s *statics) allows(n *need, kind int32) bool {
 // why says why nodes of the kind do not suit the class, nil when they do.
 func (s *statics) why(n *need, kind int32) *Reason {
 	node := s.nodes[kind]
-	if r := s.ask.refusal(n.pod, node); r != nil {
+	if r := s.ask.refusal(n.pod, node.Node()); r != nil {
 		return r
 	}
-	if n.class.Volumes != nil && !n.class.Volumes.Allows(node) {
-		return &Reason{Message: "a volume of the pod cannot be attached there"}
+	if n.class.Volumes != nil {
+		if why := n.class.Volumes.Refuses(node); why != "" {
+			return &Reason{Message: why}
+		}
 	}
 	return nil
 }

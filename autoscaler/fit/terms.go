@@ -189,7 +189,7 @@ func (l *Ledger) eligible(s *domains, n int32) bool {
 	}
 	kind := l.nodes[n].kind
 	for int(kind) >= len(s.eligible) {
-		s.eligible = append(s.eligible, s.honors(l.static.nodes[len(s.eligible)]))
+		s.eligible = append(s.eligible, s.honors(l.static.nodes[len(s.eligible)].Node()))
 	}
 	return s.eligible[kind]
 }

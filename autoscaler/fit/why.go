@@ -30,8 +30,8 @@ func (l *Ledger) Why(b *Batch, n int32) *Reason {
 func (l *Ledger) shortages(k *class, n int32) []Shortage {
 	var out []Shortage
 	free, whole := l.Free(n), l.Capacity(n)
-	for d, q := range k.req {
-		if q > 0 && q > free[d] {
+	for d := range k.req {
+		if q := l.asks(k, n, d); q > 0 && q > free[d] {
 			out = append(out, Shortage{Resource: l.dims[d], Asked: q, Used: whole[d] - free[d], Capacity: whole[d], Volumes: d >= l.drivers})
 		}
 	}

@@ -36,8 +36,10 @@ func TestSettingsReachThePlanners(t *testing.T) {
 
 func TestVolumesAreObserved(t *testing.T) {
 	claim, volume, class, csi := &corev1.PersistentVolumeClaim{}, &corev1.PersistentVolume{}, &storagev1.StorageClass{}, &storagev1.CSINode{}
+	attachment, driver, capacity := &storagev1.VolumeAttachment{}, &storagev1.CSIDriver{}, &storagev1.CSIStorageCapacity{}
 	claim.Name, claim.Namespace, volume.Name, class.Name, csi.Name = "data", "default", "pv", "gp3", "node"
-	client := fake.NewClientset(claim, volume, class, csi)
+	attachment.Name, driver.Name, capacity.Name, capacity.Namespace = "csi-1", "ebs.csi.aws.com", "gp3-a", "kube-system"
+	client := fake.NewClientset(claim, volume, class, csi, attachment, driver, capacity)
 	w := newWorld(client, observe.NewStore(client))
 	w.factory.StartWithContext(t.Context())
 	w.factory.WaitForCacheSync(t.Context().Done())
@@ -45,8 +47,12 @@ func TestVolumesAreObserved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(in.PersistentVolumeClaims) != 1 || len(in.PersistentVolumes) != 1 || len(in.StorageClasses) != 1 || len(in.CSINodes) != 1 {
-		t.Errorf("observed %d claims, %d volumes, %d classes, %d CSI nodes: want one each",
-			len(in.PersistentVolumeClaims), len(in.PersistentVolumes), len(in.StorageClasses), len(in.CSINodes))
+	for kind, n := range map[string]int{
+		"claims": len(in.PersistentVolumeClaims), "volumes": len(in.PersistentVolumes), "classes": len(in.StorageClasses), "CSI nodes": len(in.CSINodes),
+		"attachments": len(in.VolumeAttachments), "drivers": len(in.CSIDrivers), "capacities": len(in.CSIStorageCapacities),
+	} {
+		if n != 1 {
+			t.Errorf("observed %d %s: expected one", n, kind)
+		}
 	}
 }

@@ -45,10 +45,13 @@ type world struct {
 
 // volumeListers list where volumes can be attached, and how many.
 type volumeListers struct {
-	claims  corelisters.PersistentVolumeClaimLister
-	volumes corelisters.PersistentVolumeLister
-	classes storagelisters.StorageClassLister
-	csi     storagelisters.CSINodeLister
+	claims      corelisters.PersistentVolumeClaimLister
+	volumes     corelisters.PersistentVolumeLister
+	classes     storagelisters.StorageClassLister
+	csi         storagelisters.CSINodeLister
+	attachments storagelisters.VolumeAttachmentLister
+	drivers     storagelisters.CSIDriverLister
+	capacities  storagelisters.CSIStorageCapacityLister
 }
 
 func newWorld(kube kubernetes.Interface, store *observe.Store) *world {
@@ -63,10 +66,13 @@ func newWorld(kube kubernetes.Interface, store *observe.Store) *world {
 		budgets:    f.Policy().V1().PodDisruptionBudgets().Lister(),
 		namespaces: f.Core().V1().Namespaces().Lister(),
 		volumes: volumeListers{
-			claims:  f.Core().V1().PersistentVolumeClaims().Lister(),
-			volumes: f.Core().V1().PersistentVolumes().Lister(),
-			classes: f.Storage().V1().StorageClasses().Lister(),
-			csi:     f.Storage().V1().CSINodes().Lister(),
+			claims:      f.Core().V1().PersistentVolumeClaims().Lister(),
+			volumes:     f.Core().V1().PersistentVolumes().Lister(),
+			classes:     f.Storage().V1().StorageClasses().Lister(),
+			csi:         f.Storage().V1().CSINodes().Lister(),
+			attachments: f.Storage().V1().VolumeAttachments().Lister(),
+			drivers:     f.Storage().V1().CSIDrivers().Lister(),
+			capacities:  f.Storage().V1().CSIStorageCapacities().Lister(),
 		},
 	}
 }
@@ -220,6 +226,15 @@ func (l volumeListers) fill(in *cluster.Input) (err error) {
 	}
 	if in.CSINodes, err = l.csi.List(labels.Everything()); err != nil {
 		return fmt.Errorf("list CSI nodes: %w", err)
+	}
+	if in.VolumeAttachments, err = l.attachments.List(labels.Everything()); err != nil {
+		return fmt.Errorf("list volume attachments: %w", err)
+	}
+	if in.CSIDrivers, err = l.drivers.List(labels.Everything()); err != nil {
+		return fmt.Errorf("list CSI drivers: %w", err)
+	}
+	if in.CSIStorageCapacities, err = l.capacities.List(labels.Everything()); err != nil {
+		return fmt.Errorf("list CSI storage capacities: %w", err)
 	}
 	return nil
 }

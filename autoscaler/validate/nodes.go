@@ -37,7 +37,7 @@ func (c *check) addPresent() {
 		}
 		n := newNode(st.Node(), st.Pods())
 		n.unusable = st.Unusable
-		n.attachLimits = st.AttachLimits
+		n.starts, n.attachLimits = st.Registering(), st.AttachLimits
 		c.world.add(n)
 	}
 }
@@ -63,7 +63,7 @@ func (c *check) addNew(nodes []cluster.NewNode) {
 			c.nodeProblem(n.Name, "the new node is in zone %q, where group %q launches none", n.Zone, n.Group)
 		}
 		added := newNode(imagine(c.snapshot, n))
-		added.attachLimits = g.Template.AttachLimits
+		added.starts, added.attachLimits = true, g.Template.AttachLimits
 		c.world.add(added)
 	}
 }

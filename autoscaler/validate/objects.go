@@ -24,7 +24,10 @@ func objects(in cluster.Input, w *world) (informers.SharedInformerFactory, error
 		fill(core.PersistentVolumeClaims().Informer(), in.PersistentVolumeClaims),
 		fill(core.PersistentVolumes().Informer(), in.PersistentVolumes),
 		fill(storage.StorageClasses().Informer(), in.StorageClasses),
-		fill(storage.CSINodes().Informer(), csiNodes(in.CSINodes, w)),
+		fill(storage.CSINodes().Informer(), csiNodes(in, w)),
+		fill(storage.VolumeAttachments().Informer(), in.VolumeAttachments),
+		fill(storage.CSIDrivers().Informer(), in.CSIDrivers),
+		fill(storage.CSIStorageCapacities().Informer(), in.CSIStorageCapacities),
 	} {
 		if err != nil {
 			return nil, err
@@ -44,36 +47,45 @@ func fill[T any](informer cache.SharedIndexInformer, list []T) error {
 
 // csiNodes adds to the CSINodes of the cluster what is missing: those of nodes on their
 // way, and the drivers that have not registered yet on young ones.
-func csiNodes(present []*storagev1.CSINode, w *world) []*storagev1.CSINode {
-	out := make([]*storagev1.CSINode, 0, len(present))
-	has := make(map[string]bool, len(present))
-	for _, c := range present {
+func csiNodes(in cluster.Input, w *world) []*storagev1.CSINode {
+	out := make([]*storagev1.CSINode, 0, len(in.CSINodes))
+	has := make(map[string]bool, len(in.CSINodes))
+	for _, c := range in.CSINodes {
 		has[c.Name] = true
-		if n := w.nodes[c.Name]; n != nil {
-			c = withDrivers(c, n.attachLimits)
-		}
-		out = append(out, c)
+		out = append(out, promised(c, w.nodes[c.Name], in.CSIDrivers))
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.nodes)) {
-		if limits := w.nodes[name].attachLimits; len(limits) > 0 && !has[name] {
-			out = append(out, csiNode(name, limits))
+		if n := w.nodes[name]; !has[name] && (n.starts || len(n.attachLimits) > 0) {
+			out = append(out, promised(csiNode(name, nil), n, in.CSIDrivers))
 		}
 	}
 	return out
 }
 
-// withDrivers returns the CSINode with the drivers of limits that it does not name.
-func withDrivers(c *storagev1.CSINode, limits map[string]int32) *storagev1.CSINode {
-	late := maps.Clone(limits)
-	for _, d := range c.Spec.Drivers {
-		delete(late, d.Name)
-	}
-	if len(late) == 0 {
+// promised returns the CSINode with the drivers that it does not name and that will
+// register: those of the node's limits and, while it starts, those without which no
+// pod with a volume of theirs may come.
+func promised(c *storagev1.CSINode, n *node, drivers []*storagev1.CSIDriver) *storagev1.CSINode {
+	if n == nil {
 		return c
 	}
+	late := csiNode(c.Name, n.attachLimits)
+	for _, d := range drivers {
+		if must := d.Spec.PreventPodSchedulingIfMissing; n.starts && must != nil && *must && !names(late, d.Name) {
+			late.Spec.Drivers = append(late.Spec.Drivers, storagev1.CSINodeDriver{Name: d.Name, NodeID: c.Name})
+		}
+	}
 	out := c.DeepCopy()
-	out.Spec.Drivers = append(out.Spec.Drivers, csiNode(c.Name, late).Spec.Drivers...)
+	for _, d := range late.Spec.Drivers {
+		if !names(c, d.Name) {
+			out.Spec.Drivers = append(out.Spec.Drivers, d)
+		}
+	}
 	return out
+}
+
+func names(c *storagev1.CSINode, driver string) bool {
+	return slices.ContainsFunc(c.Spec.Drivers, func(d storagev1.CSINodeDriver) bool { return d.Name == driver })
 }
 
 func csiNode(name string, limits map[string]int32) *storagev1.CSINode {

@@ -20,8 +20,10 @@ type node struct {
 	info *framework.NodeInfo
 	// unusable says why nothing may be placed on the node. Empty when it may.
 	unusable string
-	// attachLimits are what the node will take of volumes, by driver. Used for
-	// drivers that its CSINode does not name.
+	// starts says that the node is still to start: its CSI drivers have not all
+	// registered. attachLimits are what it will take of volumes then, by driver. Used
+	// for drivers that its CSINode does not name.
+	starts       bool
 	attachLimits map[string]int32
 }
 

@@ -129,7 +129,7 @@ func TestVolumesAreOnlyRead(t *testing.T) {
 			continue
 		}
 		for _, r := range role.Rules {
-			for _, name := range []string{"persistentvolumeclaims", "persistentvolumes", "storageclasses", "csinodes"} {
+			for _, name := range []string{"persistentvolumeclaims", "persistentvolumes", "storageclasses", "csinodes", "volumeattachments", "csidrivers", "csistoragecapacities"} {
 				if slices.Contains(r.Resources, name) && !slices.Equal(r.Verbs, []string{"list", "watch"}) {
 					t.Errorf("%s: verbs %v", name, r.Verbs)
 				}

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	storagevolume "k8s.io/component-helpers/storage/volume"
 
 	"github.com/joinery/joinery/internal/kube"
 )
@@ -16,6 +17,13 @@ var annotationPrefixes = []string{
 	kube.AutoscalerAnnotationPrefix,
 	kube.DelayDeletionPrefix,
 	corev1.MirrorPodAnnotationKey,
+	// What kube-scheduler reads of claims, volumes and CSINodes: whether a claim is
+	// bound, the node that its volume is being made for, its class as it once was
+	// named, and the in-tree plugins that CSI drivers have replaced.
+	storagevolume.AnnBindCompleted,
+	storagevolume.AnnSelectedNode,
+	corev1.BetaStorageClassAnnotation,
+	corev1.MigratedPluginsAnnotationKey,
 }
 
 // mostAnnotation bounds the value of one annotation that is kept: none that is read is

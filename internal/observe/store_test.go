@@ -107,3 +107,20 @@ func TestNothingIsKeptThatNoServiceReads(t *testing.T) {
 		})
 	}
 }
+
+// TestSlimKeepsWhatTheSchedulerReads: without these a plan takes a bound claim for one
+// that is not, and looks for its volume on the wrong nodes.
+func TestSlimKeepsWhatTheSchedulerReads(t *testing.T) {
+	for _, key := range []string{
+		"pv.kubernetes.io/bind-completed", "volume.kubernetes.io/selected-node", "volume.beta.kubernetes.io/storage-class",
+		"storage.alpha.kubernetes.io/migrated-plugins",
+	} {
+		got, err := observe.Slim(&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{key: "x", "example.com/foreign": "y"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a := got.(metav1.Object).GetAnnotations(); a[key] != "x" || len(a) != 1 {
+			t.Errorf("of annotation %s and a foreign one %v is kept", key, a)
+		}
+	}
+}
