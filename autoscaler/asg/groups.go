@@ -81,7 +81,7 @@ func sourceOf(l fleet.Launch) (source, error) {
 		switch {
 		case o.Requirements:
 			return source{}, fmt.Errorf("%s.instanceRequirements: types chosen by attributes are not supported", field)
-		case o.OwnTemplate:
+		case o.Template != nil:
 			return source{}, fmt.Errorf("%s.launchTemplateSpecification: a second launch template is not supported", field)
 		case o.Weight != "" && o.Weight != "1":
 			return source{}, fmt.Errorf("%s.weightedCapacity: weights other than 1 are not supported", field)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/quote"
+	"github.com/joinery/joinery/internal/version"
 )
 
 const (
@@ -55,7 +56,8 @@ type Problem struct {
 	Image  Image
 	// Keeps reports whether nodes of the image cannot be relied on to join.
 	Keeps bool
-	// Found is what was seen, Why why it matters, Fix the command that helps.
+	// Found is what was seen, Why why it matters, Fix the command that helps or, where
+	// none does, what to do instead.
 	Found, Why, Fix string
 }
 
@@ -141,16 +143,27 @@ func minors(v, than *utilversion.Version) int {
 // makes none.
 var early = regexp.MustCompile(`^(alpha|beta|rc)\b`)
 
-// bakeKubernetes is the command that makes an image for an API server. An image holds a
-// release and nothing else, and a kubelet may not be newer than the API server: for a
-// pre-release, that is the minor version before.
+// bakeKubernetes is what makes an image for an API server: a command, or what must be done
+// first where this release bakes none. An image holds a release of a supported minor
+// version, and a kubelet is not newer than the API server. So for a pre-release it is
+// of the minor version before, and for an API server that is newer than all of them, of
+// the newest.
 func bakeKubernetes(server *utilversion.Version) string {
-	if early.MatchString(server.PreRelease()) && server.Minor() > 0 {
-		before := server.Minor() - 1
-		return bake("kubernetes_version", release(server.Major(), before, 0)) +
-			fmt.Sprintf(" (or with a later patch of %d.%d: an image holds no pre-release)", server.Major(), before)
+	minor, want := int(server.Minor()), server.String()
+	if early.MatchString(server.PreRelease()) {
+		minor--
 	}
-	return bake("kubernetes_version", release(server.Major(), server.Minor(), server.Patch()))
+	kubelet := min(minor, version.NewestMinor)
+	switch {
+	case server.Major() < 1 || server.Major() == 1 && kubelet < version.OldestMinor:
+		return fmt.Sprintf("upgrade the API server to a release from 1.%d to 1.%d: this release of Joinery bakes no image that %s takes", version.OldestMinor, version.NewestMinor, want)
+	case server.Major() > 1 || int(server.Minor())-kubelet > kubeletLag:
+		return fmt.Sprintf("upgrade Joinery: this release bakes images of Kubernetes 1.%d to 1.%d, which are too old for %s", version.OldestMinor, version.NewestMinor, want)
+	case kubelet < int(server.Minor()):
+		return bake("kubernetes_version", release(1, uint(kubelet), 0)) +
+			fmt.Sprintf(" (or with a later patch of 1.%d: this release of Joinery bakes none of %s)", kubelet, want)
+	}
+	return bake("kubernetes_version", release(1, uint(kubelet), server.Patch()))
 }
 
 // bakeJoinery is the command that makes an image for a controller of a release.

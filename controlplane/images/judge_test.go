@@ -1,8 +1,10 @@
 package images_test
 
 import (
+	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,32 +92,77 @@ func TestJudgeByBuilds(t *testing.T) {
 	}
 }
 
-// What a fix says can be done: a bake takes its version, and the image that it makes has
-// a kubelet that this API server takes.
-func TestFixesCanBeBaked(t *testing.T) {
-	version := regexp.MustCompile(`^packer build -var-file=node\.pkrvars\.hcl -var kubernetes_version=(\S+) packer/ebs`)
-	for server, want := range map[string]string{
+// baked is the version that a fix says to bake; empty when it says to do something else.
+func baked(t *testing.T, fix string) string {
+	t.Helper()
+	if !strings.Contains(fix, "packer build") {
+		if !strings.HasPrefix(fix, "upgrade ") {
+			t.Errorf("a fix that is nothing to do: %q", fix)
+		}
+		return ""
+	}
+	m := regexp.MustCompile(`^packer build -var-file=node\.pkrvars\.hcl -var kubernetes_version=(\S+) packer/ebs`).FindStringSubmatch(fix)
+	if m == nil {
+		t.Fatalf("no command: %q", fix)
+	}
+	return m[1]
+}
+
+// bakes reports whether the bake takes a version of Kubernetes.
+func bakes(version string) bool {
+	return !slices.ContainsFunc(bake.Options{KubernetesVersion: version}.Problems(), func(p bake.Problem) bool { return p.Field == "kubernetes_version" })
+}
+
+// badImages are some with whose kubelet something is wrong, whatever the API server is.
+var badImages = []images.Image{tagged("1.10.0", "0.3.1"), tagged("3.0.0", "0.3.1"), tagged("", "0.3.1"), {ID: "ami-1"}, {ID: "ami-1", Gone: true}}
+
+// What a fix says, by the API server.
+func TestFixes(t *testing.T) {
+	const server, joinery = "upgrade the API server", "upgrade Joinery"
+	for at, want := range map[string]string{
 		"v1.36.4": "1.36.4", "v1.36.2-eks-1": "1.36.2", "v1.35.1-gke.100": "1.35.1", "v1.34.3+k3s1": "1.34.3", "v1.36.0-eks-a5ec690": "1.36.0",
 		"v1.37.0-alpha.3": "1.36.0", "v1.37.0-beta.0": "1.36.0", "v1.37.0-rc.1": "1.36.0", "v1.37.2-rc.0+dirty": "1.36.0",
+		"v1.31.0": "1.31.0", "v1.37.9": "1.37.9", "v1.32.0-rc.0": "1.31.0", "v1.38.0-alpha.1": "1.37.0",
+		"v1.38.1": "1.37.0", "v1.40.7": "1.37.0", "v1.40.0-rc.1": "1.37.0",
+		"v1.30.14": server, "v1.31.0-rc.1": server, "v1.5.0": server, "v1.0.0-alpha.1": server, "v0.19.0": server,
+		"v1.41.0": joinery, "v1.41.0-alpha.1": joinery, "v1.99.1": joinery, "v2.0.0": joinery, "v2.35.1": joinery, "v2.0.0-rc.1": joinery,
 	} {
-		at := images.Versions{APIServer: server, Joinery: running.Joinery}
-		for _, image := range []images.Image{tagged("1.20.0", "0.3.1"), tagged("2.0.0", "0.3.1"), tagged("", "0.3.1"), {ID: "ami-1"}, {ID: "ami-1", Gone: true}} {
-			got, err := images.Judge(image, at)
+		for _, image := range badImages {
+			got, err := images.Judge(image, images.Versions{APIServer: at, Joinery: running.Joinery})
 			if err != nil || len(got) == 0 {
-				t.Fatalf("%s: %+v, %v", server, got, err)
+				t.Fatalf("%s: %+v, %v", at, got, err)
 			}
-			m := version.FindStringSubmatch(got[0].Fix)
-			if m == nil || m[1] != want {
-				t.Errorf("%s: %q, want %s", server, got[0].Fix, want)
+			if version := baked(t, got[0].Fix); version != want && !strings.HasPrefix(got[0].Fix, want+" ") && !strings.HasPrefix(got[0].Fix, want+":") {
+				t.Errorf("%s: %q, want %s", at, got[0].Fix, want)
+			}
+		}
+	}
+}
+
+// Whatever the API server: a fix names a version that the bake takes and whose kubelet
+// this API server takes, and says to do something else only where there is none.
+func TestFixesCanBeDone(t *testing.T) {
+	for _, suffix := range []string{"", "-eks-1", "-alpha.2", "-rc.0"} {
+		for minor := range 60 {
+			at := images.Versions{APIServer: fmt.Sprintf("v1.%d.%d%s", minor, minor%4, suffix), Joinery: running.Joinery}
+			fits := func(version string) bool {
+				got, err := images.Judge(tagged(version, "0.3.1"), at)
+				return err == nil && len(got) == 0 && bakes(version)
+			}
+			got, err := images.Judge(images.Image{ID: "ami-1"}, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if version := baked(t, got[0].Fix); version != "" {
+				if !fits(version) {
+					t.Errorf("%s: %q cannot be done", at.APIServer, got[0].Fix)
+				}
 				continue
 			}
-			for _, p := range (bake.Options{KubernetesVersion: m[1]}).Problems() {
-				if p.Field == "kubernetes_version" {
-					t.Errorf("%s: %v", server, p)
+			for kubelet := range minor { // a pre-release takes no kubelet of its own minor version
+				if version := fmt.Sprintf("1.%d.0", kubelet); fits(version) {
+					t.Errorf("%s: %q, though %s would do", at.APIServer, got[0].Fix, version)
 				}
-			}
-			if again, err := images.Judge(tagged(m[1], "0.3.1"), at); err != nil || len(again) > 0 {
-				t.Errorf("%s: an image of %s has %+v, %v", server, m[1], again, err)
 			}
 		}
 	}

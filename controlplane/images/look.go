@@ -71,17 +71,16 @@ func (l Looker) Look(ctx context.Context) ([]Image, error) {
 	found := map[string]*Image{}
 	var errs []error
 	for _, g := range managed {
-		id, err := l.imageOf(ctx, g)
+		ids, err := l.imagesOf(ctx, g)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("image of group %s: %w", g.Name, err))
 		}
-		if id == "" {
-			continue
+		for _, id := range ids {
+			if found[id] == nil {
+				found[id] = &Image{ID: id, Gone: true}
+			}
+			found[id].Groups = append(found[id].Groups, g.Name)
 		}
-		if found[id] == nil {
-			found[id] = &Image{ID: id, Gone: true}
-		}
-		found[id].Groups = append(found[id].Groups, g.Name)
 	}
 	if err := l.describe(ctx, found); err != nil {
 		return nil, errors.Join(append(errs, err)...)
@@ -94,17 +93,42 @@ func (l Looker) Look(ctx context.Context) ([]Image, error) {
 	return all, errors.Join(errs...)
 }
 
-// imageOf returns the image that a group's template fixes, else that of its newest
-// instance: of a launch configuration, or an image that is looked up at each launch.
-func (l Looker) imageOf(ctx context.Context, g fleet.Group) (string, error) {
-	if g.Launch.Template != nil {
-		t, err := l.Templates.Get(ctx, *g.Launch.Template, maxAge)
-		if err != nil || t.ImageID != "" {
-			return t.ImageID, err
-		}
-	}
+// imagesOf returns the images that a group launches from, each once: of its template and
+// of those of its overrides. Of a launch configuration it is the newest instance's. A
+// template that is lost does not hide the others.
+func (l Looker) imagesOf(ctx context.Context, g fleet.Group) ([]string, error) {
 	var ids []string
-	for _, m := range g.Members {
+	var errs []error
+	add := func(id string, err error) {
+		if id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+		errs = append(errs, err)
+	}
+	templates := g.Launch.Templates()
+	for _, ref := range templates {
+		add(l.imageOf(ctx, ref, g.Members))
+	}
+	if len(templates) == 0 {
+		add(l.newest(ctx, g.Members))
+	}
+	return ids, errors.Join(errs...)
+}
+
+// imageOf returns the image that a template fixes. Where it is looked up at each launch,
+// it is that of the newest instance of the template.
+func (l Looker) imageOf(ctx context.Context, ref fleet.TemplateRef, members []fleet.Member) (string, error) {
+	t, err := l.Templates.Get(ctx, ref, maxAge)
+	if err != nil || t.ImageID != "" {
+		return t.ImageID, err
+	}
+	return l.newest(ctx, slices.DeleteFunc(slices.Clone(members), func(m fleet.Member) bool { return m.LaunchTemplateID != t.ID }))
+}
+
+// newest returns the image of the newest instance; empty when there is none.
+func (l Looker) newest(ctx context.Context, members []fleet.Member) (string, error) {
+	var ids []string
+	for _, m := range members {
 		ids = append(ids, m.ID)
 	}
 	if len(ids) == 0 {

@@ -96,3 +96,79 @@ func TestLookBesideTemplates(t *testing.T) {
 		t.Errorf("without the right: %+v, %v", got, err)
 	}
 }
+
+// mixed gives a group a mixed instances policy, which the simulated AWS has not.
+type mixed struct {
+	*awsfleet.Reader
+	group     string
+	overrides []fleet.Override
+}
+
+func (m mixed) Managed(ctx context.Context, maxAge time.Duration) ([]fleet.Group, error) {
+	all, err := m.Reader.Managed(ctx, maxAge)
+	for i := range all {
+		if all[i].Name == m.group {
+			all[i].Launch.Overrides = m.overrides
+		}
+	}
+	return all, err
+}
+
+// The templates of single overrides have images too, and the group's own none where no
+// override is launched from it.
+func TestLookAtOverrides(t *testing.T) {
+	own := func(name string) fleet.Override {
+		return fleet.Override{Type: "t3.large", Template: &fleet.TemplateRef{Name: name, Version: "$Latest"}}
+	}
+	const a, b, c = "ami-0000000000000000a", "ami-0000000000000000b", "ami-0000000000000000c"
+	for name, tt := range map[string]struct {
+		overrides []fleet.Override
+		want      string
+	}{
+		"none":                  {nil, a},
+		"types only":            {[]fleet.Override{{Type: "t3.large"}, {Type: "t3.medium"}}, a},
+		"one of its own":        {[]fleet.Override{{Type: "t3.medium"}, own("b")}, a + " " + b},
+		"all of their own":      {[]fleet.Override{own("b"), own("c"), own("b")}, b + " " + c},
+		"the same image":        {[]fleet.Override{{Type: "t3.medium"}, own("again")}, a},
+		"looked up, never seen": {[]fleet.Override{own("b"), own("floating")}, b},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, l := world(t, map[string]string{"one": a})
+			for template, image := range map[string]string{"b": b, "c": c, "again": a, "floating": "resolve:ssm:/images/node"} {
+				w.PutLaunchTemplate(template, awssim.LaunchTemplateData{ImageID: image, InstanceType: "t3.medium"})
+			}
+			l.Fleet = mixed{l.Fleet.(*awsfleet.Reader), "one", tt.overrides}
+			got, err := l.Look(t.Context())
+			var ids []string
+			for _, i := range got {
+				ids = append(ids, i.ID)
+				if strings.Join(i.Groups, " ") != "one" {
+					t.Errorf("%s is of %v", i.ID, i.Groups)
+				}
+			}
+			if err != nil || strings.Join(ids, " ") != tt.want {
+				t.Errorf("got %v, %v, want %s", ids, err, tt.want)
+			}
+		})
+	}
+	_, l := world(t, map[string]string{"one": a})
+	l.Fleet = mixed{l.Fleet.(*awsfleet.Reader), "one", []fleet.Override{{Type: "t3.medium"}, own("none")}}
+	if got, err := l.Look(t.Context()); len(got) != 1 || got[0].ID != a || err == nil || !strings.Contains(err.Error(), "image of group one: launch template none") {
+		t.Errorf("beside a lost template: %+v, %v", got, err)
+	}
+}
+
+// An image that is looked up at each launch is that of the newest instance of its
+// template, not of the group's.
+func TestLookedUpImageIsItsTemplates(t *testing.T) {
+	const looked, fixed = "resolve:ssm:/images/node", "ami-0000000000000000a"
+	w, l := world(t, map[string]string{"one": fixed})
+	w.PutLaunchTemplate("floating", awssim.LaunchTemplateData{ImageID: looked, InstanceType: "t3.medium"})
+	if err := w.PutGroup(awssim.GroupSpec{Name: "one", Max: 3, Desired: 1, LaunchTemplate: "one", Tags: simcluster.Tags()}); err != nil {
+		t.Fatal(err)
+	}
+	l.Fleet = mixed{l.Fleet.(*awsfleet.Reader), "one", []fleet.Override{{Template: &fleet.TemplateRef{Name: "floating"}}}}
+	if got, err := l.Look(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("another template's instance counts: %+v, %v", got, err)
+	}
+}

@@ -13,6 +13,9 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/images"
 )
 
 // rules is a Prometheus rule file.
@@ -133,6 +136,39 @@ func TestAlarmingVerdictsHaveAlerts(t *testing.T) {
 			t.Errorf("no alert for %s", want)
 		}
 	}
+}
+
+// Each problem of an image belongs to one alert, and those that keep nodes from joining
+// to the critical one.
+func TestEveryImageProblemHasItsAlert(t *testing.T) {
+	var expressions = map[string]string{}
+	for _, r := range load(t) {
+		expressions[r.Alert] = r.Expr
+	}
+	reason := regexp.MustCompile(`joinery_image_problem\{reason(=~|!~)"([^"]+)"\}`)
+	unusable, outdated := reason.FindStringSubmatch(expressions["JoineryImageUnusable"]), reason.FindStringSubmatch(expressions["JoineryImageOutdated"])
+	if unusable == nil || outdated == nil || unusable[1] != "=~" || outdated[1] != "!~" || unusable[2] != outdated[2] {
+		t.Fatalf("the two do not share out the reasons: %q, %q", unusable, outdated)
+	}
+	critical := strings.Split(unusable[2], "|")
+	for _, i := range []images.Image{
+		{ID: "ami-1", Gone: true}, {ID: "ami-1"},
+		image("1.38.0", "9.0.0"), image("1.10.0", "0.1.0"), image("latest", "latest"),
+	} {
+		found, err := images.Judge(i, images.Versions{APIServer: "v1.37.2", Joinery: "v0.5.0"})
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%+v: %+v, %v", i, found, err)
+		}
+		for _, p := range found {
+			if slices.Contains(critical, string(p.Reason)) != p.Keeps {
+				t.Errorf("%s: keeps nodes from joining: %t, critical: %v", p.Reason, p.Keeps, critical)
+			}
+		}
+	}
+}
+
+func image(kubelet, agent string) images.Image {
+	return images.Image{ID: "ami-1", Tags: map[string]string{v1alpha1.KubernetesVersionTag: kubelet, v1alpha1.JoineryVersionTag: agent}}
 }
 
 func TestAlertsAreComplete(t *testing.T) {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,8 +86,27 @@ type Override struct {
 	Weight string
 	// Requirements says that types are chosen by attributes.
 	Requirements bool
-	// OwnTemplate says that it names a launch template of its own.
-	OwnTemplate bool
+	// Template is a launch template of its own; nil for the group's.
+	Template *TemplateRef
+}
+
+// Templates returns the templates that instances are launched from, each once: those of
+// the overrides, which is the group's where one names none, or without overrides the
+// group's. A launch configuration has none.
+func (l Launch) Templates() []TemplateRef {
+	var all []TemplateRef
+	add := func(ref *TemplateRef) {
+		if ref != nil && !slices.Contains(all, *ref) {
+			all = append(all, *ref)
+		}
+	}
+	for _, o := range l.Overrides {
+		add(cmp.Or(o.Template, l.Template))
+	}
+	if len(l.Overrides) == 0 {
+		add(l.Template)
+	}
+	return all
 }
 
 // Group is what Auto Scaling says about a group.

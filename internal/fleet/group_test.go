@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,6 +47,27 @@ func TestLifecycle(t *testing.T) {
 		}
 		if got != want || state.OutOfService() != (want == "standby" || want == "pooled") {
 			t.Errorf("%s is %q: expected %q", state, got, want)
+		}
+	}
+}
+
+func TestLaunchTemplates(t *testing.T) {
+	group, own, later := &fleet.TemplateRef{ID: "lt-1", Version: "1"}, &fleet.TemplateRef{ID: "lt-2"}, &fleet.TemplateRef{ID: "lt-1", Version: "2"}
+	for name, tt := range map[string]struct {
+		launch fleet.Launch
+		want   []fleet.TemplateRef
+	}{
+		"nothing":           {fleet.Launch{}, nil},
+		"configuration":     {fleet.Launch{Configuration: "c"}, nil},
+		"template":          {fleet.Launch{Template: group}, []fleet.TemplateRef{*group}},
+		"types":             {fleet.Launch{Template: group, Overrides: []fleet.Override{{Type: "a"}, {Type: "b"}}}, []fleet.TemplateRef{*group}},
+		"one of its own":    {fleet.Launch{Template: group, Overrides: []fleet.Override{{Template: own}, {Type: "b"}}}, []fleet.TemplateRef{*own, *group}},
+		"all of their own":  {fleet.Launch{Template: group, Overrides: []fleet.Override{{Template: own}, {Template: own}}}, []fleet.TemplateRef{*own}},
+		"another version":   {fleet.Launch{Template: group, Overrides: []fleet.Override{{Type: "a"}, {Template: later}}}, []fleet.TemplateRef{*group, *later}},
+		"no group's at all": {fleet.Launch{Overrides: []fleet.Override{{Type: "a"}, {Template: own}}}, []fleet.TemplateRef{*own}},
+	} {
+		if got := tt.launch.Templates(); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}
 }

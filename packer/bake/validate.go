@@ -10,12 +10,7 @@ import (
 
 	"github.com/joinery/joinery/internal/download"
 	"github.com/joinery/joinery/internal/redact"
-)
-
-// The minor versions of Kubernetes that an image can hold.
-const (
-	oldestMinor = 31
-	newestMinor = 37
+	"github.com/joinery/joinery/internal/version"
 )
 
 var (
@@ -61,8 +56,8 @@ func (o Options) checkVersions(p *Problems) {
 	if v != nil {
 		minor, _ = strconv.Atoi(v[2]) // digits, by the expression
 	}
-	if v == nil || v[1] != "1" || minor < oldestMinor || minor > newestMinor {
-		p.add("kubernetes_version", o.KubernetesVersion, fmt.Sprintf("a release from 1.%d to 1.%d with its patch, such as 1.%d.2", oldestMinor, newestMinor, newestMinor))
+	if v == nil || v[1] != "1" || minor < version.OldestMinor || minor > version.NewestMinor {
+		p.add("kubernetes_version", o.KubernetesVersion, fmt.Sprintf("a release from 1.%d to 1.%d with its patch, such as 1.%d.2", version.OldestMinor, version.NewestMinor, version.NewestMinor))
 	}
 	v = release.FindStringSubmatch(o.ContainerdVersion)
 	switch {

@@ -190,7 +190,7 @@ func launchOf(g types.AutoScalingGroup) fleet.Launch {
 	for _, o := range p.LaunchTemplate.Overrides {
 		out.Overrides = append(out.Overrides, fleet.Override{
 			Type: aws.ToString(o.InstanceType), Weight: aws.ToString(o.WeightedCapacity),
-			Requirements: o.InstanceRequirements != nil, OwnTemplate: o.LaunchTemplateSpecification != nil,
+			Requirements: o.InstanceRequirements != nil, Template: refOf(o.LaunchTemplateSpecification),
 		})
 	}
 	return out
