@@ -41,6 +41,17 @@ resource "aws_launch_template" "group" {
     arn = aws_iam_instance_profile.node.arn
   }
 
+  # What is not set here is the image's: size, type, encryption.
+  dynamic "block_device_mappings" {
+    for_each = each.value.root_volume == null ? [] : [each.value.root_volume]
+    content {
+      device_name = block_device_mappings.value.device_name
+      ebs {
+        volume_initialization_rate = block_device_mappings.value.initialization_rate
+      }
+    }
+  }
+
   # Pods do not get past one hop, and tokens are needed for every question.
   metadata_options {
     http_endpoint               = "enabled"

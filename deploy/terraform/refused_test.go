@@ -45,6 +45,12 @@ func TestWrongVariables(t *testing.T) {
 		"spot_pool":     {in(map[string]any{"spot": true, "warm_pool": map[string]any{}}), "none of spot"},
 		"headroom":      {in(map[string]any{"headroom": 0.5}), "expected headroom"},
 		"priority":      {in(map[string]any{"priority": 1.5}), "expected priority"},
+		"rate":          {in(map[string]any{"root_volume": map[string]any{"device_name": "/dev/xvda", "initialization_rate": 99}}), "expected the initialization_rate"},
+		"whole_rate":    {in(map[string]any{"root_volume": map[string]any{"device_name": "/dev/xvda", "initialization_rate": 200.5}}), "expected the initialization_rate"},
+		"device":        {in(map[string]any{"root_volume": map[string]any{"device_name": "xvda", "initialization_rate": 300}}), "expected the device_name"},
+		"snapshot":      {map[string]any{"fast_snapshot_restore": map[string]any{"snapshot_ids": []string{"ami-1"}, "availability_zones": []string{"us-west-2a"}}}, "expected snapshot_ids"},
+		"zone":          {map[string]any{"fast_snapshot_restore": map[string]any{"snapshot_ids": []string{"snap-0123456789abcdef0"}, "availability_zones": []string{"2a"}}}, "expected availability_zones"},
+		"no_zone":       {map[string]any{"fast_snapshot_restore": map[string]any{"snapshot_ids": []string{"snap-0123456789abcdef0"}, "availability_zones": []string{}}}, "expected both"},
 		"price":         {in(map[string]any{"price": 0}), "expected price"},
 	}
 	cases := map[string]map[string]any{"right": one(nil)}

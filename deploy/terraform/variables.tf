@@ -110,6 +110,28 @@ variable "legacy_token_parameter" {
   }
 }
 
+variable "fast_snapshot_restore" {
+  description = "Snapshots of images that are restored at full speed, and in which zones. It costs by the hour, snapshot and zone."
+  type = object({
+    snapshot_ids       = set(string)
+    availability_zones = set(string)
+  })
+  default = { snapshot_ids = [], availability_zones = [] }
+
+  validation {
+    condition     = alltrue([for s in var.fast_snapshot_restore.snapshot_ids : can(regex("^snap-[0-9a-f]{8,17}$", s))])
+    error_message = "fast_snapshot_restore: expected snapshot_ids such as snap-0123456789abcdef0."
+  }
+  validation {
+    condition     = alltrue([for z in var.fast_snapshot_restore.availability_zones : can(regex("^[a-z]{2}(-[a-z]+)+-[0-9][a-z0-9-]*$", z))])
+    error_message = "fast_snapshot_restore: expected availability_zones such as us-west-2a."
+  }
+  validation {
+    condition     = (length(var.fast_snapshot_restore.snapshot_ids) == 0) == (length(var.fast_snapshot_restore.availability_zones) == 0)
+    error_message = "fast_snapshot_restore: expected both snapshot_ids and availability_zones, or neither."
+  }
+}
+
 variable "permissions_boundary" {
   description = "ARN of the boundary that your account wants on roles."
   type        = string

@@ -7,6 +7,10 @@ variable "groups" {
     image_id       = optional(string)
     subnet_ids     = optional(list(string))
     spot           = optional(bool, false)
+    root_volume = optional(object({
+      device_name         = string
+      initialization_rate = number
+    }))
 
     node_name       = optional(string, "ip-name")
     labels          = optional(map(string), {})
@@ -49,6 +53,15 @@ variable "groups" {
   validation {
     condition     = alltrue([for g in values(var.groups) : g.subnet_ids == null || (length(coalesce(g.subnet_ids, [])) > 0 && alltrue([for s in coalesce(g.subnet_ids, []) : can(regex("^subnet-[0-9a-f]{8,17}$", s))]))])
     error_message = "groups: expected subnet_ids such as subnet-0123456789abcdef0, one at least."
+  }
+  validation {
+    # EC2's bounds, in MiB/s.
+    condition     = alltrue([for g in values(var.groups) : g.root_volume == null ? true : g.root_volume.initialization_rate >= 100 && g.root_volume.initialization_rate <= 300 && floor(g.root_volume.initialization_rate) == g.root_volume.initialization_rate])
+    error_message = "groups: expected the initialization_rate of a root_volume to be a whole number from 100 to 300."
+  }
+  validation {
+    condition     = alltrue([for g in values(var.groups) : g.root_volume == null ? true : can(regex("^/dev/[a-z]+[0-9]*$", g.root_volume.device_name))])
+    error_message = "groups: expected the device_name of a root_volume to be the image's, such as /dev/xvda or /dev/sda1."
   }
   validation {
     condition     = alltrue([for g in values(var.groups) : contains(["ip-name", "resource-name", "instance-id"], g.node_name)])

@@ -16,7 +16,7 @@ var update = flag.Bool("update", false, "write aws.json again; the run then fail
 // What the module uses, without the prefix aws_.
 var (
 	resources = []string{
-		"autoscaling_group", "autoscaling_lifecycle_hook", "cloudwatch_event_rule", "cloudwatch_event_target", "iam_instance_profile",
+		"autoscaling_group", "autoscaling_lifecycle_hook", "cloudwatch_event_rule", "cloudwatch_event_target", "ebs_fast_snapshot_restore", "iam_instance_profile",
 		"iam_role", "iam_role_policy", "kms_alias", "kms_key", "launch_template", "security_group", "sqs_queue", "sqs_queue_policy",
 		"vpc_security_group_egress_rule", "vpc_security_group_ingress_rule",
 	}

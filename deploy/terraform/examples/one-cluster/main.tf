@@ -27,6 +27,9 @@ module "joinery" {
   image_id                        = "ami-0123456789abcdef0"
   tags                            = { team = "platform" }
 
+  # The image's snapshot, where groups grow most.
+  fast_snapshot_restore = { snapshot_ids = ["snap-0123456789abcdef0"], availability_zones = ["us-west-2a", "us-west-2b"] }
+
   # Cilium's and Flannel's VXLAN.
   cni_ports = [{ protocol = "udp", from = 8472, to = 8472 }]
 
@@ -53,6 +56,7 @@ module "joinery" {
       max_size        = 5
       image_id        = "ami-0fedcba9876543210"
       subnet_ids      = ["subnet-0aaaaaaaaaaaaaaaa"]
+      root_volume     = { device_name = "/dev/xvda", initialization_rate = 300 }
       node_name       = "resource-name"
       labels          = { "node-role.kubernetes.io/builder" = "", "example.com/use" = "builds" }
       taints          = [{ key = "example.com/builds", value = "yes", effect = "NoSchedule" }, { key = "example.com/loud", effect = "PreferNoSchedule" }]
