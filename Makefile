@@ -25,7 +25,7 @@ image: ## bake an image with the real packer in the simulated AWS, and boot it
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@# OpenTofu compiles for minutes where it is not cached: not in a test's time.
 	cd deploy/terraform/check && $(GO) tool -n tofu >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account)(/|$$)')
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account|companions)(/|$$)')
 	$(GO) test -run Alloc ./autoscaler/...
 	$(GO) test -run TestRotationDays ./controlplane/token
 	@# Helm, too, takes minutes. -count=1: Go's cache of test results does not see files
@@ -37,12 +37,14 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
 
-nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, a release from nothing
+nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, load with HPA and VPA, a release from nothing
 	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
 	$(GO) test -count=1 -timeout 20m ./lab/attack -patient
 	$(GO) test -count=1 -timeout 40m ./lab/bakery -releases
 	$(GO) run ./cmd/joinery-lab prepare --maintenance
 	cd release && $(GO) test -count=1 -timeout 40m ./guide -run TestMaintenance -maintain
+	$(GO) run ./cmd/joinery-lab prepare --companions
+	$(GO) test -count=1 -v -timeout 25m ./lab/companions
 	cd release && $(GO) test -count=1 -timeout 60m . -cold
 
 bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 min)

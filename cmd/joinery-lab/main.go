@@ -49,11 +49,11 @@ func readyCommand() *cobra.Command {
 }
 
 func prepareCommand() *cobra.Command {
-	var packer, maintenance bool
+	var packer, maintenance, companions bool
 	cmd := &cobra.Command{
 		Use:   "prepare",
 		Short: "build and bake what the lab needs, into the cache",
-		Long:  "Installs missing Debian packages, downloads Kubernetes from its release archive ($JOINERY_KUBERNETES_ARCHIVE; none: from nowhere) or builds it from Go modules where that cannot be had, builds etcd, containerd and runc, and makes the machines' image. The first time takes up to half an hour; what is in the cache ($JOINERY_CACHE, or joinery in the user's cache directory) is not made again.",
+		Long:  "Installs missing Debian packages, downloads Kubernetes from its release archive ($JOINERY_KUBERNETES_ARCHIVE; none: from nowhere) or builds it from Go modules where that cannot be had, builds etcd, containerd and runc, and makes the machines' image. The first time takes up to half an hour; what is in the cache ($JOINERY_CACHE, or joinery in the user's cache directory) is not made again, and goes when it was not used for seven days.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := kit.Options{Report: printProgress}
@@ -64,11 +64,18 @@ func prepareCommand() *cobra.Command {
 			if err == nil && maintenance {
 				err = kit.PrepareMaintenance(cmd.Context(), o)
 			}
-			return err
+			if err == nil && companions {
+				err = kit.PrepareCompanions(cmd.Context(), o)
+			}
+			if err != nil {
+				return err
+			}
+			return kit.Prune(o)
 		},
 	}
 	cmd.Flags().BoolVar(&packer, "packer", false, "also build packer and its builder for EC2, for a quarter of an hour the first time")
 	cmd.Flags().BoolVar(&maintenance, "maintenance", false, "also build the release of Kubernetes before, to be upgraded from, and etcd's tools")
+	cmd.Flags().BoolVar(&companions, "companions", false, "also build metrics-server and the Vertical Pod Autoscaler, for five minutes the first time")
 	return cmd
 }
 

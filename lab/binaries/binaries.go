@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/joinery/joinery/lab/cache"
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/progress"
 )
@@ -77,22 +78,9 @@ func (s *Set) add(c component, at place) {
 	if s.paths == nil {
 		s.paths, s.keys = map[string]string{}, map[string]string{}
 	}
-	for _, p := range c.programs {
-		s.paths[p.name], s.keys[p.name] = filepath.Join(at.dir, p.name), at.key
+	for _, name := range c.names() {
+		s.paths[name], s.keys[name] = filepath.Join(at.dir, name), at.key
 	}
-}
-
-// place is a directory of the cache for the programs of a component, and the key
-// that it is named after.
-type place struct{ dir, key string }
-
-func (at place) complete(c component) bool {
-	for _, p := range c.programs {
-		if _, err := os.Stat(filepath.Join(at.dir, p.name)); err != nil {
-			return false
-		}
-	}
-	return true
 }
 
 // CacheDir returns $JOINERY_CACHE, or "joinery" in the user's cache directory.
@@ -151,6 +139,13 @@ func BuildEtcdTools(ctx context.Context, o Options) (Set, error) { return build(
 
 // LoadEtcdTools is Load for what BuildEtcdTools builds.
 func LoadEtcdTools(ctx context.Context, o Options) (Set, error) { return load(ctx, o, etcdTools()) }
+
+// BuildCompanions is Build for metrics-server and the Vertical Pod Autoscaler, with the
+// projects' manifests. They are apart for the same reason: five minutes for one test.
+func BuildCompanions(ctx context.Context, o Options) (Set, error) { return build(ctx, o, companions()) }
+
+// LoadCompanions is Load for what BuildCompanions builds.
+func LoadCompanions(ctx context.Context, o Options) (Set, error) { return load(ctx, o, companions()) }
 
 func build(ctx context.Context, o Options, all []component) (Set, error) {
 	set := Set{Kubernetes: o.kubernetes()}
@@ -231,17 +226,24 @@ func (c component) provide(ctx context.Context, o Options) (place, error) {
 // it has not. What was built here comes first: it needs no archive's word.
 func (c component) find(ctx context.Context, o Options) (place, error) {
 	built, err := c.place(ctx, o)
-	if err != nil || built.complete(c) {
+	if err != nil {
+		return place{}, err
+	}
+	if ok, err := built.use(ctx, c); ok || err != nil {
 		return built, err
 	}
 	r, ok, err := c.released(o)
 	if err != nil {
 		return place{}, err
 	}
-	if !ok || !r.place(o).complete(c) {
+	if !ok {
 		return place{}, ErrNotBuilt
 	}
-	return r.place(o), nil
+	at := r.place(o)
+	if ok, err := at.use(ctx, c); !ok || err != nil {
+		return place{}, cmp.Or(err, ErrNotBuilt)
+	}
+	return at, nil
 }
 
 // build builds what is missing of a component.
@@ -250,7 +252,7 @@ func (c component) build(ctx context.Context, o Options) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	unlock, err := host.Lock(ctx, at.dir+".lock")
+	unlock, err := cache.Use(ctx, at.dir)
 	if err != nil {
 		return place{}, err
 	}
@@ -264,6 +266,11 @@ func (c component) build(ctx context.Context, o Options) (place, error) {
 			return false, c.compile(ctx, o, p, path)
 		})
 		if err != nil {
+			return place{}, err
+		}
+	}
+	for _, d := range c.documents {
+		if err := c.copy(ctx, o, d, at); err != nil {
 			return place{}, err
 		}
 	}

@@ -56,6 +56,8 @@ func TestKey(t *testing.T) {
 		"other ldflags": func(c *component) { c.ldflags = "-w" },
 		"cgo":           func(c *component) { c.cgo = true },
 		"other program": func(c *component) { c.programs = []program{{"p", "m/q"}} },
+		"a document":    func(c *component) { c.documents = []document{{"m", "d.yaml"}} },
+		"another one":   func(c *component) { c.documents = []document{{"m", "e.yaml"}} },
 	} {
 		c := first
 		change(&c)
@@ -107,7 +109,8 @@ func TestBuildAndLoad(t *testing.T) {
 	root, cache := t.TempDir(), t.TempDir()
 	put(t, root, "m/go.mod", "module example.com/m\n\ngo 1.26\n")
 	put(t, root, "m/main.go", "package main\n\nfunc main() {}\n")
-	c := component{name: "c", module: "m", inputs: []string{"go.mod"}, programs: []program{{"p", "."}}}
+	put(t, root, "m/docs/d.yaml", "kind: D\n")
+	c := component{name: "c", module: "m", inputs: []string{"go.mod"}, programs: []program{{"p", "."}}, documents: []document{{"example.com/m", "docs/d.yaml"}}}
 	var cached []bool
 	o := Options{Root: root, Cache: cache, Report: func(e progress.Event) {
 		if e.State == progress.Done {
@@ -125,11 +128,27 @@ func TestBuildAndLoad(t *testing.T) {
 	if info, err := os.Stat(set.Path("p")); err != nil || info.Mode().Perm() != 0o755 {
 		t.Errorf("program: %v, %v", info, err)
 	}
+	if text, err := os.ReadFile(set.Path("d.yaml")); err != nil || string(text) != "kind: D\n" {
+		t.Errorf("document: %q, %v", text, err)
+	}
 	if len(cached) != 2 || cached[0] || !cached[1] {
 		t.Errorf("from cache: %v, want the second time only", cached)
 	}
 	if left, err := filepath.Glob(filepath.Join(filepath.Dir(set.Path("p")), ".*")); err != nil || len(left) > 0 {
 		t.Errorf("build directories stay: %v (%v)", left, err)
+	}
+	if err := os.Remove(set.Path("d.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.find(t.Context(), o); !errors.Is(err, ErrNotBuilt) {
+		t.Errorf("without its document: %v", err)
+	}
+	for what, d := range map[string]document{"file": {"example.com/m", "docs/none.yaml"}, "module": {"example.com/none", "docs/d.yaml"}} {
+		c := c
+		c.documents = []document{d}
+		if _, err := c.build(t.Context(), o); err == nil || !strings.Contains(err.Error(), d.module) {
+			t.Errorf("an unknown %s gives %v", what, err)
+		}
 	}
 	put(t, root, "m/main.go", "package main\n\nfunc main() { broken }\n")
 	err := c.compile(t.Context(), o, c.programs[0], filepath.Join(cache, "q"))
@@ -174,7 +193,7 @@ func TestLoadMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, load := range map[string]func(context.Context, Options) (Set, error){"all": Load, "packer": LoadPacker, "etcd's tools": LoadEtcdTools} {
+	for name, load := range map[string]func(context.Context, Options) (Set, error){"all": Load, "packer": LoadPacker, "etcd's tools": LoadEtcdTools, "companions": LoadCompanions} {
 		if _, err := load(t.Context(), Options{Root: root, Cache: t.TempDir()}); !errors.Is(err, ErrNotBuilt) {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -15,6 +15,12 @@ import (
 // program is one main package.
 type program struct{ name, pkg string }
 
+// document is a file of a module that the component's own requires, such as manifests.
+// It is kept beside the programs under its name.
+type document struct{ module, path string }
+
+func (d document) name() string { return filepath.Base(d.path) }
+
 // component is a group of programs built from one module with one set of flags.
 type component struct {
 	name string
@@ -30,6 +36,20 @@ type component struct {
 	cgo      bool
 	inputs   []string // files of module that decide what is built
 	programs []program
+	// documents come with the programs; a released component has none.
+	documents []document
+}
+
+// names returns what a place of the component has.
+func (c component) names() []string {
+	var out []string
+	for _, p := range c.programs {
+		out = append(out, p.name)
+	}
+	for _, d := range c.documents {
+		out = append(out, d.name())
+	}
+	return out
 }
 
 func components(kubernetes string) []component {
@@ -80,6 +100,23 @@ func etcdTools() []component {
 		name: "etcdtools", module: "lab/binaries/etcdtools", inputs: []string{"go.mod", "go.sum"}, ldflags: "-s -w",
 		programs: []program{{name: "etcdctl", pkg: "go.etcd.io/etcd/etcdctl/v3"}, {name: "etcdutl", pkg: "go.etcd.io/etcd/etcdutl/v3"}},
 	}}
+}
+
+// companions are what scales a cluster's pods beside us. The manifests are the projects'
+// own: rights, Services and the resources that VPA is told by.
+func companions() []component {
+	const metrics, vpa = "sigs.k8s.io/metrics-server", "k8s.io/autoscaler/vertical-pod-autoscaler"
+	c := component{
+		name: "companions", module: "lab/binaries/companions", inputs: []string{"go.mod", "go.sum"}, ldflags: "-s -w",
+		programs: append(named(metrics+"/cmd/", "metrics-server"), named(vpa+"/pkg/", "recommender", "updater", "admission-controller")...),
+	}
+	for _, name := range []string{"rbac", "deployment", "service", "apiservice"} {
+		c.documents = append(c.documents, document{metrics, "manifests/base/" + name + ".yaml"})
+	}
+	for _, name := range []string{"vpa-v1-crd-gen", "vpa-rbac", "recommender-deployment", "updater-deployment", "admission-controller-deployment", "admission-controller-service"} {
+		c.documents = append(c.documents, document{vpa, "deploy/" + name + ".yaml"})
+	}
+	return []component{c}
 }
 
 // kubernetesFlags stamps the version as Kubernetes' own build does. Without it
@@ -153,6 +190,9 @@ func (c component) key(root string, facts []string) (string, error) {
 	fmt.Fprintf(h, "%q %v\n", c.flags(), c.cgo)
 	for _, p := range c.programs {
 		fmt.Fprintf(h, "%q %q\n", p.name, p.pkg)
+	}
+	for _, d := range c.documents {
+		fmt.Fprintf(h, "%q %q\n", d.module, d.path)
 	}
 	for _, name := range c.inputs {
 		text, err := os.ReadFile(filepath.Join(root, c.module, name))

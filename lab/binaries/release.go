@@ -17,7 +17,7 @@ import (
 
 	"github.com/joinery/joinery/internal/download"
 	"github.com/joinery/joinery/internal/redact"
-	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/cache"
 )
 
 const (
@@ -131,7 +131,7 @@ func (c component) download(ctx context.Context, o Options) (place, bool, error)
 
 // fetch downloads all programs to a place, or none.
 func (r released) fetch(ctx context.Context, to place) error {
-	unlock, err := host.Lock(ctx, to.dir+".lock")
+	unlock, err := cache.Use(ctx, to.dir)
 	if err != nil {
 		return err
 	}

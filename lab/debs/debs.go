@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/cache"
 	"github.com/joinery/joinery/lab/checkout"
 	"github.com/joinery/joinery/lab/host"
 )
@@ -42,7 +43,7 @@ func OfTree(ctx context.Context, o binaries.Options, dir string) (Set, error) {
 // than the release programs of all commits know.
 func OfCommit(ctx context.Context, o binaries.Options, commit string) (Set, error) {
 	dir := filepath.Join(o.Cache, "debs", commit)
-	unlock, err := host.Lock(ctx, dir+".lock")
+	unlock, err := cache.Use(ctx, dir)
 	if err != nil {
 		return nil, fmt.Errorf("make packages: %w", err)
 	}

@@ -19,6 +19,31 @@ func Mounts(dir string) ([]string, error) {
 	return mountsBelow(string(text), dir), nil
 }
 
+// Layered reports whether dir, or something below it, is a layer of an overlay that this
+// process sees: a machine's disk.
+func Layered(dir string) (bool, error) {
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return false, fmt.Errorf("list mounts: %w", err)
+	}
+	return layeredIn(string(text), dir), nil
+}
+
+func layeredIn(mountinfo, dir string) bool {
+	for line := range strings.Lines(mountinfo) {
+		_, super, found := strings.Cut(line, " - overlay ")
+		if !found {
+			continue
+		}
+		for path := range strings.FieldsFuncSeq(super, func(r rune) bool { return strings.ContainsRune(" ,:=\n", r) }) {
+			if path == dir || strings.HasPrefix(path, dir+"/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func mountsBelow(mountinfo, dir string) []string {
 	// proc_pid_mountinfo(5) writes blanks and backslashes of a path in octal.
 	octal := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/cache"
 	"github.com/joinery/joinery/lab/host"
 	"github.com/joinery/joinery/lab/progress"
 )
@@ -106,7 +107,7 @@ func controlPlaneTags(ctx context.Context, set binaries.Set) ([]string, error) {
 
 func cached(ctx context.Context, path, step string, report progress.Func, describe func() (Container, error)) (string, error) {
 	err := report.Step(step, func() (bool, error) {
-		unlock, err := host.Lock(ctx, path+".lock")
+		unlock, err := cache.Use(ctx, path)
 		if err != nil {
 			return false, err
 		}

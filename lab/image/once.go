@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 
-	"github.com/joinery/joinery/lab/host"
+	"github.com/joinery/joinery/lab/cache"
 	"github.com/joinery/joinery/lab/progress"
 )
 
@@ -13,10 +13,7 @@ import (
 // that. The directory must appear complete: make renames it into place at its end.
 func Once(ctx context.Context, report progress.Func, step, dir string, make func() error) error {
 	return report.Step(step, func() (bool, error) {
-		if _, err := os.Stat(dir); err == nil {
-			return true, nil
-		}
-		unlock, err := host.Lock(ctx, dir+".lock")
+		unlock, err := cache.Use(ctx, dir)
 		if err != nil {
 			return false, err
 		}

@@ -6,10 +6,13 @@ package kit
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/joinery/joinery/lab/binaries"
+	"github.com/joinery/joinery/lab/cache"
 	"github.com/joinery/joinery/lab/checkout"
 	"github.com/joinery/joinery/lab/debs"
 	"github.com/joinery/joinery/lab/host"
@@ -92,6 +95,22 @@ func Prepare(ctx context.Context, o Options) (*Kit, error) {
 	return k, nil
 }
 
+// Prune removes from the cache what was not used for some days, and says so.
+func Prune(o Options) error {
+	build, err := o.complete()
+	if err != nil {
+		return fmt.Errorf("prune cache: %w", err)
+	}
+	removed, err := cache.Prune(build.Cache, time.Now().Add(-cache.Kept))
+	if len(removed) > 0 {
+		build.Report.Note(fmt.Sprintf("removed from the cache, not used for %d days: %s", int(cache.Kept.Hours())/24, strings.Join(removed, ", ")))
+	}
+	if err != nil {
+		return fmt.Errorf("prune cache: %w", err)
+	}
+	return nil
+}
+
 // PreparePacker builds packer and its builder for EC2, which a kit has not.
 func PreparePacker(ctx context.Context, o Options) error {
 	build, err := o.complete()
@@ -102,6 +121,33 @@ func PreparePacker(ctx context.Context, o Options) error {
 		return fmt.Errorf("prepare packer: %w", err)
 	}
 	return nil
+}
+
+// PrepareCompanions builds metrics-server and the Vertical Pod Autoscaler, which a kit
+// has not.
+func PrepareCompanions(ctx context.Context, o Options) error {
+	build, err := o.complete()
+	if err != nil {
+		return fmt.Errorf("prepare companions: %w", err)
+	}
+	if _, err := binaries.BuildCompanions(ctx, build); err != nil {
+		return fmt.Errorf("prepare companions: %w", err)
+	}
+	return nil
+}
+
+// LoadCompanions returns what an earlier PrepareCompanions built, or
+// binaries.ErrNotBuilt.
+func LoadCompanions(ctx context.Context, o Options) (binaries.Set, error) {
+	build, err := o.complete()
+	if err != nil {
+		return binaries.Set{}, fmt.Errorf("load companions: %w", err)
+	}
+	set, err := binaries.LoadCompanions(ctx, build)
+	if err != nil {
+		return binaries.Set{}, fmt.Errorf("load companions: %w", err)
+	}
+	return set, nil
 }
 
 // LoadPacker returns what an earlier PreparePacker built, or binaries.ErrNotBuilt,

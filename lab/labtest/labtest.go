@@ -96,6 +96,20 @@ func Packer(t testing.TB) *packer.Packer {
 	return p
 }
 
+// Companions returns metrics-server and the Vertical Pod Autoscaler, with their
+// manifests. Like Kit, it builds nothing.
+func Companions(t testing.TB) binaries.Set {
+	t.Helper()
+	set, err := kit.LoadCompanions(t.Context(), kit.Options{Report: Report(t)})
+	if errors.Is(err, binaries.ErrNotBuilt) {
+		without(t, err.Error()+": build them once with `go run ./cmd/joinery-lab prepare --companions`")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
 // Report logs steps that did some work to t.
 func Report(t testing.TB) progress.Func {
 	return func(e progress.Event) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -63,6 +64,9 @@ type Options struct {
 	Bare bool
 	// MasterRole is the role of the masters; ControllerRole when it is empty.
 	MasterRole string
+	// Services maps virtual addresses of further Services to what answers there, as
+	// machine.Options.Services does.
+	Services map[string]string
 }
 
 // Site is a running installation. Close it.
@@ -92,7 +96,9 @@ func Open(ctx context.Context, o Options) (*Site, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	host, err := machine.NewHost(machine.Options{LogDir: o.LogDir, Services: cluster.Services(o.endpoint()), Log: o.Log})
+	services := cluster.Services(o.endpoint())
+	maps.Copy(services, o.Services)
+	host, err := machine.NewHost(machine.Options{LogDir: o.LogDir, Services: services, Log: o.Log})
 	if err != nil {
 		return nil, fmt.Errorf("make lab: %w", err)
 	}
