@@ -65,6 +65,12 @@ type AutoscalerSettings struct {
 	BalancingAllocatableRatio *float64 `json:"balancingAllocatableRatio,omitempty"`
 	// BalancingFreeRatio is the same for what DaemonSets leave; 0.05 by default.
 	BalancingFreeRatio *float64 `json:"balancingFreeRatio,omitempty"`
+	// Discovery is how groups are found: by their tags, beside those that Groups names,
+	// with "tags", the default; with "off" those that Groups names are all.
+	Discovery Discovery `json:"discovery,omitempty"`
+	// Groups are managed whatever tags they carry, unless a tag says that they are
+	// another cluster's. The instances of a named group are the cluster's too.
+	Groups []GroupSettings `json:"groups,omitempty"`
 }
 
 // LimitSettings bound what the nodes of the cluster come to together, masters
@@ -139,6 +145,9 @@ func (a *AutoscalerSettings) setDefaults() {
 	orDuration(&a.BatchMax, 2*time.Second)
 	orDuration(&a.Resync, 10*time.Second)
 	orDuration(&a.ProvisionTimeout, 15*time.Minute)
+	if a.Discovery == "" {
+		a.Discovery = DiscoveryTags
+	}
 	a.ScaleDown.setDefaults()
 }
 
@@ -171,6 +180,7 @@ func (p *problems) autoscaler(field string, a AutoscalerSettings) {
 	p.file(field+".schedulerConfig", a.SchedulerConfig)
 	p.limits(field+".limits", a.Limits)
 	p.nodesToCome(field, a)
+	p.groups(field, a)
 	for i, ns := range a.IgnoreRivalsIn {
 		if len(validation.IsDNS1123Label(ns)) > 0 {
 			p.add(fmt.Sprintf("%s.ignoreRivalsIn[%d]", field, i), ns, "expected the name of a namespace")

@@ -17,9 +17,9 @@ type notice struct {
 	reason, text string
 }
 
-// controllerLease refers to the controller's Lease, to which events belong that are
+// ControllerLease refers to the controller's Lease, to which events belong that are
 // about no pod and no node.
-func controllerLease() *corev1.ObjectReference {
+func ControllerLease() *corev1.ObjectReference {
 	return &corev1.ObjectReference{
 		APIVersion: "coordination.k8s.io/v1", Kind: "Lease",
 		Namespace: metav1.NamespaceSystem, Name: "joinery-controller",
@@ -41,7 +41,7 @@ func (e *Executor) eventOnPod(key types.NamespacedName, uid types.UID, reason, t
 // same rule.
 func (e *Executor) eventOnController(reason, text string) {
 	if e.firstNotice(notice{"", reason, text}) {
-		e.o.Events.Event(controllerLease(), corev1.EventTypeWarning, reason, text)
+		e.o.Events.Event(ControllerLease(), corev1.EventTypeWarning, reason, text)
 	}
 }
 

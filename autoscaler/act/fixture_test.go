@@ -29,6 +29,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/internal/kube"
@@ -66,7 +67,7 @@ func newFixture(t *testing.T, minimum, desired int) *fixture {
 	}
 	cfg := f.aws.Config("joinery-controller")
 	instances := ec2.NewFromConfig(cfg)
-	fleet := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo"})
+	fleet := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(cfg), Scope: fleet.Scope{Cluster: "demo"}})
 	f.client = asg.New(asg.Options{
 		AutoScaling: autoscaling.NewFromConfig(cfg), EC2: instances, Templates: launch.NewTemplates(instances),
 		Fleet: fleet, Cluster: "demo", Log: slog.New(slog.DiscardHandler)})

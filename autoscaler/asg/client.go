@@ -121,6 +121,9 @@ func (c *Client) refresh(ctx context.Context, all []fleet.Group, look int, maxAg
 	c.look = look // unless something is noted meanwhile
 	c.mu.Unlock()
 	found, skipped := split(all, c.o.Cluster)
+	for _, name := range c.o.Fleet.Unknown(all) {
+		skipped = append(skipped, Skipped{Group: name, Reason: "spec.autoscaler.groups names it, and AWS knows no group of this name", Unknown: true})
+	}
 	groups := make([]cluster.Group, 0, len(found))
 	for _, g := range found {
 		groups = append(groups, c.observe(ctx, g, maxAge))

@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/price"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/lab/awssim"
@@ -63,7 +64,7 @@ func newClient(t *testing.T, w *awssim.World, log *strings.Builder) *asg.Client 
 	instances := ec2.NewFromConfig(cfg)
 	return asg.New(asg.Options{
 		AutoScaling: autoscaling.NewFromConfig(cfg), EC2: instances, Templates: launch.NewTemplates(instances),
-		Fleet:   awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo"}),
+		Fleet:   awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(cfg), Scope: fleet.Scope{Cluster: "demo"}}),
 		Cluster: "demo", Prices: prices, Log: logger,
 	})
 }

@@ -18,13 +18,15 @@ const partialEvery = 15 * time.Minute
 type Skipped struct {
 	Group  string `json:"group"`
 	Reason string `json:"reason"`
+	// Unknown says that the configuration names the group and AWS does not know it.
+	Unknown bool `json:"-"`
 }
 
-// split splits the groups that carry the cluster's tag into managed and skipped ones.
+// split splits the groups of the cluster's scope into managed and skipped ones.
 func split(all []fleet.Group, cluster string) (managed []fleet.Group, skipped []Skipped) {
 	for _, g := range all {
-		if reason := fleet.Refusal(g.Tags, cluster); reason != "" {
-			skipped = append(skipped, Skipped{g.Name, reason})
+		if reason := g.Refusal(cluster); reason != "" {
+			skipped = append(skipped, Skipped{Group: g.Name, Reason: reason})
 			continue
 		}
 		managed = append(managed, g)
@@ -52,7 +54,7 @@ func (c *Client) findPartial(ctx context.Context) (found []Skipped, asked bool) 
 		if fleet.NamesCluster(g.Tags) || (owned && owner != c.o.Cluster) {
 			continue
 		}
-		found = append(found, Skipped{g.Name, "missing tag " + fleet.ClusterTagKey(c.o.Cluster)})
+		found = append(found, Skipped{Group: g.Name, Reason: "missing tag " + fleet.ClusterTagKey(c.o.Cluster)})
 	}
 	return found, true
 }

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
 )
 
@@ -23,8 +23,8 @@ func TestTagsSetHowAGroupIsChosen(t *testing.T) {
 		putGroup(t, &w, spec)
 	}
 	put("plain")
-	put("set", awssim.Tag{Key: asg.PriceTag, Value: "0.01"}, awssim.Tag{Key: asg.PriorityTag, Value: "10"}, awssim.Tag{Key: asg.HeadroomTag, Value: "2"})
-	put("bad", awssim.Tag{Key: asg.HeadroomTag, Value: "-1"}, awssim.Tag{Key: asg.PriorityTag, Value: "7"})
+	put("set", awssim.Tag{Key: v1alpha1.PriceTag, Value: "0.01"}, awssim.Tag{Key: v1alpha1.PriorityTag, Value: "10"}, awssim.Tag{Key: v1alpha1.HeadroomTag, Value: "2"})
+	put("bad", awssim.Tag{Key: v1alpha1.HeadroomTag, Value: "-1"}, awssim.Tag{Key: v1alpha1.PriorityTag, Value: "7"})
 	groups := groupsOf(t, c)
 	if g := groups["plain"]; g.Price != 0.05 || g.Priority != 0 || g.Headroom != 0 || g.Warm != 0 || !slices.Equal(g.InstanceTypes, []string{"t3.medium"}) {
 		t.Errorf("plain: %+v", g)

@@ -27,6 +27,9 @@ func (c *Client) observe(ctx context.Context, g fleet.Group, maxAge time.Duratio
 	lt, kinds, err := c.template(ctx, g, maxAge)
 	group.InstanceTypes = typeNames(kinds)
 	group.Price = cmp.Or(set.price, c.o.Prices.Mean(group.InstanceTypes))
+	if g.Min > g.Max {
+		bad = errors.Join(bad, fmt.Errorf("spec.autoscaler.groups leaves no size: its minimum of %d is above its maximum of %d, the group's own bounds considered", g.Min, g.Max))
+	}
 	err = errors.Join(err, bad)
 	if err == nil && g.Status != "" {
 		// AWS sets a status only while the group is being deleted.

@@ -10,24 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/price"
-	"github.com/joinery/joinery/internal/fleet"
-)
-
-// The tags by which an operator sets how a group is chosen and shrunk. The
-// options under optionsTag are Cluster Autoscaler's (its AWS README, "Node
-// templates"); those of its options that are not read here are left alone.
-const (
-	// PriceTag holds what one instance costs in US dollars an hour, for groups
-	// whose instances are not paid at the list price, such as spot ones.
-	PriceTag = "joinery:price"
-	// PriorityTag holds an integer. Groups of a higher one are grown first.
-	PriorityTag = "joinery:priority"
-	// HeadroomTag holds how many nodes are to stay without pods.
-	HeadroomTag = "joinery:headroom"
-
-	optionsTag = fleet.TagPrefix + "node-template/autoscaling-options/"
 )
 
 const (
@@ -57,16 +42,16 @@ func parseSettings(tags map[string]string) (settings, error) {
 
 func (s *settings) add(key, value string) (err error) {
 	switch key {
-	case PriceTag:
+	case v1alpha1.PriceTag:
 		if s.price, err = price.Parse(value); err != nil {
 			return fmt.Errorf("expected US dollars an hour, above 0 and at most %d", price.MaxPrice)
 		}
-	case PriorityTag:
+	case v1alpha1.PriorityTag:
 		s.priority, err = whole(value, -maxPriority, maxPriority)
-	case HeadroomTag:
+	case v1alpha1.HeadroomTag:
 		s.headroom, err = whole(value, 0, maxHeadroom)
 	default:
-		if option, ok := strings.CutPrefix(key, optionsTag); ok {
+		if option, ok := strings.CutPrefix(key, v1alpha1.GroupOptionTag); ok {
 			return s.option(option, value)
 		}
 	}
@@ -76,15 +61,15 @@ func (s *settings) add(key, value string) (err error) {
 func (s *settings) option(name, value string) (err error) {
 	o := &s.scaleDown
 	switch name {
-	case "scaledownutilizationthreshold":
+	case v1alpha1.OptionUtilization:
 		o.UtilizationThreshold, err = share(value)
-	case "scaledowngpuutilizationthreshold":
+	case v1alpha1.OptionGPUUtilization:
 		o.GPUUtilizationThreshold, err = share(value)
-	case "scaledownunneededtime":
+	case v1alpha1.OptionUnneededTime:
 		o.UnneededTime, err = duration(value)
-	case "scaledownunreadytime":
+	case v1alpha1.OptionUnreadyTime:
 		o.UnreadyTime, err = duration(value)
-	case "ignoredaemonsetsutilization":
+	case v1alpha1.OptionIgnoreDaemonSets:
 		o.IgnoreDaemonSetsUtilization, err = truth(value)
 	}
 	return err

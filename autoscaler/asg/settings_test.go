@@ -4,13 +4,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/joinery/joinery/api/v1alpha1"
 )
 
 const options = "k8s.io/cluster-autoscaler/node-template/autoscaling-options/"
 
 func TestSettings(t *testing.T) {
 	s, err := parseSettings(map[string]string{
-		PriceTag: "0.035", PriorityTag: "-3", HeadroomTag: "2",
+		v1alpha1.PriceTag: "0.035", v1alpha1.PriorityTag: "-3", v1alpha1.HeadroomTag: "2",
 		options + "scaledownutilizationthreshold": "0", options + "scaledowngpuutilizationthreshold": "0.9",
 		options + "scaledownunneededtime": "1m0s", options + "scaledownunreadytime": "90s", options + "ignoredaemonsetsutilization": "true",
 		options + "maxnodeprovisiontime": "read by nobody", "joinery:cluster": "demo",
@@ -27,7 +29,7 @@ func TestSettings(t *testing.T) {
 
 func TestSettingsNameEveryBadTag(t *testing.T) {
 	bad := map[string]string{
-		PriceTag: "free", PriorityTag: "high", HeadroomTag: "1001",
+		v1alpha1.PriceTag: "free", v1alpha1.PriorityTag: "high", v1alpha1.HeadroomTag: "1001",
 		options + "scaledownutilizationthreshold": "50", options + "scaledowngpuutilizationthreshold": "NaN",
 		options + "scaledownunneededtime": "10", options + "scaledownunreadytime": "-1m", options + "ignoredaemonsetsutilization": "yes",
 	}
@@ -40,14 +42,14 @@ func TestSettingsNameEveryBadTag(t *testing.T) {
 			t.Errorf("error does not say %s:\n%v", want, err)
 		}
 	}
-	if s, err := parseSettings(map[string]string{HeadroomTag: "many", options + "scaledownunreadytime": "never"}); err == nil || s.headroom != 0 || s.scaleDown.UnreadyTime != nil {
+	if s, err := parseSettings(map[string]string{v1alpha1.HeadroomTag: "many", options + "scaledownunreadytime": "never"}); err == nil || s.headroom != 0 || s.scaleDown.UnreadyTime != nil {
 		t.Errorf("what cannot be read was kept: %+v, %v", s, err)
 	}
 }
 
 func FuzzSettings(f *testing.F) {
-	f.Add(PriceTag, "0.1")
-	f.Add(HeadroomTag, "-1")
+	f.Add(v1alpha1.PriceTag, "0.1")
+	f.Add(v1alpha1.HeadroomTag, "-1")
 	f.Add(options+"scaledownutilizationthreshold", "Inf")
 	f.Add(options+"scaledownunneededtime", "9999999h")
 	f.Fuzz(func(t *testing.T, key, value string) {

@@ -22,6 +22,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/explain"
 	"github.com/joinery/joinery/autoscaler/loop"
 	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/simcluster"
@@ -55,7 +56,7 @@ func newFixtureWith(t *testing.T, w *awssim.World, settings string) *fixture {
 	f.ok(err)
 	cfg := w.Config("joinery-controller")
 	rules := binding.Rules{Cluster: simcluster.Name, Region: cfg.Region, VPC: w.VPCID, Mode: v1alpha1.IPName}
-	by := sim.ReadersBy(cfg, rules)
+	by := sim.ReadersIn(cfg, rules, fleet.ScopeOf(c.Spec))
 	f.loop, err = loop.New(loop.Options{
 		Kube: f.kube, AutoScaling: by.AutoScaling, EC2: by.EC2, Fleet: by.Fleet, Store: by.Store, Binder: sim.Binder(by.Fleet, rules, sim.Listed),
 		Templates: launch.NewTemplates(by.EC2),

@@ -99,6 +99,9 @@ type Loop struct {
 	// settled says that the last round saw nothing on its way; of the loop's
 	// goroutine only.
 	settled bool
+	// unknown are the named groups of which an Event said that AWS does not know them;
+	// of the loop's goroutine only.
+	unknown map[string]bool
 	// decision is that of the round under way; of the loop's goroutine only.
 	decision explain.Decision
 }

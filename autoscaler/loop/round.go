@@ -46,7 +46,9 @@ func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Dec
 	if l.refused(d, rival.OverNodes(rivals, s.Nodes())) {
 		return next, nil
 	}
-	describeGroups(d, groups, l.groups.Skipped(), now)
+	skipped := l.groups.Skipped()
+	describeGroups(d, groups, skipped, now)
+	l.tellUnknown(skipped)
 	describeExcluded(d, s)
 	d.Pending = len(s.Pending())
 	upErr := l.grow(bounded, s, now, d)

@@ -20,6 +20,7 @@ import (
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/binding/binder"
 	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/internal/observe"
@@ -62,7 +63,7 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 		return nil, err
 	}
 	instances := ec2.NewFromConfig(c)
-	reader := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Cluster: s.Cluster})
+	reader := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Scope: fleet.ScopeOf(s)})
 	templates := launch.NewTemplates(instances)
 	a.store, a.meter = observe.NewStore(client), drive.NewMeter(reg)
 	a.binder = binder.New(binder.Options{

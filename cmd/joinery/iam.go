@@ -37,6 +37,7 @@ func iamCommand() *cobra.Command {
 	f.StringVar(&v.Partition, "partition", "", "aws, aws-cn or aws-us-gov; that of the region when empty")
 	f.StringVar(&v.Account, "account", "", "the number of the AWS account")
 	f.StringVar(&v.KMSKeyARN, "kms-key-arn", "", "the key of the join bundle; for packer-key, that of the images")
+	f.StringVar(&v.Group, "group", "", "the name of an Auto Scaling group that spec.autoscaler.groups names")
 	f.StringVar(&v.Queue, "queue", "", "the name of the queue of lifecycle events")
 	f.StringVar(&v.Parameter, "parameter", "", "the parameter with the token for legacy user data")
 	return cmd

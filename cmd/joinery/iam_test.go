@@ -10,10 +10,10 @@ import (
 const bundleKey = "arn:aws:kms:us-west-2:123456789012:key/k"
 
 func TestIAMPrintsEachDocument(t *testing.T) {
-	want := iam.Values{Cluster: "demo", Region: "us-west-2", Account: "123456789012", KMSKeyARN: bundleKey, Queue: "joinery-demo", Parameter: "/old/token"}
+	want := iam.Values{Cluster: "demo", Region: "us-west-2", Account: "123456789012", KMSKeyARN: bundleKey, Queue: "joinery-demo", Group: "workers", Parameter: "/old/token"}
 	for _, d := range iam.Documents() {
 		code, out, trouble := run(t, "iam", d.Name, "--cluster", "demo", "--region", "us-west-2", "--account", "123456789012",
-			"--kms-key-arn", bundleKey, "--queue", "joinery-demo", "--parameter", "/old/token")
+			"--kms-key-arn", bundleKey, "--queue", "joinery-demo", "--group", "workers", "--parameter", "/old/token")
 		text, err := iam.Render(d.Name, want)
 		if err != nil || code != 0 || out != text || trouble != "" {
 			t.Errorf("%s: code %d, %q, %q, want %q, %v", d.Name, code, out, trouble, text, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/joinery/controlplane/csr"
 	"github.com/joinery/joinery/controlplane/doctor"
 	"github.com/joinery/joinery/controlplane/images"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/fleet/launch"
 )
@@ -71,8 +72,8 @@ func siteOf(ctx context.Context, s v1alpha1.ControllerSpec) (doctor.Site, error)
 	p := csr.PolicyOf(s)
 	p.Region, p.VPC = c.Region, vpc
 	instances := ec2.NewFromConfig(c)
-	fleet := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Cluster: s.Cluster})
-	return doctor.Site{Policy: p, Fleet: fleet, Images: images.Looker{Fleet: fleet, Templates: launch.NewTemplates(instances), EC2: instances}}, nil
+	reader := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Scope: fleet.ScopeOf(s)})
+	return doctor.Site{Policy: p, Fleet: reader, Images: images.Looker{Fleet: reader, Templates: launch.NewTemplates(instances), EC2: instances}}, nil
 }
 
 // ownVPC asks for the VPC of the primary interface of this computer.

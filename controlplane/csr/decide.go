@@ -169,7 +169,7 @@ func checkGroup(r Request, f Facts, i fleet.Instance, now time.Time, p Policy) *
 	if i.Group == "" || g == nil {
 		return late(r, now, p, NotManaged, "instance %s is in no Auto Scaling group", i.ID)
 	}
-	if why := fleet.Refusal(g.Tags, p.Cluster); why != "" {
+	if why := g.Refusal(p.Cluster); why != "" {
 		return late(r, now, p, NotManaged, "group %s is not of cluster %s: %s", g.Name, p.Cluster, why)
 	}
 	m, in := g.Member(i.ID)

@@ -33,7 +33,7 @@ func world(t *testing.T, groups map[string]string) (*awssim.World, images.Looker
 	}
 	c := w.Config("controller")
 	instances := ec2.NewFromConfig(c)
-	fleet := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Cluster: simcluster.Name})
+	fleet := awsfleet.New(awsfleet.Options{EC2: instances, AutoScaling: autoscaling.NewFromConfig(c), Scope: fleet.Scope{Cluster: simcluster.Name}})
 	return w, images.Looker{Fleet: fleet, Templates: launch.NewTemplates(instances), EC2: instances}
 }
 

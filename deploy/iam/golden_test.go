@@ -15,7 +15,7 @@ func all(region string) iam.Values {
 	p := iam.PartitionOf(region)
 	return iam.Values{
 		Region: region, Account: "123456789012", Cluster: "demo", KMSKeyARN: "arn:" + p + ":kms:" + region + ":123456789012:key/k",
-		Queue: "joinery-demo", Parameter: "/old/token",
+		Queue: "joinery-demo", Group: "workers", Parameter: "/old/token",
 	}
 }
 

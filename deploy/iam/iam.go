@@ -25,6 +25,8 @@ type Values struct {
 	KMSKeyARN string
 	// Queue is the name of the queue of lifecycle events.
 	Queue string
+	// Group is the name of an Auto Scaling group that spec.autoscaler.groups names.
+	Group string
 	// Parameter is the name of the parameter with the token for legacy user data.
 	Parameter string
 }
@@ -49,6 +51,7 @@ func Documents() []Document {
 		{Name: "node", For: "role of the workers"},
 		{Name: "controller", For: "role of the control-plane nodes"},
 		{Name: "controller-queue", For: "the same role, with spec.lifecycle.queueURL", file: "optional-queue"},
+		{Name: "controller-group", For: "the same role, for a group of spec.autoscaler.groups that lacks the tag joinery:cluster", file: "optional-group"},
 		{Name: "controller-legacy", For: "the same role, with spec.bundle.legacyTokenParameter", file: "optional-legacy"},
 		{Name: "operator", For: "the people who run joinery and the commands of the guide"},
 		{Name: "packer", For: "the builder of images", lateTags: "packer-late-tags"},
@@ -90,6 +93,13 @@ func Legacy(v Values, parameter string) (string, error) {
 func Queue(v Values, name string) (string, error) {
 	v.Queue = name
 	return Render("controller-queue", v)
+}
+
+// Group returns what the masters' role needs besides for a group of that name, which
+// spec.autoscaler.groups names and which lacks the tag joinery:cluster.
+func Group(v Values, name string) (string, error) {
+	v.Group = name
+	return Render("controller-group", v)
 }
 
 // PartitionOf returns the partition of a region.
@@ -180,7 +190,7 @@ func (v Values) checkPartition() error {
 func (v Values) replacements() map[string]string {
 	return map[string]string{
 		"${PARTITION}": v.Partition, "${REGION}": v.Region, "${ACCOUNT}": v.Account, "${CLUSTER}": v.Cluster,
-		keyPlaceholder: v.KMSKeyARN, "${QUEUE}": v.Queue,
+		keyPlaceholder: v.KMSKeyARN, "${QUEUE}": v.Queue, "${GROUP}": v.Group,
 		"${PARAMETER}": strings.TrimPrefix(v.Parameter, "/"), // an ARN has no second slash
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/deploy/iam"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/redact"
 	"github.com/joinery/joinery/lab/awssim"
@@ -196,7 +197,7 @@ func TestGroupsAreManaged(t *testing.T) {
 		}
 	}
 	c := w.Config("controller")
-	found, err := awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(c), AutoScaling: autoscaling.NewFromConfig(c), Cluster: "prod"}).Managed(t.Context(), 0)
+	found, err := awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(c), AutoScaling: autoscaling.NewFromConfig(c), Scope: fleet.Scope{Cluster: "prod"}}).Managed(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

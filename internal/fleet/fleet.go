@@ -42,7 +42,8 @@ type Instance struct {
 	ImageID string
 	// LaunchTime is when the instance was last started.
 	LaunchTime time.Time
-	// Cluster is the value of the tag v1alpha1.ClusterTag.
+	// Cluster is the value of the tag v1alpha1.ClusterTag or, for an instance without
+	// it whose group the configuration names, the configuration's cluster (Scope).
 	Cluster string
 	// Group is the Auto Scaling group that launched it; empty for none.
 	Group string

@@ -124,6 +124,9 @@ type Group struct {
 	Status string
 	// Launch is what instances are launched from.
 	Launch Launch
+	// Named says that the controller's configuration names the group, Unlisted that it
+	// does not although it must: see Scope.
+	Named, Unlisted bool
 	// Members are the group's instances sorted by id, without those in the warm
 	// pool.
 	Members []Member
@@ -166,22 +169,30 @@ func (g *Group) Missing() int {
 }
 
 // Managed reports whether the group is one of the cluster's, see Refusal.
-func (g *Group) Managed(cluster string) bool { return Refusal(g.Tags, cluster) == "" }
+func (g *Group) Managed(cluster string) bool { return g.Refusal(cluster) == "" }
 
-// Refusal says why a group with these tags is not the cluster's to manage; empty
-// when it is. This is the one rule, for growing and shrinking, hooks, labels and
-// joins alike:
-//   - both discovery tags, as Cluster Autoscaler asks for;
-//   - v1alpha1.ClusterTag with the cluster's name. A group without it is not managed
-//     either: the controller's role may change only groups that carry it
+// Refusal says why the group is not the cluster's to manage; empty when it is. This is
+// the one rule, for growing and shrinking, hooks, labels and joins alike:
+//   - v1alpha1.ClusterTag with another cluster's name refuses, whatever else holds;
+//   - a group that the configuration names (Scope) is managed;
+//   - where discovery is off, no other is;
+//   - otherwise it carries both discovery tags, as Cluster Autoscaler asks for, and
+//     v1alpha1.ClusterTag. A group without the last is not managed either: the
+//     controller's role may change only groups that carry it or are named in the role
 //     (deploy/iam), and a group that can be seen and not changed would be counted on
 //     for pods that it never gets a node for.
-func Refusal(tags map[string]string, cluster string) string {
-	if owner, ok := tags[v1alpha1.ClusterTag]; ok && owner != cluster {
+func (g *Group) Refusal(cluster string) string {
+	if owner, ok := g.Tags[v1alpha1.ClusterTag]; ok && owner != cluster {
 		return fmt.Sprintf("tag %s names another cluster, %q", v1alpha1.ClusterTag, owner)
 	}
+	switch {
+	case g.Named:
+		return ""
+	case g.Unlisted:
+		return "spec.autoscaler.groups does not name it, and spec.autoscaler.discovery is off"
+	}
 	for _, key := range []string{EnabledTag, ClusterTagKey(cluster), v1alpha1.ClusterTag} {
-		if _, ok := tags[key]; !ok {
+		if _, ok := g.Tags[key]; !ok {
 			return "missing tag " + key
 		}
 	}

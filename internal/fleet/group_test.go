@@ -23,8 +23,8 @@ func TestRefusal(t *testing.T) {
 		{map[string]string{ours: "", owner: "demo"}, "missing tag " + enabled},
 		{nil, "missing tag " + enabled},
 	} {
-		got := fleet.Refusal(test.tags, "demo")
 		g := fleet.Group{Tags: test.tags}
+		got := g.Refusal("demo")
 		if (got == "") != (test.want == "") || !strings.Contains(got, test.want) || g.Managed("demo") != (got == "") {
 			t.Errorf("%v: %q: expected %q", test.tags, got, test.want)
 		}

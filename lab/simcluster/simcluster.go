@@ -24,6 +24,7 @@ import (
 	"github.com/joinery/joinery/deploy/iam"
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/observe"
 	"github.com/joinery/joinery/lab/awssim"
@@ -106,8 +107,13 @@ func (c *Cluster) Readers(cfg aws.Config) Readers {
 
 // ReadersBy is Readers with other rules.
 func (c *Cluster) ReadersBy(cfg aws.Config, rules binding.Rules) Readers {
+	return c.ReadersIn(cfg, rules, fleet.Scope{Cluster: Name})
+}
+
+// ReadersIn is ReadersBy for the groups of a scope.
+func (c *Cluster) ReadersIn(cfg aws.Config, rules binding.Rules, scope fleet.Scope) Readers {
 	r := Readers{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Store: observe.NewStore(c.Client)}
-	r.Fleet = awsfleet.New(awsfleet.Options{EC2: r.EC2, AutoScaling: r.AutoScaling, Cluster: Name})
+	r.Fleet = awsfleet.New(awsfleet.Options{EC2: r.EC2, AutoScaling: r.AutoScaling, Scope: scope})
 	r.Binder = c.Binder(r.Fleet, rules, r.Store.AllNodes)
 	return r
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/lab/awssim"
 )
@@ -41,7 +42,7 @@ func newSite(t *testing.T) *site {
 	s.binder = binder.New(binder.Options{
 		Nodes:  func() ([]*corev1.Node, error) { return s.informer, nil },
 		Client: s.client, Adopted: binder.ConfigMap(s.client), Log: slog.New(slog.NewTextHandler(s.log, nil)),
-		Fleet: awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo"}),
+		Fleet: awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Scope: fleet.Scope{Cluster: "demo"}}),
 		Rules: rules,
 	})
 	return s

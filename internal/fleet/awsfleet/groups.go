@@ -17,23 +17,48 @@ import (
 // poolMembers are the instances in a warm pool.
 type poolMembers = []fleet.Member
 
-// Groups returns all groups that carry the cluster's discovery tag, sorted by name,
+// Groups returns all groups that carry the cluster's discovery tag, unless discovery is
+// off, and those that are named, sorted by name,
 // and the number of the look at AWS: 1 or more, the same for the same answer. Those that fleet.Group.Managed refuses are among them. The
 // answer is shared: the caller must not change what the slice holds.
 func (r *Reader) Groups(ctx context.Context, maxAge time.Duration) ([]fleet.Group, int, error) {
 	groups, look, err := r.groups.get(ctx, maxAge, func(ctx context.Context) ([]fleet.Group, error) {
-		return r.describe(ctx, &autoscaling.DescribeAutoScalingGroupsInput{Filters: tagKey(fleet.ClusterTagKey(r.o.Cluster))})
+		return r.scoped(ctx)
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("describe groups of cluster %s: %w", r.o.Cluster, err)
+		return nil, 0, fmt.Errorf("describe groups of cluster %s: %w", r.o.Scope.Cluster, err)
 	}
 	return slices.Clone(groups), look, nil
+}
+
+// scoped asks for the groups of the scope.
+func (r *Reader) scoped(ctx context.Context) (found []fleet.Group, err error) {
+	if !r.o.Scope.DiscoveryOff {
+		found, err = r.describe(ctx, &autoscaling.DescribeAutoScalingGroupsInput{Filters: tagKey(fleet.ClusterTagKey(r.o.Scope.Cluster))})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for chunk := range slices.Chunk(r.o.Scope.Names(), maxGroupNames) {
+		named, err := r.describe(ctx, &autoscaling.DescribeAutoScalingGroupsInput{AutoScalingGroupNames: chunk})
+		if err != nil {
+			return nil, err
+		}
+		found = merge(found, named, func(g fleet.Group) string { return g.Name })
+	}
+	return found, nil
+}
+
+// Unknown returns the names of the configuration that are none of groups, as AWS knows
+// no such group.
+func (r *Reader) Unknown(groups []fleet.Group) []string {
+	return slices.DeleteFunc(r.o.Scope.Names(), func(name string) bool { return named(groups, name) != nil })
 }
 
 // Managed returns the groups that are the cluster's to manage, sorted by name.
 func (r *Reader) Managed(ctx context.Context, maxAge time.Duration) ([]fleet.Group, error) {
 	all, _, err := r.Groups(ctx, maxAge)
-	return slices.DeleteFunc(all, func(g fleet.Group) bool { return !g.Managed(r.o.Cluster) }), err
+	return slices.DeleteFunc(all, func(g fleet.Group) bool { return !g.Managed(r.o.Scope.Cluster) }), err
 }
 
 // Enabled asks for the groups of every cluster in the account: those that carry
@@ -129,7 +154,7 @@ func (r *Reader) describe(ctx context.Context, in *autoscaling.DescribeAutoScali
 			return nil, err
 		}
 		for _, g := range page.AutoScalingGroups {
-			all = append(all, groupOf(g))
+			all = append(all, r.o.Scope.Group(groupOf(g)))
 		}
 	}
 	slices.SortFunc(all, func(a, b fleet.Group) int { return strings.Compare(a.Name, b.Name) })

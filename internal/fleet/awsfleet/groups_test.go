@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/lab/awssim"
 )
@@ -39,7 +40,7 @@ func TestGroupsAndLifecycles(t *testing.T) {
 	}
 	want = append(want, "b-pooled")
 	cfg := w.Config("controller")
-	r := awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo"})
+	r := awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Scope: fleet.Scope{Cluster: "demo"}})
 	groups, err := r.Managed(t.Context(), 0)
 	var got, ids []string
 	for _, g := range groups {

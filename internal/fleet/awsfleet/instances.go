@@ -34,13 +34,29 @@ func (r *Reader) ByID(ctx context.Context, ids ...string) ([]fleet.Instance, err
 	return r.filter(ctx, "instance-id", ids...)
 }
 
-// Instances returns the instances that are tagged as the cluster's, in any state,
-// sorted by id. The caller must not change what the slice holds.
+// Instances returns the instances that are tagged as the cluster's, and those of named
+// groups, in any state, sorted by id. The caller must not change what the slice holds.
 func (r *Reader) Instances(ctx context.Context, maxAge time.Duration) ([]fleet.Instance, error) {
 	found, _, err := r.listed.get(ctx, maxAge, func(ctx context.Context) ([]fleet.Instance, error) {
-		return r.filter(ctx, "tag:"+v1alpha1.ClusterTag, r.o.Cluster)
+		tagged, err := r.filter(ctx, "tag:"+v1alpha1.ClusterTag, r.o.Scope.Cluster)
+		names := r.o.Scope.Names()
+		if err != nil || len(names) == 0 {
+			return tagged, err
+		}
+		named, err := r.filter(ctx, "tag:"+groupTag, names...)
+		if err != nil {
+			return nil, err
+		}
+		return merge(tagged, named, func(i fleet.Instance) string { return i.ID }), nil
 	})
 	return slices.Clone(found), err
+}
+
+// merge returns what either list has, once, sorted by name.
+func merge[T any](a, b []T, name func(T) string) []T {
+	all := slices.Concat(a, b)
+	slices.SortStableFunc(all, func(a, b T) int { return strings.Compare(name(a), name(b)) })
+	return slices.CompactFunc(all, func(a, b T) bool { return name(a) == name(b) })
 }
 
 // filter asks for the instances with one of the values, in as many calls as it takes,
@@ -57,7 +73,7 @@ func (r *Reader) filter(ctx context.Context, name string, values ...string) ([]f
 			}
 			for _, res := range page.Reservations {
 				for _, i := range res.Instances {
-					found = append(found, instanceOf(i))
+					found = append(found, r.o.Scope.Instance(instanceOf(i)))
 				}
 			}
 		}

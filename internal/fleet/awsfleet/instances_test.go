@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/lab/awssim"
 )
@@ -22,7 +23,7 @@ func TestReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := w.Config("controller")
-	r := awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo"})
+	r := awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Scope: fleet.Scope{Cluster: "demo"}})
 	ids := []string{i.ID}
 	for n := range 400 { // three calls of at most 200
 		ids = append(ids, fmt.Sprintf("i-%017x", n))

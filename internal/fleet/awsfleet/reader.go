@@ -25,6 +25,7 @@ const (
 	maxInstances    = 1000 // DescribeInstances, in one answer
 	maxInstanceIDs  = 50   // DescribeAutoScalingInstances
 	maxGroups       = 100  // DescribeAutoScalingGroups, in one answer
+	maxGroupNames   = 50   // DescribeAutoScalingGroups, in one question
 )
 
 // instancesAPI is the part of the EC2 client that Reader uses.
@@ -43,8 +44,8 @@ type groupsAPI interface {
 type Options struct {
 	EC2         instancesAPI
 	AutoScaling groupsAPI
-	// Cluster whose groups and instances are looked at.
-	Cluster string
+	// Scope is whose groups and instances are looked at.
+	Scope fleet.Scope
 	// Now is the clock of answers' ages; time.Now if nil.
 	Now func() time.Time
 }

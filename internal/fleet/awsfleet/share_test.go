@@ -10,6 +10,7 @@ import (
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/lab/awssim"
 )
@@ -25,7 +26,7 @@ func newClocked(t *testing.T) *clocked {
 	c := &clocked{aws: &awssim.World{}, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	t.Cleanup(c.aws.Close)
 	cfg := c.aws.Config("controller")
-	c.Reader = awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Cluster: "demo", Now: func() time.Time { return c.now }})
+	c.Reader = awsfleet.New(awsfleet.Options{EC2: ec2.NewFromConfig(cfg), AutoScaling: autoscaling.NewFromConfig(cfg), Scope: fleet.Scope{Cluster: "demo"}, Now: func() time.Time { return c.now }})
 	return c
 }
 

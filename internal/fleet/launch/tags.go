@@ -11,15 +11,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/internal/fleet"
 )
 
 // The tags by which Cluster Autoscaler's users describe a group's nodes (its
 // AWS README, "Auto-Discovery Setup").
 const (
-	labelTag    = fleet.TagPrefix + "node-template/label/"
-	taintTag    = fleet.TagPrefix + "node-template/taint/"
-	resourceTag = fleet.TagPrefix + "node-template/resources/"
+	labelTag    = v1alpha1.NodeTemplateTag + "label/"
+	taintTag    = v1alpha1.NodeTemplateTag + "taint/"
+	resourceTag = v1alpha1.NodeTemplateTag + "resources/"
 )
 
 // Overrides are what node-template tags say about a group's nodes.
