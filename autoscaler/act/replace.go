@@ -88,7 +88,7 @@ func (e *Executor) replace(ctx context.Context, group, instance string, timeout 
 		return err
 	}
 	e.o.Metrics.replaced.WithLabelValues(group).Inc()
-	e.o.Events.Eventf(controllerLease(), corev1.EventTypeWarning, "DeleteUnregistered", "group %s: %s", group, reason)
+	e.o.Events.Eventf(ControllerLease(), corev1.EventTypeWarning, "DeleteUnregistered", "group %s: %s", group, reason)
 	return nil
 }
 
