@@ -100,7 +100,7 @@ func (e *Executor) loseInstance(ctx context.Context, group, instance string, tim
 		return err
 	}
 	e.o.Metrics.lost.WithLabelValues(group).Inc()
-	e.o.Events.Eventf(controllerLease(), corev1.EventTypeWarning, reasonLost, "group %s: %s", group, reason)
+	e.o.Events.Eventf(ControllerLease(), corev1.EventTypeWarning, reasonLost, "group %s: %s", group, reason)
 	return nil
 }
 

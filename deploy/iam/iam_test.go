@@ -128,7 +128,7 @@ func serviceImports(f *ast.File) map[string]string {
 func TestRenderRefusesWhatIsOfAnotherPlace(t *testing.T) {
 	good := func() iam.Values {
 		v := values
-		v.Queue, v.Parameter = "joinery-demo", "/old/token"
+		v.Queue, v.Parameter, v.Group = "joinery-demo", "/old/token", "workers"
 		return v
 	}
 	for name, change := range map[string]func(*iam.Values){
