@@ -100,7 +100,7 @@ func (c *Client) kinds(ctx context.Context, g fleet.Group, lt launch.Template, n
 
 // combine is the node that can be counted on whichever of the templates AWS
 // picks: the least of each resource that all have, and the labels and their
-// values that all have. The taints are the same in all of them.
+// values that all have, and the pods of all. The taints are the same in all of them.
 func combine(all []*cluster.Template) *cluster.Template {
 	if len(all) == 1 {
 		return all[0]
@@ -111,6 +111,7 @@ func combine(all []*cluster.Template) *cluster.Template {
 		out.Allocatable = common(out.Allocatable, t.Allocatable)
 		out.Labels = agreed(out.Labels, t.Labels)
 		out.AttachLimits = leastLimits(out.AttachLimits, t.AttachLimits)
+		out.NodePods = mostPods(out.NodePods, t.NodePods)
 	}
 	return &out
 }

@@ -18,6 +18,7 @@ type Sight struct {
 	nodes map[cluster.InstanceID]*corev1.Node // Ready ones
 	csi   map[string]*storagev1.CSINode       // by node name
 	now   time.Time                           // zero when not known
+	pods  func(node string) []cluster.NodePod // nil when not known
 }
 
 // Look makes a Sight of the nodes and of what CSI drivers registered on them. Only
@@ -47,7 +48,7 @@ func (s *Sight) At(now time.Time) *Sight {
 // launch template version, image and instance type report, as far as one of them
 // alone is believed (see learned): resources, attach limits of drivers, and the
 // labels that the template lacks, as kubelet, cloud controller and device plugins
-// set them. Of a type without a node, what earlier ones told is taken, and of one that
+// set them, static pods, and what pods of DaemonSets request there. Of a type without a node, what earlier ones told is taken, and of one that
 // never had any the template. A young node does not tell what it lacks; taints are not
 // learned. Of a mixed group each type is looked at on its own. The order of nodes and
 // instances changes nothing. Nothing is changed in place; nil when the group has no
@@ -118,6 +119,7 @@ type learned struct {
 	capacity, allocatable corev1.ResourceList
 	limits                map[string]int32
 	labels                map[string]string
+	pods                  []cluster.NodePod
 }
 
 // learn asks the nodes. Of what have names, young nodes tell only what they have.
@@ -137,6 +139,7 @@ func (s *Sight) learn(k kind, nodes []teller, have learned) learned {
 	}
 	l.capacity = agreedAmounts(reports, k.template.Capacity, have.capacity, k.facts)
 	l.limits, l.labels = agreedLimits(nodes, limits, have.limits), agreedLabels(nodes, labels, have.labels)
+	l.pods = s.agreedPods(nodes, have.pods, k.template.Allocatable)
 	return l
 }
 
@@ -157,7 +160,7 @@ func reported(n teller) corev1.ResourceList {
 func (l learned) over(t *cluster.Template) *cluster.Template {
 	out := *t
 	out.Capacity, out.Allocatable = overlay(t.Capacity, l.capacity), overlay(t.Allocatable, l.allocatable)
-	out.AttachLimits = leastLimits(t.AttachLimits, l.limits)
+	out.AttachLimits, out.NodePods = leastLimits(t.AttachLimits, l.limits), l.pods
 	out.Labels = maps.Clone(l.labels)
 	if out.Labels == nil {
 		out.Labels = map[string]string{}

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"sync"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -28,6 +27,9 @@ type Cache struct {
 	daemons   []daemon
 	// daemonsGen counts the changes of daemons.
 	daemonsGen int
+	// local: group -> what its nodes told; localGen counts the changes.
+	local    map[string]*local
+	localGen int
 	// memos: node name -> the daemon pods that it is still to get.
 	memos map[string]daemonMemo
 }
@@ -61,6 +63,9 @@ type residents struct {
 	sorted bool
 	// version counts the changes.
 	version int
+	// ofNode are those that each node of the group has, as of that version.
+	ofNode   []NodePod
+	ofNodeAt int
 }
 
 // NewCache makes an empty Cache.
@@ -273,24 +278,24 @@ func (c *Cache) load(pods []*corev1.Pod) {
 	})
 }
 
-// SetDaemonSets takes all DaemonSets of the cluster.
-func (c *Cache) SetDaemonSets(sets []*appsv1.DaemonSet) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// setDaemons takes all DaemonSets of the cluster; c.mu is held.
+func (c *Cache) setDaemons(in *Input) {
+	admission := newAdmission(in)
 	var daemons []daemon
-	for _, ds := range sets {
+	for _, ds := range in.DaemonSets {
 		if ds.DeletionTimestamp == nil {
-			daemons = append(daemons, newDaemon(ds, c.classes))
+			daemons = append(daemons, newDaemon(ds, c.classes, admission))
 		}
 	}
 	slices.SortFunc(daemons, func(a, b daemon) int {
 		return cmp.Or(ComparePods(&a.pod, &b.pod), cmp.Compare(a.pod.GenerateName, b.pod.GenerateName))
 	})
+	// The class follows from what the API server makes of the pod.
+	if !slices.EqualFunc(daemons, c.daemons, func(a, b daemon) bool { return a.set == b.set && a.class == b.class }) {
+		c.daemonsGen++
+	}
 	for _, d := range c.daemons {
 		c.classes.release(d.class)
-	}
-	if !slices.EqualFunc(daemons, c.daemons, func(a, b daemon) bool { return a.set == b.set }) {
-		c.daemonsGen++
 	}
 	c.daemons = daemons
 }

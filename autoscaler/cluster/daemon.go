@@ -23,22 +23,28 @@ type daemon struct {
 
 // daemonMemo is what one node was still to get, and of what that was found out.
 type daemonMemo struct {
-	node      *corev1.Node
-	residents *residents
-	version   int // of the residents
-	gen       int // of the daemons
-	missing   []Pod
+	memoKey
+	missing []Pod
 }
 
-// newDaemon makes the pod of a DaemonSet as its controller does: with the
-// tolerations that every daemon gets.
-func newDaemon(ds *appsv1.DaemonSet, cs *classes) daemon {
+type memoKey struct {
+	node          *corev1.Node
+	residents     *residents
+	version       int // of the residents
+	gen, localGen int // of the daemons
+	young         bool
+}
+
+// newDaemon makes the pod of a DaemonSet as its controller does, with the tolerations
+// that every daemon gets, and as the API server admits it.
+func newDaemon(ds *appsv1.DaemonSet, cs *classes, a *admission) daemon {
 	template := ds.Spec.Template.DeepCopy()
 	daemonutil.AddOrUpdateDaemonPodTolerations(&template.Spec)
 	d := daemon{set: ds, pod: corev1.Pod{ObjectMeta: template.ObjectMeta, Spec: template.Spec}}
 	d.pod.Namespace = ds.Namespace
 	d.pod.OwnerReferences = []metav1.OwnerReference{kube.DaemonSetOwner(appsv1.SchemeGroupVersion.String(), ds.Name, ds.UID)}
 	d.pod.GenerateName = ds.Name + "-"
+	a.admit(&d.pod)
 	d.class = cs.of(&d.pod)
 	d.affinity = nodeaffinity.GetRequiredNodeAffinity(&d.pod)
 	return d

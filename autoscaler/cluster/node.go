@@ -61,8 +61,8 @@ type NodeState struct {
 	// csi is what CSI drivers say about the node; nil when they say nothing, and of
 	// an imagined node.
 	csi *storagev1.CSINode
-	// young, see Young.
-	young bool
+	// young, see Young; settling if it may get what its group's template promises.
+	young, settling bool
 }
 
 // Name is the name of the node.
@@ -156,7 +156,7 @@ func (n *NodeState) judge(node *corev1.Node, g *Group, rules *kube.TaintRules, n
 	case ready != corev1.ConditionTrue:
 		n.Unusable = "the node is not ready"
 	}
-	if fresh && n.Unusable == "" && n.promised(g) {
+	if n.settling = fresh && n.Unusable == "" && n.promised(g); n.settling {
 		node = n.complete(node, g.Template)
 	}
 	n.setNode(node)

@@ -22,6 +22,7 @@ type Snapshot struct {
 	groupAt    map[string]int
 	members    map[InstanceID]member
 	daemons    []daemon
+	local      map[string]*local // group -> its nodes' pods, where they told
 	namespaces map[string]labels.Set
 	budgets    []*policyv1.PodDisruptionBudget
 	storage    *storage
@@ -58,9 +59,9 @@ func New(in Input) (*Snapshot, error) {
 // Snapshot takes a picture of the cache at a moment. Nodes and Pods of in are not
 // looked at. The only error is a group that stands twice.
 func (c *Cache) Snapshot(in Input) (*Snapshot, error) {
-	c.SetDaemonSets(in.DaemonSets)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.setDaemons(&in)
 	s := &Snapshot{
 		now:        in.Now,
 		nodes:      make(map[string]*NodeState, len(c.nodes)),
@@ -74,6 +75,8 @@ func (c *Cache) Snapshot(in Input) (*Snapshot, error) {
 	if err := s.setGroups(in.Groups); err != nil {
 		return nil, err
 	}
+	c.setLocal(s.groups)
+	s.local = c.local
 	for _, ns := range in.Namespaces {
 		s.namespaces[ns.Name] = ns.Labels
 	}
@@ -141,25 +144,29 @@ func (s *Snapshot) setNodes(c *Cache) {
 			st.Residents, st.Used = r.pods, r.used
 		}
 		if st.Unusable == "" {
-			st.setDaemons(c.daemonsFor(node, st, r))
+			st.setDaemons(c.daemonsFor(s, st, r))
 		}
 		s.insert(st)
 	}
 }
 
-// daemonsFor gives the daemon pods that are still to come to the node: one that
-// has just joined has none yet, and they come before any other pod.
-func (c *Cache) daemonsFor(node *corev1.Node, st *NodeState, r *residents) []Pod {
-	version := 0
+// daemonsFor returns the pods of DaemonSets that are still to come to the node, and the
+// static ones that a young node does not show yet: one that has just joined has none of
+// them, and they come before any other pod.
+func (c *Cache) daemonsFor(s *Snapshot, st *NodeState, r *residents) []Pod {
+	key := memoKey{node: st.node, residents: r, gen: c.daemonsGen, localGen: c.localGen, young: st.settling}
 	if r != nil {
-		version = r.version
+		key.version = r.version
 	}
-	memo, ok := c.memos[node.Name]
-	if ok && memo.node == st.node && memo.residents == r && memo.version == version && memo.gen == c.daemonsGen {
+	name := st.Name()
+	if memo, ok := c.memos[name]; ok && memo.memoKey == key {
 		return memo.missing
 	}
-	missing := missingDaemons(c.daemons, st.node, st.Residents)
-	c.memos[node.Name] = daemonMemo{node: st.node, residents: r, version: version, gen: c.daemonsGen, missing: missing}
+	missing := missingDaemons(s.daemonsOf(st.Group), st.node, st.Residents)
+	if st.settling {
+		missing = append(missing, s.staticOf(st.Group, name, st.Residents)...)
+	}
+	c.memos[name] = daemonMemo{key, missing}
 	return missing
 }
 

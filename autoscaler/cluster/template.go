@@ -25,6 +25,8 @@ type Template struct {
 	// AttachLimits: CSI driver -> how many of its volumes a node takes. A driver
 	// that is not named has no limit that is known.
 	AttachLimits map[string]int32
+	// NodePods are what nodes told about the pods that each of them has.
+	NodePods []NodePod
 }
 
 // Node imagines a ready node of this template, as of a cluster without rules of its own

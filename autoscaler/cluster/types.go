@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
 
@@ -130,6 +131,9 @@ type Input struct {
 	Joined map[InstanceID]bool
 	// DaemonSets give the overhead of an imagined node.
 	DaemonSets []*appsv1.DaemonSet
+	// LimitRanges and RuntimeClasses say how the API server admits their pods.
+	LimitRanges    []*corev1.LimitRange
+	RuntimeClasses []*nodev1.RuntimeClass
 	// PodDisruptionBudgets limit what a scale-down may evict.
 	PodDisruptionBudgets []*policyv1.PodDisruptionBudget
 	// Namespaces give the labels that namespace selectors of pod affinity match.

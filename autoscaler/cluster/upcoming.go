@@ -47,11 +47,11 @@ func (s *Snapshot) setUpcoming() {
 	}
 }
 
-// imagine makes a node of the group's template with its daemons.
+// imagine makes a node of the group's template with the pods that each of its nodes has.
 func (s *Snapshot) imagine(g *Group, name, zone string, kind Kind) *NodeState {
 	st := &NodeState{Kind: kind, Group: g.Name, Zone: zone, AttachLimits: g.Template.AttachLimits}
 	st.setNode(g.Template.node(name, zone, &s.in.Taints))
-	st.setDaemons(missingDaemons(s.daemons, st.node, nil))
+	st.setDaemons(append(missingDaemons(s.daemonsOf(g.Name), st.node, nil), s.staticOf(g.Name, name, nil)...))
 	return st
 }
 

@@ -86,7 +86,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	if in.Bindings, err = l.o.Binder.All(ctx, bindingAge); err != nil {
 		return nil, nil, fmt.Errorf("look up the instances of nodes: %w", err)
 	}
-	sight := asg.Look(in.Nodes, in.CSINodes, in.Bindings).At(now)
+	sight := asg.Look(in.Nodes, in.CSINodes, in.Bindings).At(now).With(l.world.cache.NodePods)
 	for i := range groups {
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}

@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	appslisters "k8s.io/client-go/listers/apps/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	nodelisters "k8s.io/client-go/listers/node/v1"
 	policylisters "k8s.io/client-go/listers/policy/v1"
 	storagelisters "k8s.io/client-go/listers/storage/v1"
 	"k8s.io/client-go/tools/cache"
@@ -40,6 +41,8 @@ type world struct {
 	daemons    appslisters.DaemonSetLister
 	budgets    policylisters.PodDisruptionBudgetLister
 	namespaces corelisters.NamespaceLister
+	ranges     corelisters.LimitRangeLister
+	runtimes   nodelisters.RuntimeClassLister
 	volumes    volumeListers
 }
 
@@ -65,6 +68,8 @@ func newWorld(kube kubernetes.Interface, store *observe.Store) *world {
 		daemons:    f.Apps().V1().DaemonSets().Lister(),
 		budgets:    f.Policy().V1().PodDisruptionBudgets().Lister(),
 		namespaces: f.Core().V1().Namespaces().Lister(),
+		ranges:     f.Core().V1().LimitRanges().Lister(),
+		runtimes:   f.Node().V1().RuntimeClasses().Lister(),
 		volumes: volumeListers{
 			claims:      f.Core().V1().PersistentVolumeClaims().Lister(),
 			volumes:     f.Core().V1().PersistentVolumes().Lister(),
@@ -209,6 +214,12 @@ func (w *world) input(now time.Time) (cluster.Input, error) {
 	}
 	if in.Namespaces, err = w.namespaces.List(labels.Everything()); err != nil {
 		return in, fmt.Errorf("list namespaces: %w", err)
+	}
+	if in.LimitRanges, err = w.ranges.List(labels.Everything()); err != nil {
+		return in, fmt.Errorf("list limit ranges: %w", err)
+	}
+	if in.RuntimeClasses, err = w.runtimes.List(labels.Everything()); err != nil {
+		return in, fmt.Errorf("list runtime classes: %w", err)
 	}
 	return in, w.volumes.fill(&in)
 }

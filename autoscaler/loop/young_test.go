@@ -6,7 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -110,4 +112,67 @@ func (f *fixture) selecting(pod, key, value string) {
 	f.ok(err)
 	p.Spec.NodeSelector = map[string]string{key: value}
 	f.ok(f.kube.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), p, "default"))
+}
+
+// runStatic shows a static pod on each Node that has none.
+func (f *fixture) runStatic(cpu string) {
+	f.t.Helper()
+	for _, n := range f.nodes() {
+		p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "kube-system", Name: "proxy-" + n.Name, Annotations: map[string]string{corev1.MirrorPodAnnotationKey: "x"}}}
+		p.Spec = corev1.PodSpec{NodeName: n.Name, Containers: []corev1.Container{{Name: "c", Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{"cpu": resource.MustParse(cpu)}}}}}
+		p.Status.Phase = corev1.PodRunning
+		if err := f.kube.Tracker().Add(p); err != nil && !apierrors.IsAlreadyExists(err) {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// A pod that fits beside nothing but the static pods of the group's nodes is bought one
+// node for, which tells about these.
+func TestStaticPodsAreLearnedFromTheFirstNode(t *testing.T) {
+	for _, desired := range []int{0, 1} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixtureWith(t, &awssim.World{}, "scaleDown: {disabled: true}")
+			f.group("workers", 0, desired)
+			f.join()
+			f.runStatic("300m")
+			defer f.run()()
+			bubble.Sleep(time.Minute)
+			f.pend(1, "app", "1800m", "64Mi")
+			for range 30 {
+				bubble.Sleep(time.Minute)
+				f.join()
+				f.runStatic("300m")
+			}
+			if d := f.desired("workers"); d != 1 {
+				t.Errorf("from %d: desired is %d, want 1: %+v", desired, d, f.decisions()[0])
+			}
+		})
+	}
+}
+
+// A DaemonSet that names limits alone, and one that a LimitRange sizes, leave no room for
+// a pod on any node: none is bought.
+func TestDaemonSetThatIsSizedByTheAPIServer(t *testing.T) {
+	for name, requirements := range map[string]corev1.ResourceRequirements{
+		"limits":     {Limits: corev1.ResourceList{"cpu": resource.MustParse("1200m")}},
+		"LimitRange": {},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFixture(t, &awssim.World{})
+			f.group("workers", 0, 0)
+			ds := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: "agent", UID: "agent"}}
+			ds.Spec.Template.Spec.Containers = []corev1.Container{{Name: "c", Resources: requirements}}
+			f.ok(f.kube.Tracker().Add(ds))
+			f.ok(f.kube.Tracker().Add(&corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: "agents", Name: "default"},
+				Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{Type: corev1.LimitTypeContainer, DefaultRequest: corev1.ResourceList{"cpu": resource.MustParse("1100m")}}}}}))
+			defer f.run()()
+			bubble.Sleep(time.Minute)
+			f.pend(1, "app", "1", "64Mi")
+			bubble.Sleep(time.Minute)
+			if d := f.desired("workers"); d != 0 {
+				t.Errorf("%s: desired is %d, want 0: %+v", name, d, f.decisions()[0])
+			}
+		})
+	}
 }

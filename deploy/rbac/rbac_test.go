@@ -121,7 +121,7 @@ func TestControllerMayNotEscalate(t *testing.T) {
 	}
 }
 
-// What concerns volumes is looked at and never written.
+// What concerns volumes, and how pods are admitted, is looked at and never written.
 func TestVolumesAreOnlyRead(t *testing.T) {
 	for _, o := range objects(t) {
 		role, ok := o.(*rbacv1.ClusterRole)
@@ -129,7 +129,7 @@ func TestVolumesAreOnlyRead(t *testing.T) {
 			continue
 		}
 		for _, r := range role.Rules {
-			for _, name := range []string{"persistentvolumeclaims", "persistentvolumes", "storageclasses", "csinodes", "volumeattachments", "csidrivers", "csistoragecapacities"} {
+			for _, name := range []string{"persistentvolumeclaims", "persistentvolumes", "storageclasses", "csinodes", "volumeattachments", "csidrivers", "csistoragecapacities", "limitranges", "runtimeclasses"} {
 				if slices.Contains(r.Resources, name) && !slices.Equal(r.Verbs, []string{"list", "watch"}) {
 					t.Errorf("%s: verbs %v", name, r.Verbs)
 				}

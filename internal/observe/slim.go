@@ -3,6 +3,7 @@ package observe
 import (
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	storagevolume "k8s.io/component-helpers/storage/volume"
@@ -24,6 +25,7 @@ var annotationPrefixes = []string{
 	storagevolume.AnnSelectedNode,
 	corev1.BetaStorageClassAnnotation,
 	corev1.MigratedPluginsAnnotationKey,
+	appsv1.DeprecatedTemplateGeneration,
 }
 
 // mostAnnotation bounds the value of one annotation that is kept: none that is read is
