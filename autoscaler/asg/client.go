@@ -67,6 +67,7 @@ type Client struct {
 	partial   []Skipped
 	growth    map[string]*growth // group name -> its history
 	known     map[string]Known   // group name -> what its template was made from
+	recalled  map[string][]entry // group name -> what an earlier leader knew
 	reported  map[problem]bool   // what the last refresh found wrong
 }
 

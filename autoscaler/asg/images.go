@@ -42,6 +42,9 @@ func (c *Client) learn(ctx context.Context, g cluster.Group, floating bool, kind
 	known := Known{kinds: kinds, floating: floating, memory: old.memory}
 	if known.memory == nil {
 		known.memory = &memory{}
+		c.mu.Lock()
+		known.memory.recallAll(c.recalled[g.Name])
+		c.mu.Unlock()
 	}
 	if floating {
 		before, ids := old.images, []string{}

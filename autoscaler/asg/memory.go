@@ -6,8 +6,9 @@ import "sync"
 // that one of several that is left alone later cannot tell another story. nil keeps
 // nothing. It is safe for concurrent use.
 type memory struct {
-	mu     sync.Mutex // guards byType
-	byType map[string]remembered
+	mu      sync.Mutex // guards what follows
+	byType  map[string]remembered
+	changes int // of byType
 }
 
 // learnedOf names what was learned: of which type, launch template version and image.
@@ -15,7 +16,7 @@ type learnedOf struct{ kind, version, image string }
 
 type remembered struct {
 	of learnedOf
-	// nodes is how many told it.
+	// nodes is how many told it: one alone, or two for several.
 	nodes int
 	learned
 }
@@ -50,6 +51,10 @@ func (m *memory) settle(of learnedOf, nodes int, l learned) learned {
 	if m.byType == nil {
 		m.byType = map[string]remembered{}
 	}
-	m.byType[of.kind] = remembered{of, nodes, l}
+	now := remembered{of, min(nodes, 2), l}
+	if !now.same(m.byType[of.kind]) {
+		m.changes++
+	}
+	m.byType[of.kind] = now
 	return l
 }

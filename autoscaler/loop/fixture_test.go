@@ -52,6 +52,14 @@ func newFixtureWith(t *testing.T, w *awssim.World, settings string) *fixture {
 	sim := simcluster.New(t, w)
 	f := &fixture{t: t, cluster: sim, aws: w, kube: sim.Client, events: sim.Events, metrics: sim.Registry}
 	f.putTemplate("workers", "t3.medium")
+	f.lead(settings)
+	return f
+}
+
+// lead makes the loop of a controller that begins to lead.
+func (f *fixture) lead(settings string) {
+	f.t.Helper()
+	w, sim := f.aws, f.cluster
 	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', approver: {stsProof: off}, autoscaler: {" + settings + "}}\n"))
 	f.ok(err)
 	cfg := w.Config("joinery-controller")
@@ -64,7 +72,6 @@ func newFixtureWith(t *testing.T, w *awssim.World, settings string) *fixture {
 		Removed: func() { f.removed.Add(1) },
 	})
 	f.ok(err)
-	return f
 }
 
 func (f *fixture) putTemplate(name, instanceType string) {

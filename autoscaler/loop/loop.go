@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/record"
@@ -27,6 +28,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/internal/binding"
 	"github.com/joinery/joinery/internal/drive"
+	"github.com/joinery/joinery/internal/durable"
 	"github.com/joinery/joinery/internal/fleet/awsfleet"
 	"github.com/joinery/joinery/internal/fleet/launch"
 	"github.com/joinery/joinery/internal/observe"
@@ -96,6 +98,7 @@ type Loop struct {
 	checking atomic.Bool
 	plans    int
 
+	memory memory
 	// settled says that the last round saw nothing on its way; of the loop's
 	// goroutine only.
 	settled bool
@@ -132,6 +135,7 @@ func New(o Options) (*Loop, error) {
 		ring:    explain.NewRing(keptDecisions),
 		waker:   newWaker(a.BatchIdle.Duration, a.BatchMax.Duration),
 		pending: newPending(),
+		memory:  memory{store: durable.New(o.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem))},
 	}
 	l.act = act.New(act.Options{
 		Groups: l.groups, Binder: o.Binder, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,

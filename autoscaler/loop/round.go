@@ -74,6 +74,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	if l.settled && l.pending.count() == 0 && l.act.Removing() == 0 {
 		age, bindingAge = restAge, restBinding
 	}
+	l.recall(ctx)
 	groups, err := l.groups.Groups(ctx, age)
 	if err != nil {
 		return nil, nil, err
@@ -90,6 +91,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	for i := range groups {
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
+	l.remember(ctx, now)
 	in.Taints = kube.TaintRules{Startup: l.spec.StartupTaints, Status: l.spec.StatusTaints}
 	in.Groups, in.Joined = groups, l.act.Joined(groups, in.Bindings, now)
 	s, err := l.world.cache.Snapshot(in)

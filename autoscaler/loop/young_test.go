@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -78,31 +79,51 @@ func TestDevicePluginThatNeverComes(t *testing.T) {
 	})
 }
 
-// What a group's nodes told holds when it comes back from zero: here a label that a
-// controller sets on them.
+// What a group's nodes told holds when it comes back from zero, also under another leader:
+// here a label that a controller sets on them.
 func TestLearnedIsKeptOverZero(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		f := gpuWorld(t, 1, "scaleDown: {idleDelay: 30s}", "")
-		f.joinWith("gpu", func(n *corev1.Node) {
-			n.Labels["example.com/fabric"] = "fast"
-			n.Status.Allocatable["nvidia.com/gpu"], n.Status.Capacity["nvidia.com/gpu"] = resource.MustParse("1"), resource.MustParse("1")
-		})
-		defer f.run()()
-		bubble.Sleep(time.Minute)
-		for range 30 {
-			f.idleNodes()
+	for _, leaders := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			const settings = "scaleDown: {idleDelay: 30s}"
+			f := gpuWorld(t, 1, settings, "")
+			f.joinWith("gpu", func(n *corev1.Node) {
+				n.Labels["example.com/fabric"] = "fast"
+				n.Status.Allocatable["nvidia.com/gpu"], n.Status.Capacity["nvidia.com/gpu"] = resource.MustParse("1"), resource.MustParse("1")
+			})
+			stop := f.run()
 			bubble.Sleep(time.Minute)
-		}
-		if d := f.desired("gpu"); d != 0 {
-			t.Fatalf("desired is %d, want 0: %+v", d, f.decisions()[0])
-		}
-		f.pendFor("train", "nvidia.com/gpu", "1")
-		f.selecting("train-0", "example.com/fabric", "fast")
-		bubble.Sleep(time.Minute)
-		if d := f.desired("gpu"); d != 1 {
-			t.Errorf("desired is %d, want 1: %+v", d, f.decisions()[0])
-		}
-	})
+			for range 30 {
+				f.idleNodes()
+				bubble.Sleep(time.Minute)
+			}
+			if d := f.desired("gpu"); d != 0 {
+				t.Fatalf("desired is %d, want 0: %+v", d, f.decisions()[0])
+			}
+			if leaders == 2 {
+				stop()
+				f.metrics = prometheus.NewRegistry()
+				f.lead(settings)
+				stop = f.run()
+			}
+			defer stop()
+			bubble.Sleep(time.Minute)
+			f.pendFor("train", "nvidia.com/gpu", "1")
+			f.selecting("train-0", "example.com/fabric", "fast")
+			bubble.Sleep(time.Minute)
+			if d := f.desired("gpu"); d != 1 {
+				t.Errorf("%d leaders: desired is %d, want 1: %+v", leaders, d, f.decisions()[0])
+			}
+			written := 0
+			for _, a := range f.kube.Actions() {
+				if a.GetResource().Resource == "configmaps" && a.GetVerb() != "get" && a.GetVerb() != "list" {
+					written++
+				}
+			}
+			if written == 0 || written > 3 {
+				t.Errorf("%d leaders: %d writes of what was learned", leaders, written)
+			}
+		})
+	}
 }
 
 // selecting gives a pending pod a node selector.

@@ -19,6 +19,7 @@ import (
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/rotation"
 	"github.com/joinery/joinery/internal/binding/binder"
+	"github.com/joinery/joinery/internal/durable"
 )
 
 // Options are what the removal works with.
@@ -124,7 +125,7 @@ func (r *removal) tokens(ctx context.Context) error {
 func (r *removal) configMaps(ctx context.Context) error {
 	maps := r.Client.CoreV1().ConfigMaps(metav1.NamespaceSystem)
 	var names []string
-	for _, name := range []string{binder.RecordsName, csr.GrantsName, csr.ImagesName, rotation.ConfigMapName} {
+	for _, name := range []string{binder.RecordsName, csr.GrantsName, csr.ImagesName, rotation.ConfigMapName, durable.Name} {
 		_, err := maps.Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			continue

@@ -57,7 +57,7 @@ func cluster(t *testing.T, l *coordinationv1.Lease) *fake.Clientset {
 	}}
 	plain := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "plain", Annotations: map[string]string{"example.com/joinery.dev": "x"}}}
 	client := fake.NewClientset([]runtime.Object{own, foreign, marked, others, plain, l, configMap("joinery-adopted"), configMap("joinery-grants"),
-		configMap("joinery-proven-images"), configMap("joinery-rotation"), configMap("kubeadm-config")}...)
+		configMap("joinery-proven-images"), configMap("joinery-rotation"), configMap("joinery-autoscaler"), configMap("kubeadm-config")}...)
 	versioned(client)
 	return client
 }
@@ -144,6 +144,7 @@ var everything = []uninstall.Line{
 	{Object: "ConfigMap/joinery-grants", Removed: "the object"},
 	{Object: "ConfigMap/joinery-proven-images", Removed: "the object"},
 	{Object: "ConfigMap/joinery-rotation", Removed: "the object"},
+	{Object: "ConfigMap/joinery-autoscaler", Removed: "the object"},
 	{Object: "Lease/joinery-controller", Removed: "the object"},
 }
 

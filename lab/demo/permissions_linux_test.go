@@ -38,6 +38,7 @@ var unneeded = map[string]string{
 	"create pods/eviction":                                   "the nodes that go are empty",
 	"patch events":                                           "for an Event that is told again",
 	"update configmaps/joinery-rotation in kube-system":      "the rotation is asked for by SIGHUP",
+	"update configmaps/joinery-autoscaler in kube-system":    "what nodes told is written once, and again when it changes",
 	"update configmaps/joinery-proven-images in kube-system": "an image is recorded once, and again after a day",
 }
 
