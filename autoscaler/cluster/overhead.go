@@ -176,7 +176,7 @@ func withRequests(pod *corev1.Pod, a *Amounts) corev1.Pod {
 // staticPod is the API server's picture of a static pod of any node.
 func staticPod(p *NodePod) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
-		Namespace: p.Namespace, Name: p.Name, Annotations: map[string]string{corev1.MirrorPodAnnotationKey: ""},
+		Namespace: p.Namespace, Name: p.Name, Annotations: kube.MirrorAnnotations(),
 	}}
 	c := corev1.Container{Name: p.Name, Resources: corev1.ResourceRequirements{Requests: p.Requests.list()}}
 	for _, port := range p.Ports {

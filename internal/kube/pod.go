@@ -48,6 +48,11 @@ func MirrorPod(p *corev1.Pod) bool {
 	return ok
 }
 
+// MirrorAnnotations returns the annotations of a MirrorPod, for one that is simulated.
+func MirrorAnnotations() map[string]string {
+	return map[string]string{corev1.MirrorPodAnnotationKey: ""}
+}
+
 // Finished reports whether all containers of the pod ended and none restarts:
 //   - its phase is Succeeded or Failed.
 //
