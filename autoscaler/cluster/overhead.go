@@ -105,15 +105,17 @@ func (c *Cache) setLocal(groups []Group) {
 		old := before[g.Name]
 		if old != nil && old.gen == c.daemonsGen && slices.EqualFunc(old.told, g.Template.NodePods, sameNodePod) {
 			c.local[g.Name] = old
-			delete(before, g.Name)
 			continue
 		}
 		c.local[g.Name] = c.newLocal(g.Template.NodePods)
 		c.localGen++
 	}
-	for _, old := range before {
-		c.releaseLocal(old)
-		c.localGen++
+	// Snapshots have the map before: it is not changed.
+	for name, old := range before {
+		if c.local[name] != old {
+			c.releaseLocal(old)
+			c.localGen++
+		}
 	}
 }
 

@@ -123,3 +123,31 @@ func TestNothingIsBoughtForPodsThatYoungNodesWillHold(t *testing.T) {
 		t.Errorf("of 500 worlds whose nodes lack something for good %d grow", bought)
 	}
 }
+
+// A pod whose EBS volume is in a zone comes back with a group that is at zero: that its
+// nodes will have the driver's zone label follows from their zone.
+func TestVolumeOfAGroupAtZero(t *testing.T) {
+	for zone, want := range map[string]string{"us-west-2a": "workers 0->1(1) waiting 0 unhelped 0", "us-west-2b": "waiting 0 unhelped 1"} {
+		class, binds := "gp3", storagev1.VolumeBindingWaitForFirstConsumer
+		in := cluster.Input{
+			Groups: []cluster.Group{ct.Group("workers", 0, 0, 3, "2", "4Gi", "us-west-2a")},
+			Pods: []*corev1.Pod{ct.Pending("db-0", "1", "1Gi", ct.OwnedBy("StatefulSet", "db"), func(p *corev1.Pod) {
+				p.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+			})},
+			StorageClasses: []*storagev1.StorageClass{{ObjectMeta: metav1.ObjectMeta{Name: class}, Provisioner: ct.EBSDriver, VolumeBindingMode: &binds}},
+			PersistentVolumeClaims: []*corev1.PersistentVolumeClaim{{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "pv", StorageClassName: &class},
+				Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound},
+			}},
+			PersistentVolumes: []*corev1.PersistentVolume{{ObjectMeta: metav1.ObjectMeta{Name: "pv"}, Spec: corev1.PersistentVolumeSpec{
+				PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: ct.EBSDriver, VolumeHandle: "vol-1"}},
+				NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+					MatchExpressions: []corev1.NodeSelectorRequirement{{Key: cluster.EBSZoneLabel, Operator: corev1.NodeSelectorOpIn, Values: []string{zone}}},
+				}}}},
+			}}},
+		}
+		if got := brief(plan(t, in, scaleup.Options{})); got != want {
+			t.Errorf("volume in %s: %s, want %s", zone, got, want)
+		}
+	}
+}

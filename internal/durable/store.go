@@ -12,10 +12,18 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/joinery/joinery/internal/drive"
 )
 
 // Name is the name of the ConfigMap in kube-system.
 const Name = "joinery-autoscaler"
+
+// Access is what a Store does with the API server.
+var Access = []drive.Access{
+	{Resource: "configmaps", Verbs: []string{"create"}, Namespace: metav1.NamespaceSystem},
+	{Resource: "configmaps", Verbs: []string{"get", "update"}, Namespace: metav1.NamespaceSystem, Names: []string{Name}},
+}
 
 // MaxEntry bounds one entry, in bytes: several fit into the 1 MiB of an object.
 const MaxEntry = 256 << 10
