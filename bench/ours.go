@@ -87,7 +87,7 @@ func (r row) plan(s *cluster.Snapshot, in cluster.Input) (decisions, error) {
 
 func (r row) downOptions() scaledown.Options {
 	if r.together {
-		return scaledown.Options{MaxParallel: noBound}
+		return scaledown.Options{MaxParallel: noBound, MaxDrains: noBound}
 	}
 	return scaledown.Options{}
 }

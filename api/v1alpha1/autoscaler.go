@@ -107,11 +107,21 @@ type ScaleDownSettings struct {
 	// DelayAfterAdd is how long a group that grew keeps nodes that are not
 	// idle; 10m by default, counted for each group by itself.
 	DelayAfterAdd metav1.Duration `json:"delayAfterAdd,omitzero"`
-	// DrainTimeout is how long a drain may take before it is rolled back; 5m
-	// by default.
+	// DrainTimeout is how long the evictions of a drain may take before it is
+	// rolled back; 5m by default. The time in which pods end does not count.
 	DrainTimeout metav1.Duration `json:"drainTimeout,omitzero"`
+	// MaxGrace is the longest grace period that a drain waits for: a node with a
+	// pod that may take longer to end stays. 10m by default, at most 168h.
+	MaxGrace metav1.Duration `json:"maxGrace,omitzero"`
+	// DrainPriorities have the pods of a node leave in turns, those of the lowest
+	// priority first; none by default: all pods leave at once. MaxGrace does not
+	// apply then.
+	DrainPriorities []DrainPriority `json:"drainPriorities,omitempty"`
 	// MaxParallel bounds how many nodes go at once; 10 by default.
 	MaxParallel int `json:"maxParallel,omitempty"`
+	// MaxDrains bounds how many of these have pods that must move; 1 by default,
+	// as in Cluster Autoscaler.
+	MaxDrains int `json:"maxDrains,omitempty"`
 	// UtilizationThreshold is the share of a node's CPU or memory, whichever is
 	// higher, that pods request and from which on the node stays: 0 to 1, 0.5 by
 	// default, as in Cluster Autoscaler. 0 lets only nodes without requests go.
@@ -140,6 +150,16 @@ type ScaleDownSettings struct {
 	MoveCustomControllerPods bool `json:"moveCustomControllerPods,omitempty"`
 }
 
+// DrainPriority is one turn of a drain.
+type DrainPriority struct {
+	// Priority is the least that a pod of this turn has. Pods below the lowest
+	// turn's leave with it.
+	Priority int32 `json:"priority"`
+	// Grace is the longest grace period that a pod of this turn gets: longer ones
+	// are cut.
+	Grace metav1.Duration `json:"grace"`
+}
+
 func (a *AutoscalerSettings) setDefaults() {
 	orDuration(&a.BatchIdle, 250*time.Millisecond)
 	orDuration(&a.BatchMax, 2*time.Second)
@@ -158,8 +178,12 @@ func (s *ScaleDownSettings) setDefaults() {
 	orDuration(&s.DelayAfterFailure, 3*time.Minute)
 	orDuration(&s.UnreadyTime, 20*time.Minute)
 	orDuration(&s.DrainTimeout, 5*time.Minute)
+	orDuration(&s.MaxGrace, 10*time.Minute)
 	if s.MaxParallel == 0 {
 		s.MaxParallel = 10
+	}
+	if s.MaxDrains == 0 {
+		s.MaxDrains = 1
 	}
 	if s.MaxHold == nil {
 		s.MaxHold = &metav1.Duration{Duration: 7 * 24 * time.Hour}
@@ -220,11 +244,29 @@ func (p *problems) scaleDown(field string, s ScaleDownSettings) {
 	if s.MaxParallel < 1 {
 		p.add(field+".maxParallel", fmt.Sprint(s.MaxParallel), "expected 1 or more")
 	}
+	if s.MaxDrains < 1 {
+		p.add(field+".maxDrains", fmt.Sprint(s.MaxDrains), "expected 1 or more")
+	}
+	p.between(field+".maxGrace", s.MaxGrace, time.Second, 7*24*time.Hour)
+	p.drainPriorities(field+".drainPriorities", s.DrainPriorities)
 	p.share(field+".utilizationThreshold", s.UtilizationThreshold)
 	p.between(field+".delayAfterDelete", s.DelayAfterDelete, 0, 24*time.Hour)
 	p.between(field+".delayAfterFailure", s.DelayAfterFailure, time.Second, 24*time.Hour)
 	p.between(field+".unreadyTime", s.UnreadyTime, time.Second, 24*time.Hour)
 	if h := s.MaxHold; h != nil && h.Duration != 0 {
 		p.between(field+".maxHold", *h, time.Minute, 365*24*time.Hour)
+	}
+}
+
+func (p *problems) drainPriorities(field string, turns []DrainPriority) {
+	first := map[int32]int{}
+	for i, t := range turns {
+		at := fmt.Sprintf("%s[%d]", field, i)
+		if j, twice := first[t.Priority]; twice {
+			p.add(at+".priority", fmt.Sprint(t.Priority), "expected another priority than that of %s[%d]", field, j)
+		} else {
+			first[t.Priority] = i
+		}
+		p.between(at+".grace", t.Grace, 0, 7*24*time.Hour)
 	}
 }

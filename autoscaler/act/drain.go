@@ -18,7 +18,7 @@ import (
 // the others.
 func (e *Executor) evictor(r scaledown.Removal) *drain.Evictor {
 	return drain.NewEvictor(drain.Options{
-		Client: e.o.Kube, StopAtFailure: true,
+		Client: e.o.Kube, StopAtFailure: true, Turns: e.o.Turns,
 		Count: func(result drain.Result) { e.o.Metrics.evictions.WithLabelValues(string(result)).Inc() },
 		Accepted: func(p *corev1.Pod) {
 			e.o.Events.Eventf(p, corev1.EventTypeNormal, "ScaleDown", "evicted: node %s is removed from group %s", r.Node, r.Group)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/asg"
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/drain"
 )
 
 // groups is the part of asg.Client that Executor uses.
@@ -45,12 +46,16 @@ type Options struct {
 	// must not block.
 	Removed func()
 
-	// DrainTimeout is how long one drain may take; 5 min by default.
+	// DrainTimeout is how long the evictions of one drain may take, see
+	// drain.Evictor.Empty; 5 min by default.
 	DrainTimeout time.Duration
 	// MaxHold is scaledown.Options.MaxHold.
 	MaxHold time.Duration
-	// MaxParallel bounds the removals under way; 10 by default.
-	MaxParallel int
+	// Turns are the order in which pods leave a node, see drain.Turns.
+	Turns drain.Turns
+	// MaxParallel bounds the removals under way; 10 by default. MaxDrains bounds those
+	// of them that move pods; 1 by default.
+	MaxParallel, MaxDrains int
 	// Settle is how long after the taint the scheduler may still bind a pod to
 	// the node, having decided before it saw the taint; 1 s by default.
 	Settle time.Duration
@@ -69,7 +74,7 @@ type Executor struct {
 	reserving sync.Mutex // held while a group is asked for room, see reserve
 
 	mu       sync.Mutex           // guards what follows
-	removals map[string]string    // node name -> group, of removals under way
+	removals map[string]bool      // node name -> whether pods are moved, of removals under way
 	reserved map[string]int       // group -> places that removals are to take
 	ended    map[string]time.Time // instance id -> when its termination was accepted
 	failed   map[string]time.Time // node name -> when its removal was rolled back
@@ -88,11 +93,12 @@ type Executor struct {
 func New(o Options) *Executor {
 	orDefault(&o.DrainTimeout, 5*time.Minute)
 	orDefault(&o.MaxParallel, 10)
+	orDefault(&o.MaxDrains, 1)
 	orDefault(&o.Settle, time.Second)
 	orDefault(&o.RetryAfter, 3*time.Minute)
 	return &Executor{
 		o:        o,
-		removals: map[string]string{},
+		removals: map[string]bool{},
 		reserved: map[string]int{},
 		ended:    map[string]time.Time{},
 		failed:   map[string]time.Time{},

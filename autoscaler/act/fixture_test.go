@@ -214,6 +214,9 @@ func (f *fixture) event(n int, words ...string) {
 	}
 	found := 0
 	for _, e := range all {
+		if strings.Contains(e, "%!") {
+			f.t.Errorf("an event has a format that lacks its value: %q", e)
+		}
 		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(e, w) }) {
 			found++
 		}

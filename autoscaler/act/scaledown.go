@@ -22,7 +22,7 @@ import (
 // ScaleDown begins the removals of a plan and returns; they go on in the
 // background until ctx ends, so that a drain never holds up a scale-up. A node
 // that is being removed already, one that resisted lately and what is beyond
-// MaxParallel is left to the next plan.
+// MaxParallel or MaxDrains is left to the next plan.
 func (e *Executor) ScaleDown(ctx context.Context, d scaledown.Decision) {
 	for _, r := range slices.Concat(d.Remove, d.Replace) {
 		if !e.begin(r) {
@@ -43,11 +43,22 @@ func (e *Executor) begin(r scaledown.Removal) bool {
 	_, failed := e.failed[r.Node]
 	_, begun := e.removals[r.Node]
 	_, ended := e.ended[r.InstanceID]
-	if failed || begun || ended || len(e.removals) >= e.o.MaxParallel {
+	if failed || begun || ended || len(e.removals) >= e.o.MaxParallel || !r.Empty && e.drains() >= e.o.MaxDrains {
 		return false
 	}
-	e.removals[r.Node] = r.Group
+	e.removals[r.Node] = !r.Empty
 	return true
+}
+
+// drains is how many removals under way move pods. The caller holds e.mu.
+func (e *Executor) drains() int {
+	n := 0
+	for _, drains := range e.removals {
+		if drains {
+			n++
+		}
+	}
+	return n
 }
 
 func (e *Executor) finish(r scaledown.Removal) {

@@ -144,6 +144,30 @@ func TestPlanThatNoLongerHoldsTouchesNothing(t *testing.T) {
 	}
 }
 
+// One node is drained at a time by default; empty ones are no drains.
+func TestDrainsAreBoundedApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, 0, 4)
+		f.Blocked.Store(true)
+		var d scaledown.Decision
+		for i, pods := range [][]string{{"a"}, {"b"}, nil, nil} {
+			for _, p := range pods {
+				f.addPod(p, nodeName(i))
+			}
+			d.Remove = append(d.Remove, f.removal(i, pods...).Remove...)
+		}
+		f.ScaleDown(t.Context(), d)
+		synctest.Wait()
+		if n := f.Removing(); n != 3 {
+			t.Errorf("%d removals under way, want one drain and two empty nodes", n)
+		}
+		if kube.Marked(f.node(1)) {
+			t.Error("a second node is drained")
+		}
+		f.Wait()
+	})
+}
+
 // An operator's annotation counts until the last moment.
 func TestOperatorKeepsTheNode(t *testing.T) {
 	keep := func(n *corev1.Node) {

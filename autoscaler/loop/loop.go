@@ -140,7 +140,8 @@ func New(o Options) (*Loop, error) {
 	l.act = act.New(act.Options{
 		Groups: l.groups, Binder: o.Binder, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,
 		Events: o.Events, Log: o.Log, Metrics: done, Removed: o.Removed,
-		DrainTimeout: a.ScaleDown.DrainTimeout.Duration, MaxParallel: a.ScaleDown.MaxParallel,
+		DrainTimeout: a.ScaleDown.DrainTimeout.Duration, MaxParallel: a.ScaleDown.MaxParallel, MaxDrains: a.ScaleDown.MaxDrains,
+		Turns:      turns(a.ScaleDown),
 		RetryAfter: a.ScaleDown.DelayAfterFailure.Duration, MaxHold: maxHold(a.ScaleDown),
 	})
 	return l, nil

@@ -1,12 +1,15 @@
 package loop
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
+	"github.com/joinery/joinery/internal/drain"
 )
 
 // planOptions words the settings for the planners.
@@ -23,7 +26,8 @@ func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
 	down := scaledown.Options{
 		IdleDelay: s.IdleDelay.Duration, UnneededTime: s.UnneededTime.Duration, UnreadyTime: s.UnreadyTime.Duration,
 		DelayAfterAdd: s.DelayAfterAdd.Duration, DelayAfterDelete: s.DelayAfterDelete.Duration, DelayAfterFailure: s.DelayAfterFailure.Duration,
-		MaxParallel: s.MaxParallel, MaxHold: maxHold(s),
+		MaxParallel: s.MaxParallel, MaxDrains: s.MaxDrains, MaxHold: maxHold(s),
+		MaxGrace: maxGrace(s), DrainTimeout: s.DrainTimeout.Duration,
 		MoveLocalStorage: s.MoveLocalStorage, MoveSystemPods: s.MoveSystemPods, MoveCustomControllerPods: s.MoveCustomControllerPods,
 		Profile: l.o.Profile,
 	}
@@ -32,6 +36,25 @@ func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
 		down.UtilizationThreshold = max(*u, math.SmallestNonzeroFloat64)
 	}
 	return up, down
+}
+
+// maxGrace words spec.autoscaler.scaleDown.maxGrace for the planner, to which a negative
+// time is none: turns cut the grace periods that are longer than theirs.
+func maxGrace(s v1alpha1.ScaleDownSettings) time.Duration {
+	if len(s.DrainPriorities) > 0 {
+		return -1
+	}
+	return s.MaxGrace.Duration
+}
+
+// turns words spec.autoscaler.scaleDown.drainPriorities for the executor.
+func turns(s v1alpha1.ScaleDownSettings) drain.Turns {
+	var out drain.Turns
+	for _, d := range s.DrainPriorities {
+		out = append(out, drain.Turn{Priority: d.Priority, Grace: d.Grace.Duration})
+	}
+	slices.SortFunc(out, func(a, b drain.Turn) int { return cmp.Compare(a.Priority, b.Priority) })
+	return out
 }
 
 // maxHold words spec.autoscaler.scaleDown.maxHold for the planner, to which 0 is the

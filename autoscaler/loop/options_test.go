@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/joinery/joinery/api/v1alpha1"
@@ -14,7 +15,7 @@ import (
 
 func TestSettingsReachThePlanners(t *testing.T) {
 	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', approver: {stsProof: off}, autoscaler: " +
-		"{balancingIgnoreLabels: [rack], balancingMemoryRatio: 0, balancingFreeRatio: 1, limits: {maxNodes: 7, cores: 40, memory: 1Ti}, scaleDown: {utilizationThreshold: 0, delayAfterDelete: 1m, moveSystemPods: true}}}\n"))
+		"{balancingIgnoreLabels: [rack], balancingMemoryRatio: 0, balancingFreeRatio: 1, limits: {maxNodes: 7, cores: 40, memory: 1Ti}, scaleDown: {utilizationThreshold: 0, delayAfterDelete: 1m, moveSystemPods: true, maxDrains: 3, maxGrace: 20m, drainTimeout: 7m}}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +32,16 @@ func TestSettingsReachThePlanners(t *testing.T) {
 	}
 	if down.DelayAfterDelete != time.Minute || down.DelayAfterFailure != 3*time.Minute || down.UnreadyTime != 20*time.Minute || !down.MoveSystemPods || down.MoveLocalStorage {
 		t.Errorf("scale-down options are %+v", down)
+	}
+	if down.MaxDrains != 3 || down.MaxGrace != 20*time.Minute || down.DrainTimeout != 7*time.Minute || down.MaxParallel != 10 {
+		t.Errorf("drain options are %+v", down)
+	}
+	l.spec.ScaleDown.DrainPriorities = []v1alpha1.DrainPriority{{Priority: 9, Grace: metav1.Duration{Duration: time.Minute}}, {Priority: -9}}
+	if _, down = l.planOptions(); down.MaxGrace >= 0 {
+		t.Errorf("turns cut every grace period, and the planner still asks for one of %s at most", down.MaxGrace)
+	}
+	if got := turns(l.spec.ScaleDown); len(got) != 2 || got[0].Priority != -9 || got[1].Grace != time.Minute {
+		t.Errorf("turns are %+v", got)
 	}
 }
 

@@ -58,8 +58,8 @@ func TestAllocations(t *testing.T) {
 		most     float64
 		unneeded int
 	}{
-		{name: "used at 38 %", cpu: "100m", removed: 10, unneeded: 300, most: 8500},
-		{name: "all at once", cpu: "100m", o: scaledown.Options{MaxParallel: 1000}, removed: 300, unneeded: 300, most: 13600},
+		{name: "used at 38 %", cpu: "100m", o: scaledown.Options{MaxDrains: 10}, removed: 10, unneeded: 300, most: 8500},
+		{name: "all at once", cpu: "100m", o: scaledown.Options{MaxParallel: 1000, MaxDrains: 1000}, removed: 300, unneeded: 300, most: 13600},
 		{name: "used at 97 %", cpu: "255m", most: 2850},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func BenchmarkPlan(b *testing.B) {
 	for name, mix := range map[string]struct {
 		cpu string
 		o   scaledown.Options
-	}{"idle": {"255m", scaledown.Options{}}, "half": {"100m", scaledown.Options{}}, "all": {"100m", scaledown.Options{MaxParallel: 5000}}} {
+	}{"idle": {"255m", scaledown.Options{}}, "half": {"100m", scaledown.Options{MaxDrains: 10}}, "all": {"100m", scaledown.Options{MaxParallel: 5000, MaxDrains: 5000}}} {
 		for _, n := range []int{1000, 5000} {
 			b.Run(fmt.Sprint(name, "/", n), func(b *testing.B) {
 				in := fleet(n, mix.cpu)

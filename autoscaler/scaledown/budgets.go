@@ -2,6 +2,7 @@ package scaledown
 
 import (
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // budgets are the disruption budgets of the cluster, with what one plan has used
@@ -18,19 +20,30 @@ type budgets struct {
 	// known: class ID -> the budgets that cover its pods, once looked up.
 	known  [][]*budget
 	looked []bool
+	// time is how long the evictions of one drain may take.
+	time time.Duration
+	// taken are those that the last take booked on.
+	taken []*budget
 }
 
 type budget struct {
 	namespace, name string
 	selector        labels.Selector
-	// left is how many evictions are still allowed.
-	left int32
+	// left is how many evictions are still allowed, booked how many of them the last
+	// take has used.
+	left, booked int32
+
+	// asked is how many pods of the node at hand are under the budget, first one of
+	// them, and pace the longest time until one of them has a successor.
+	asked int32
+	first *corev1.Pod
+	pace  time.Duration
 }
 
 // newBudgets reads the budgets. One whose status is older than its spec allows
 // nothing, as the eviction API has it; so does one whose selector cannot be read.
-func newBudgets(pdbs []*policyv1.PodDisruptionBudget, classes int) *budgets {
-	b := &budgets{byNamespace: map[string][]*budget{}, known: make([][]*budget, classes), looked: make([]bool, classes)}
+func newBudgets(pdbs []*policyv1.PodDisruptionBudget, classes int, drain time.Duration) *budgets {
+	b := &budgets{byNamespace: map[string][]*budget{}, known: make([][]*budget, classes), looked: make([]bool, classes), time: drain}
 	for _, pdb := range pdbs {
 		left := pdb.Status.DisruptionsAllowed
 		if pdb.Status.ObservedGeneration < pdb.Generation {
@@ -40,7 +53,7 @@ func newBudgets(pdbs []*policyv1.PodDisruptionBudget, classes int) *budgets {
 		if err != nil {
 			selector, left = labels.Everything(), 0
 		}
-		b.byNamespace[pdb.Namespace] = append(b.byNamespace[pdb.Namespace], &budget{pdb.Namespace, pdb.Name, selector, left})
+		b.byNamespace[pdb.Namespace] = append(b.byNamespace[pdb.Namespace], &budget{namespace: pdb.Namespace, name: pdb.Name, selector: selector, left: left})
 	}
 	return b
 }
@@ -71,42 +84,98 @@ func (b *budgets) of(c *cluster.Class) []*budget {
 	return b.known[c.ID]
 }
 
-// take books the eviction of all the pods, or of none and says why. The eviction
-// API refuses a pod that more than one budget covers.
+// take books the eviction of all the pods of a node, or of none and says why. Pods under
+// one budget may leave one after the other, as far as the drain has the time for it. The
+// eviction API refuses a pod that more than one budget covers.
 func (b *budgets) take(lists ...[]cluster.Pod) (refused string) {
-	var taken []*budget
-	defer func() {
-		if refused != "" {
-			for _, pdb := range taken {
-				pdb.left++
-			}
-		}
-	}()
+	b.taken = b.taken[:0]
 	for _, pods := range lists {
 		for i := range pods {
 			found := b.of(pods[i].Class)
 			if len(found) > 1 {
+				b.drop()
 				return fmt.Sprintf("pod %s is covered by %d disruption budgets", cluster.Key(pods[i].Pod), len(found))
 			}
 			for _, pdb := range found {
-				if pdb.left <= 0 {
-					return fmt.Sprintf("disruption budget %s/%s does not let pod %s go", pdb.namespace, pdb.name, cluster.Key(pods[i].Pod))
-				}
-				pdb.left--
-				taken = append(taken, pdb)
+				b.ask(pdb, pods[i].Pod)
 			}
 		}
+	}
+	for _, pdb := range b.taken {
+		if refused = pdb.refuses(b.time); refused != "" {
+			b.drop()
+			return refused
+		}
+	}
+	for _, pdb := range b.taken {
+		pdb.booked = min(pdb.asked, pdb.left)
+		pdb.left -= pdb.booked
+		pdb.asked, pdb.pace = 0, 0
 	}
 	return ""
 }
 
-// giveBack undoes take.
-func (b *budgets) giveBack(lists ...[]cluster.Pod) {
-	for _, pods := range lists {
-		for i := range pods {
-			for _, pdb := range b.of(pods[i].Class) {
-				pdb.left++
-			}
+// ask notes that one more pod of the node is under the budget.
+func (b *budgets) ask(pdb *budget, pod *corev1.Pod) {
+	if pdb.asked == 0 {
+		pdb.first = pod
+		b.taken = append(b.taken, pdb)
+	}
+	pdb.asked++
+	pdb.pace = max(pdb.pace, succession(pod))
+}
+
+// refuses says why the pods that were asked about cannot all leave within the time.
+func (pdb *budget) refuses(limit time.Duration) string {
+	if pdb.left <= 0 {
+		return fmt.Sprintf("disruption budget %s/%s does not let pod %s go", pdb.namespace, pdb.name, cluster.Key(pdb.first))
+	}
+	// Each turn but the first waits until the pods of the one before are replaced.
+	if turns := (pdb.asked - 1) / pdb.left; time.Duration(turns)*pdb.pace > limit {
+		return fmt.Sprintf("disruption budget %s/%s lets %d of %d pods go at a time, and each turn takes about %s: more than a drain's %s",
+			pdb.namespace, pdb.name, pdb.left, pdb.asked, pdb.pace.Round(time.Second), limit)
+	}
+	return ""
+}
+
+// The times by which a successor of an evicted pod is Ready.
+const (
+	// leastSuccession is what the controllers and the scheduler need at least, and the
+	// evictor until it asks again.
+	leastSuccession = 10 * time.Second
+	// usualSuccession is for a pod that does not say how long it took itself.
+	usualSuccession = time.Minute
+)
+
+// succession is how long it takes from a pod's eviction until another is Ready in its
+// place: as long as the pod itself took. That of a StatefulSet is made only once the old
+// one has ended.
+func succession(pod *corev1.Pod) time.Duration {
+	took := usualSuccession
+	for i := range pod.Status.Conditions {
+		c := &pod.Status.Conditions[i]
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.Status.StartTime != nil {
+			took = max(leastSuccession, c.LastTransitionTime.Sub(pod.Status.StartTime.Time))
 		}
 	}
+	if kube.StatefulSetPod(pod) {
+		took += kube.Grace(pod)
+	}
+	return took
+}
+
+// drop forgets what was asked about.
+func (b *budgets) drop() {
+	for _, pdb := range b.taken {
+		pdb.asked, pdb.pace = 0, 0
+	}
+	b.taken = b.taken[:0]
+}
+
+// giveBack undoes the last take.
+func (b *budgets) giveBack() {
+	for _, pdb := range b.taken {
+		pdb.left += pdb.booked
+	}
+	b.taken = b.taken[:0]
 }

@@ -46,7 +46,7 @@ func (o Options) context(now time.Time, b *budgets) *ruleContext {
 		Options: rules.Options{
 			MoveLocalStorage: o.MoveLocalStorage, MoveSystemPods: o.MoveSystemPods,
 			MoveCustomControllerPods: o.MoveCustomControllerPods, MinReplicaCount: o.MinReplicaCount,
-			ReportTimeout: o.ReportTimeout, MaxHold: o.MaxHold,
+			ReportTimeout: o.ReportTimeout, MaxHold: o.MaxHold, MaxGrace: o.MaxGrace,
 		},
 		Covered: b.covers, Replicas: o.Replicas,
 	}}
@@ -126,6 +126,9 @@ func factsOf(n *cluster.NodeState) rules.NodeFacts {
 // departing counts a node that somebody has begun to remove.
 func (p *planner) departing(n *cluster.NodeState) {
 	p.removing++
+	if p.holdsPods(n) {
+		p.draining++
+	}
 	// Auto Scaling lowers the desired capacity when it starts to terminate; until
 	// then the node still counts in it.
 	if !n.Instance.Leaving() {

@@ -58,24 +58,39 @@ func (p *planner) decide(c *candidate) {
 	c.group.room--
 	c.group.gone[c.node.Zone]++
 	p.decision.Unneeded[c.node.Name()] = c.unneeded
-	if c.wait != "" {
-		p.waitingUntil(c)
-		return
-	}
-	if p.brake != "" {
-		p.waiting(c, TooManyUnready, p.brake)
-		return
-	}
-	if p.removing >= p.o.MaxParallel {
-		p.waiting(c, MaxParallelReached, fmt.Sprintf("%d nodes are being removed", p.removing))
-		return
-	}
-	if other := p.sharesSystem(c); other != "" {
-		p.waiting(c, MaxParallelReached, "system pods of one kind move one at a time: node "+other+" is being removed")
+	if !p.goesNow(c) {
+		p.budgets.giveBack()
 		return
 	}
 	p.removing++
+	if !c.empty() {
+		p.draining++
+	}
 	p.chosen = append(p.chosen, c)
+}
+
+// goesNow reports whether an unneeded node may go with this plan, and what it waits for
+// if not.
+func (p *planner) goesNow(c *candidate) bool {
+	switch {
+	case c.wait != "":
+		p.waitingUntil(c)
+		return false
+	case p.brake != "":
+		p.waiting(c, TooManyUnready, p.brake)
+		return false
+	case p.removing >= p.o.MaxParallel:
+		p.waiting(c, MaxParallelReached, fmt.Sprintf("%d nodes are being removed", p.removing))
+		return false
+	case !c.empty() && p.draining >= p.o.MaxDrains:
+		p.waiting(c, MaxParallelReached, fmt.Sprintf("%d nodes are being drained", p.draining))
+		return false
+	}
+	if other := p.sharesSystem(c); other != "" {
+		p.waiting(c, MaxParallelReached, "system pods of one kind move one at a time: node "+other+" is being removed")
+		return false
+	}
+	return true
 }
 
 // sharesSystem names a node on its way out that runs a pod of kube-system of the
@@ -119,7 +134,7 @@ func (p *planner) tryWithout(c *candidate) (Cause, string) {
 	if g := p.tooLittleLeft(); g != nil {
 		p.l.Revert()
 		p.moves.reset(c.toMove)
-		p.budgets.giveBack(counted, dropped)
+		p.budgets.giveBack()
 		return Headroom, fmt.Sprintf("group %s keeps the room of %d node(s) free", g.Name, g.Headroom)
 	}
 	p.l.Commit()

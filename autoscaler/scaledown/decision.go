@@ -40,6 +40,14 @@ type Options struct {
 	// MaxParallel bounds the nodes that are being removed at a time, those of
 	// earlier plans counted. Default 10.
 	MaxParallel int
+	// MaxDrains is the same for nodes with pods that have to leave. Default 1
+	// (--max-drain-parallelism).
+	MaxDrains int
+	// MaxGrace is the longest grace period of a pod that a drain waits for. Default
+	// DefaultMaxGrace (--max-graceful-termination-sec, which cuts longer ones).
+	MaxGrace time.Duration
+	// DrainTimeout is how long the evictions of a drain may take. Default 5 min.
+	DrainTimeout time.Duration
 	// UtilizationThreshold is the share of cpu or memory requests, whichever is
 	// higher, from which on a node is left alone. Default 0.5.
 	UtilizationThreshold float64
@@ -70,6 +78,10 @@ type Options struct {
 // longer than jobs that are meant to end, and a bound on what a lie costs.
 const DefaultMaxHold = 7 * 24 * time.Hour
 
+// DefaultMaxGrace is the longest grace period that is waited for unless the options say
+// otherwise.
+const DefaultMaxGrace = 10 * time.Minute
+
 // never is UnreadyTime once a negative one was read.
 const never = time.Duration(-1)
 
@@ -82,6 +94,11 @@ func (o Options) withDefaults() Options {
 	if o.MaxParallel == 0 {
 		o.MaxParallel = 10
 	}
+	if o.MaxDrains == 0 {
+		o.MaxDrains = 1
+	}
+	o.MaxGrace = orDefault(o.MaxGrace, DefaultMaxGrace)
+	o.DrainTimeout = orDefault(o.DrainTimeout, 5*time.Minute)
 	o.DelayAfterDelete = orDefault(o.DelayAfterDelete, 0)
 	o.DelayAfterFailure = orDefault(o.DelayAfterFailure, 3*time.Minute)
 	if o.UnreadyTime < 0 {

@@ -14,7 +14,7 @@ import (
 // Plan decides which nodes of the snapshot go at now.
 func Plan(s *cluster.Snapshot, now time.Time, o Options) Decision {
 	o = o.withDefaults()
-	b := newBudgets(s.PodDisruptionBudgets(), s.MaxClassID())
+	b := newBudgets(s.PodDisruptionBudgets(), s.MaxClassID(), o.DrainTimeout)
 	p := &planner{
 		s: s, now: now, o: o, budgets: b, rules: o.context(now, b),
 		groups:   make(map[string]*group, len(s.Groups())),
@@ -39,8 +39,9 @@ type planner struct {
 
 	// neededBy: node -> a pod that waits for it or was moved to it.
 	neededBy []*cluster.Pod
-	// removing counts the nodes that are on their way out.
-	removing int
+	// removing counts the nodes that are on their way out, draining those of them
+	// with pods that have to leave.
+	removing, draining int
 	// system: controller of pods of kube-system that no budget covers -> a node
 	// of its pods that is on its way out.
 	system map[types.UID]string

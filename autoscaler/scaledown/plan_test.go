@@ -358,7 +358,10 @@ func TestChoice(t *testing.T) {
 			unneeded(n, time.Hour)
 			in.Pods = append(in.Pods, ct.Running(fmt.Sprintf("p-%d", i), n.Name, "600m", "256Mi"))
 		}
-		if got := removed(plan(t, in, scaledown.Options{})); got != "node-1 node-2 node-3 node-4" {
+		if d := plan(t, in, scaledown.Options{}); removed(d) != "node-1" || verdict(d, "node-2") != "MaxParallelReached" || len(d.Unneeded) != 4 {
+			t.Errorf("removed %q, want one drain at a time: %+v", removed(d), d)
+		}
+		if got := removed(plan(t, in, scaledown.Options{MaxDrains: 10})); got != "node-1 node-2 node-3 node-4" {
 			t.Errorf("removed %q, want four: six pods of 600m fit on two nodes of 2 cpu", got)
 		}
 	})

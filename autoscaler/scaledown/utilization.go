@@ -13,7 +13,7 @@ const gpu = corev1.ResourceName("nvidia.com/gpu")
 // threshold is the share of use from which on the node stays.
 func (p *planner) threshold(c *candidate) float64 {
 	t, over := p.o.UtilizationThreshold, c.group.ScaleDown.UtilizationThreshold
-	if c.node.Allocatable.Of(gpu) > 0 {
+	if c.node.Allocatable.Of(gpu) > 0 || p.hardware(c, gpu) > 0 {
 		t, over = p.o.GPUUtilizationThreshold, c.group.ScaleDown.GPUUtilizationThreshold
 	}
 	if over != nil {
@@ -23,36 +23,54 @@ func (p *planner) threshold(c *candidate) float64 {
 }
 
 // utilization is the larger share of cpu and memory that the requests of the
-// node's pods take, expendable ones not counted; on a node with GPUs the share of
-// those. Where daemons are to be ignored, they count neither as use nor as room.
-// Static pods are no use: they go with the node, and what they request is its own
-// word (NodeRestriction lets a kubelet make its mirror pods).
+// node's pods take; on a node with GPUs the share of those, and none while its driver
+// offers none of them. What counts as nothing:
+//   - expendable pods and overdue ones;
+//   - static pods: they go with the node, and what they request is its own word
+//     (NodeRestriction lets a kubelet make its mirror pods);
+//   - daemons where they are to be ignored, which count neither as use nor as room.
 func (p *planner) utilization(c *candidate) float64 {
 	n := c.node
 	ignore := p.o.IgnoreDaemonSetsUtilization
 	if o := c.group.ScaleDown.IgnoreDaemonSetsUtilization; o != nil {
 		ignore = *o
 	}
-	used, have := n.Used, n.Size
-	var mirrored int64 // GPUs that static pods request
+	used, have := useOf(&n.Used), useOf(&n.Size)
+	have.gpu = n.Allocatable.Of(gpu)
+	offered := have.gpu
+	have.gpu = max(have.gpu, p.hardware(c, gpu))
 	for _, list := range [2][]cluster.Pod{n.Residents, n.Daemons} {
 		for i := range list {
 			r := &list[i].Class.Requests
-			switch {
-			case list[i].Class.Expendable():
-				used = less(used, r)
-			case kube.MirrorPod(list[i].Pod):
-				used = less(used, r)
-				mirrored += r.Of(gpu)
-			case ignore && kube.DaemonSetPod(list[i].Pod):
-				used, have = less(used, r), less(have, r)
+			switch pod := list[i].Pod; {
+			case list[i].Class.Expendable(), kube.MirrorPod(pod), kube.Overdue(pod, p.now):
+				used.less(r)
+			case ignore && kube.DaemonSetPod(pod):
+				used.less(r)
+				have.less(r)
 			}
 		}
 	}
-	if total := n.Allocatable.Of(gpu); total > 0 {
-		return share(used.Of(gpu)-mirrored, max(total, p.hardware(c, gpu)))
+	switch {
+	case have.gpu > 0 && offered == 0:
+		return 0
+	case offered > 0:
+		return share(used.gpu, have.gpu)
+	default:
+		return max(share(used.cpu, have.cpu), share(used.memory, have.memory))
 	}
-	return max(share(used.MilliCPU, have.MilliCPU), share(used.Memory, have.Memory))
+}
+
+// use are the amounts by which a node's use is measured.
+type use struct{ cpu, memory, gpu int64 }
+
+func useOf(a *cluster.Amounts) use { return use{a.MilliCPU, a.Memory, a.Of(gpu)} }
+
+// less takes the requests of a pod away.
+func (u *use) less(r *cluster.Amounts) {
+	u.cpu -= r.MilliCPU
+	u.memory -= r.Memory
+	u.gpu -= r.Of(gpu)
 }
 
 // hardware is how much of a resource the instance type of the node has; 0 where that
@@ -63,13 +81,6 @@ func (p *planner) hardware(c *candidate, name corev1.ResourceName) int64 {
 	}
 	have := c.group.Hardware[c.node.Instance.Type]
 	return have.Of(name)
-}
-
-// less takes the cpu and memory of a pod away.
-func less(a cluster.Amounts, r *cluster.Amounts) cluster.Amounts {
-	a.MilliCPU -= r.MilliCPU
-	a.Memory -= r.Memory
-	return a
 }
 
 func share(part, whole int64) float64 {

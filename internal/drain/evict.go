@@ -56,6 +56,8 @@ type Options struct {
 	// failed drain is taken back. Otherwise a pod that cannot be evicted keeps no
 	// other from leaving.
 	StopAtFailure bool
+	// Turns are the order in which Empty has the pods leave; nil for all at once.
+	Turns Turns
 }
 
 // Evictor evicts pods. It remembers what it asked for lately; several may use it at a
@@ -126,7 +128,7 @@ func (e *Evictor) due(uid types.UID) bool {
 func (e *Evictor) evict(ctx context.Context, p *corev1.Pod) error {
 	err := e.o.Client.PolicyV1().Evictions(p.Namespace).Evict(ctx, &policyv1.Eviction{
 		ObjectMeta:    metav1.ObjectMeta{Namespace: p.Namespace, Name: p.Name},
-		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}},
+		DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &p.UID}, GracePeriodSeconds: e.o.Turns.grace(p)},
 	})
 	if err != nil {
 		err = fmt.Errorf("evict pod %s/%s: %w", p.Namespace, p.Name, err)
@@ -186,43 +188,53 @@ func (e *Evictor) Refusals() []error {
 	return errs
 }
 
-// Empty evicts the node's pods and waits until they are gone. It ends with an error:
-//   - after timeout, with the refusals;
+// Empty evicts the node's pods, turn by turn, and waits until they are gone. It ends
+// with an error:
+//   - after timeout, with the refusals. The time in which all pods of a turn are
+//     terminating does not count: a pod has its grace period, and is overdue after it;
 //   - when an eviction fails;
 //   - when check, which sees all pods that are left, returns one;
 //   - when ctx ends.
 func (e *Evictor) Empty(ctx context.Context, node string, timeout time.Duration, check func([]*corev1.Pod) error) error {
-	limited, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	for left := -1; ; {
-		var err error
-		if left, err = e.step(limited, node, check, left); err == nil && left == 0 {
+	left, spent := -1, time.Duration(0)
+	for {
+		began := time.Now()
+		bounded, cancel := context.WithTimeout(ctx, timeout-spent)
+		ending, err := e.step(bounded, node, check, &left)
+		late := bounded.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err == nil && left == 0 {
 			return nil
 		}
 		if err == nil {
-			err = wait.For(limited, poll)
+			err = wait.For(ctx, poll)
+		}
+		if !ending {
+			spent += time.Since(began)
 		}
 		switch {
-		case err == nil:
-		case ctx.Err() == nil && limited.Err() != nil:
+		case late, err == nil && spent >= timeout:
 			return &TimeoutError{Timeout: timeout, Left: left, Refusals: e.Refusals()}
-		default:
+		case err != nil:
 			return err
 		}
 	}
 }
 
-// step looks once and asks for what is due. It returns how many pods are left, and the
-// number of before if it cannot tell.
-func (e *Evictor) step(ctx context.Context, node string, check func([]*corev1.Pod) error, before int) (int, error) {
+// step looks once and asks for what is due. It sets how many pods are left, if it can
+// tell, and reports whether all of the turn are terminating.
+func (e *Evictor) step(ctx context.Context, node string, check func([]*corev1.Pod) error, left *int) (ending bool, err error) {
 	pods, err := Left(ctx, e.o.Client, node)
 	if err != nil {
-		return before, err
+		return false, err
 	}
+	*left = len(pods)
 	if err := check(pods); err != nil {
-		return len(pods), err
+		return false, err
 	}
-	return len(pods), e.Evict(ctx, pods)
+	pods = e.o.Turns.first(pods)
+	ending = !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return !kube.Terminating(p) })
+	return ending, e.Evict(ctx, pods)
 }
 
 // TimeoutError says that pods were left when the time for a drain was over.

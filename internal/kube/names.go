@@ -50,6 +50,9 @@ const (
 	SafeVolumesAnnotation = "cluster-autoscaler.kubernetes.io/safe-to-evict-local-volumes"
 	// ScaleDownDisabledAnnotation on a Node keeps it.
 	ScaleDownDisabledAnnotation = "cluster-autoscaler.kubernetes.io/scale-down-disabled"
+	// DoNotDisruptAnnotation is Karpenter's: see DoNotDisrupt and NodeDoNotDisrupt.
+	// Source: Karpenter, apis/v1.DoNotDisruptAnnotationKey.
+	DoNotDisruptAnnotation = "karpenter.sh/do-not-disrupt"
 	// DelayDeletionPrefix begins annotations of a Node by which others ask for time to
 	// clean up after it was drained; their values mean nothing.
 	DelayDeletionPrefix = "delay-deletion.cluster-autoscaler.kubernetes.io/"

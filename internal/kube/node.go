@@ -86,6 +86,12 @@ func ScaleDownDisabled(n *corev1.Node) bool {
 	return n.Annotations[ScaleDownDisabledAnnotation] == "true"
 }
 
+// NodeDoNotDisrupt reports whether the node is not to be removed by choice:
+//   - it is annotated DoNotDisruptAnnotation "true"; a duration means nothing on a Node.
+func NodeDoNotDisrupt(n *corev1.Node) bool {
+	return n.Annotations[DoNotDisruptAnnotation] == "true"
+}
+
 // ControlPlane reports whether kubeadm made the Node a control-plane node:
 //   - it has ControlPlaneLabel or OldControlPlaneLabel, with any value.
 //

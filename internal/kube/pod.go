@@ -38,6 +38,13 @@ func DaemonSetOwner(apiVersion, name string, uid types.UID) metav1.OwnerReferenc
 	return metav1.OwnerReference{APIVersion: apiVersion, Kind: daemonSetKind, Name: name, UID: uid, Controller: &controller}
 }
 
+// StatefulSetPod reports whether a StatefulSet controls the pod. Its successor is made
+// only once it is gone: the two have one name.
+func StatefulSetPod(p *corev1.Pod) bool {
+	ref := metav1.GetControllerOfNoCopy(p)
+	return ref != nil && ref.Kind == "StatefulSet"
+}
+
 // MirrorPod reports whether the pod is the API server's picture of a static pod:
 //   - it has the annotation kubernetes.io/config.mirror, with any value.
 //
@@ -87,4 +94,35 @@ func Overdue(p *corev1.Pod, now time.Time) bool {
 // planner and evictor all ask this one function: where they disagree, a node never goes.
 func NeedsEviction(p *corev1.Pod, now time.Time) bool {
 	return !MirrorPod(p) && !DaemonSetPod(p) && !Finished(p) && !Overdue(p, now)
+}
+
+// DoNotDisrupt reports whether the pod is not to be evicted by choice, by the annotation
+// DoNotDisruptAnnotation:
+//   - "true" for as long as it runs;
+//   - a duration such as "30m" from its start on; until it has started, too;
+//   - any other value says nothing.
+//
+// Source: Karpenter, utils/pod.HasDoNotDisrupt.
+func DoNotDisrupt(p *corev1.Pod, now time.Time) bool {
+	value := p.Annotations[DoNotDisruptAnnotation]
+	if value == "" || value == "true" {
+		return value == "true"
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d <= 0 {
+		return false
+	}
+	started := p.Status.StartTime
+	return started == nil || now.Before(started.Add(d))
+}
+
+// defaultGrace is what the API server gives a pod that names no grace period.
+const defaultGrace = corev1.DefaultTerminationGracePeriodSeconds * time.Second
+
+// Grace returns how long the pod may take to end once it is asked to.
+func Grace(p *corev1.Pod) time.Duration {
+	if s := p.Spec.TerminationGracePeriodSeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return defaultGrace
 }

@@ -17,6 +17,7 @@ var annotationPrefixes = []string{
 	"joinery.dev/",
 	kube.AutoscalerAnnotationPrefix,
 	kube.DelayDeletionPrefix,
+	kube.DoNotDisruptAnnotation,
 	corev1.MirrorPodAnnotationKey,
 	// What kube-scheduler reads of claims, volumes and CSINodes: whether a claim is
 	// bound, the node that its volume is being made for, its class as it once was

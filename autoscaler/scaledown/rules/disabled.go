@@ -18,5 +18,8 @@ func annotated(node *corev1.Node) string {
 	if kube.ScaleDownDisabled(node) {
 		return "the node is annotated " + kube.ScaleDownDisabledAnnotation + "=true"
 	}
+	if kube.NodeDoNotDisrupt(node) {
+		return "the node is annotated " + kube.DoNotDisruptAnnotation + "=true"
+	}
 	return ""
 }

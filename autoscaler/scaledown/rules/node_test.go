@@ -77,6 +77,8 @@ func TestNode(t *testing.T) {
 		}, rules.Held, "held by its agent: HoldFile"},
 		{"draining, old report", condition("False", v1alpha1.Draining, old), "", ""},
 		{"pods run", condition("False", v1alpha1.PodsRunning, 0), "", ""},
+		{"not to be disrupted", func(n *rules.NodeFacts) { n.Node.Annotations = map[string]string{kube.DoNotDisruptAnnotation: "true"} }, rules.Disabled, "karpenter.sh/do-not-disrupt=true"},
+		{"not to be disrupted for a time", func(n *rules.NodeFacts) { n.Node.Annotations = map[string]string{kube.DoNotDisruptAnnotation: "30m"} }, "", ""},
 		{"idle", condition("True", v1alpha1.Idle, 0), "", ""},
 		{"what never changes comes first", func(n *rules.NodeFacts) { n.Starting, n.InGroup = true, false }, rules.NotAutoscaled, "no group"},
 	}

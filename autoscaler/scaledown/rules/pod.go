@@ -42,6 +42,9 @@ type Options struct {
 	// ReportTimeout is the age from which on a node agent's report counts as
 	// none. Zero is never.
 	ReportTimeout time.Duration
+	// MaxGrace is the longest grace period that is waited for, see grace. Zero is
+	// without limit.
+	MaxGrace time.Duration
 	// MaxHold is how long a node may hold itself, see Hold. Zero is without limit.
 	MaxHold time.Duration
 }
@@ -76,9 +79,11 @@ var podRules = [...]struct {
 	{"terminal", terminal},
 	{"ending", ending},
 	{"daemonset", daemonSet},
+	{"grace", grace},
 	{"expendable", expendable},
 	{"min-replicas", minReplicas},
 	{Unsimulated, unsupported},
+	{"do-not-disrupt", doNotDisrupt},
 	{"safe-to-evict", safeToEvict},
 	{"controller", controller},
 	{"system", system},

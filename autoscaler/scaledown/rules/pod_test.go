@@ -42,6 +42,16 @@ func madeAgo(d time.Duration) edit {
 	return func(p *corev1.Pod) { p.CreationTimestamp = metav1.NewTime(now.Add(-d)) }
 }
 
+func startedAgo(d time.Duration) edit {
+	return func(p *corev1.Pod) { p.Status.StartTime = &metav1.Time{Time: now.Add(-d)} }
+}
+
+func graceOf(seconds int64) edit {
+	return func(p *corev1.Pod) { p.Spec.TerminationGracePeriodSeconds = &seconds }
+}
+
+func disrupt(value string) edit { return ct.Annotation("karpenter.sh/do-not-disrupt", value) }
+
 func emptyDir(name string, medium corev1.StorageMedium) edit {
 	return ct.Volume(name, corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: medium}})
 }
@@ -116,6 +126,22 @@ func TestJudge(t *testing.T) {
 		{name: "safe to evict on completion", pod: []edit{safe("on-completion")}, want: rules.Block, rule: "safe-to-evict"},
 		{name: "safe to evict on completion, completed", pod: []edit{safe("on-completion"), phase(corev1.PodSucceeded)}, want: rules.Ignore, rule: "terminal"},
 		{name: "safe to evict in other words", pod: []edit{safe("True"), bare}, want: rules.Block, rule: "controller"},
+
+		{name: "do not disrupt", pod: []edit{disrupt("true")}, want: rules.Block, rule: "do-not-disrupt"},
+		{name: "do not disrupt, safe to evict", pod: []edit{disrupt("true"), safe("true")}, want: rules.Block, rule: "do-not-disrupt"},
+		{name: "may be disrupted", pod: []edit{disrupt("false")}, want: rules.Move},
+		{name: "do not disrupt for half an hour", pod: []edit{disrupt("30m"), startedAgo(29 * time.Minute)}, want: rules.Block, rule: "do-not-disrupt"},
+		{name: "do not disrupt for half an hour, over", pod: []edit{disrupt("30m"), startedAgo(30 * time.Minute)}, want: rules.Move},
+		{name: "do not disrupt for half an hour, not started", pod: []edit{disrupt("30m")}, want: rules.Block, rule: "do-not-disrupt"},
+		{name: "do not disrupt for a while", pod: []edit{disrupt("a while")}, want: rules.Move},
+		{name: "do not disrupt, expendable", pod: []edit{disrupt("true"), ct.Priority(-11)}, want: rules.Drop, rule: "expendable"},
+
+		{name: "long grace", pod: []edit{graceOf(601)}, c: rules.Context{Options: rules.Options{MaxGrace: 10 * time.Minute}}, want: rules.Block, rule: "grace"},
+		{name: "long grace, safe to evict", pod: []edit{graceOf(601), safe("true")}, c: rules.Context{Options: rules.Options{MaxGrace: 10 * time.Minute}}, want: rules.Block, rule: "grace"},
+		{name: "long grace, expendable", pod: []edit{graceOf(601), ct.Priority(-11)}, c: rules.Context{Options: rules.Options{MaxGrace: 10 * time.Minute}}, want: rules.Block, rule: "grace"},
+		{name: "long grace of a daemon", pod: []edit{graceOf(601), ct.OwnedBy("DaemonSet", "d")}, c: rules.Context{Options: rules.Options{MaxGrace: 10 * time.Minute}}, want: rules.Ignore, rule: "daemonset"},
+		{name: "grace that is waited for", pod: []edit{graceOf(600)}, c: rules.Context{Options: rules.Options{MaxGrace: 10 * time.Minute}}, want: rules.Move},
+		{name: "long grace without a limit", pod: []edit{graceOf(86400)}, want: rules.Move},
 
 		{name: "bare pod", pod: []edit{bare}, want: rules.Block, rule: "controller"},
 		{name: "bare pod, custom controllers allowed", pod: []edit{bare}, c: rules.Context{Options: rules.Options{MoveCustomControllerPods: true}}, want: rules.Block, rule: "controller"},
