@@ -77,6 +77,8 @@ const (
 	opened
 	removed
 	freed
+	drained
+	departed
 )
 
 // prototype is an empty new node of a group in a zone.
@@ -256,6 +258,10 @@ func (l *Ledger) Revert() {
 			l.pop()
 		case removed:
 			l.restore(ch.node)
+		case drained:
+			l.undrain(ch.node, ch.count)
+		case departed:
+			l.reappear(ch.node)
 		}
 	}
 	l.log = l.log[:mark]

@@ -116,7 +116,7 @@ func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *
 		return fmt.Errorf("plan scale-up: %w", plan.Err)
 	}
 	l.countPods(plan)
-	l.check(s, "scale-up", validate.Plan{NewNodes: plan.NewNodes, Placements: plan.Placements})
+	l.check(s, "scale-up", validate.Plan{NewNodes: plan.NewNodes, Gone: plan.Leaving, Placements: plan.Placements})
 	results := l.act.ScaleUp(ctx, plan)
 	explainGrowth(d, plan, results)
 	var errs []error

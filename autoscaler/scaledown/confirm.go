@@ -62,13 +62,13 @@ func (p *planner) leftOver(gone []*candidate) map[*cluster.Class]int32 {
 	defer p.l.Revert()
 	w := &waiting{p: p, batches: map[*cluster.Class]*fit.Batch{}, pods: map[*cluster.Class][]cluster.Pod{}}
 	for _, c := range gone {
-		p.l.Remove(c.at)
+		p.l.Drain(c.at)
 		for _, pod := range c.toMove {
 			w.add(pod)
 		}
 	}
-	for i := range p.s.Incoming() {
-		pod := &p.s.Incoming()[i]
+	for i := range p.arriving {
+		pod := &p.arriving[i]
 		switch {
 		case !placeable(pod.Class):
 		case p.l.Nominate(*pod) >= 0:

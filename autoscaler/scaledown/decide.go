@@ -15,8 +15,8 @@ import (
 // land, so that these are kept: first on nodes that stay anyway and on capacity
 // on its way, then on candidates. A pod that fits nowhere keeps no node.
 func (p *planner) placeIncoming() {
-	for i := range p.s.Incoming() {
-		pod := &p.s.Incoming()[i]
+	for i := range p.arriving {
+		pod := &p.arriving[i]
 		if !placeable(pod.Class) {
 			continue
 		}
@@ -50,6 +50,9 @@ func (p *planner) decide(c *candidate) {
 		p.needed(c.node, MinSizeReached, fmt.Sprintf("group %s is at its minimum of %d", c.group.Name, c.group.Min))
 		return
 	}
+	if c.wait != "" {
+		p.depart()
+	}
 	if cause, text := p.tryWithout(c); text != "" {
 		p.needed(c.node, cause, text)
 		return
@@ -60,13 +63,24 @@ func (p *planner) decide(c *candidate) {
 	p.decision.Unneeded[c.node.Name()] = c.unneeded
 	if !p.goesNow(c) {
 		p.budgets.giveBack()
+		p.l.Depart(c.at)
 		return
 	}
+	p.leaving = append(p.leaving, c.at)
 	p.removing++
 	if !c.empty() {
 		p.draining++
 	}
 	p.chosen = append(p.chosen, c)
+}
+
+// depart has the nodes be gone that leave now: what goes later is judged as the cluster
+// will be then.
+func (p *planner) depart() {
+	for _, n := range p.leaving {
+		p.l.Depart(n)
+	}
+	p.leaving = nil
 }
 
 // goesNow reports whether an unneeded node may go with this plan, and what it waits for
@@ -115,11 +129,11 @@ func (p *planner) sharesSystem(c *candidate) string {
 	return ""
 }
 
-// tryWithout takes the node out of the ledger and finds a place for its pods on
-// the ready nodes that remain. Nothing is changed when it says why not.
+// tryWithout drains the node in the ledger and finds a place for its pods on the
+// ready nodes that remain. Nothing is changed when it says why not.
 func (p *planner) tryWithout(c *candidate) (Cause, string) {
 	p.l.Fork()
-	p.l.Remove(c.at)
+	p.l.Drain(c.at)
 	homes, stuck := p.moves.move(c.toMove)
 	if stuck != nil {
 		p.l.Revert()

@@ -37,6 +37,10 @@ type planner struct {
 	l      *fit.Ledger
 	moves  *mover
 
+	// arriving are the pods that wait for a place, and those of leaving nodes, which
+	// will. leaving are the nodes in the ledger that were drained and are still there.
+	arriving []cluster.Pod
+	leaving  []int32
 	// neededBy: node -> a pod that waits for it or was moved to it.
 	neededBy []*cluster.Pod
 	// removing counts the nodes that are on their way out, draining those of them
@@ -84,6 +88,7 @@ func (p *planner) plan() {
 		}
 	}
 	p.system = map[types.UID]string{}
+	p.arriving = slices.Concat(p.s.Incoming(), p.s.Displaced())
 	candidates := p.candidates()
 	if len(candidates) > 0 {
 		p.choose(candidates)
@@ -114,6 +119,12 @@ func (p *planner) choose(candidates []*candidate) {
 		return
 	}
 	p.l, p.neededBy = l, make([]*cluster.Pod, l.Len())
+	for n := range int32(l.Len()) {
+		if l.State(n).Leaving() {
+			l.Drain(n)
+			p.leaving = append(p.leaving, n)
+		}
+	}
 	order := runs(candidates)
 	p.moves = newMover(p, candidates, order)
 	l.Fork()
@@ -142,8 +153,8 @@ func (p *planner) classes(candidates []*candidate) []*cluster.Class {
 			add(c.toMove[i].Class)
 		}
 	}
-	for i := range p.s.Incoming() {
-		add(p.s.Incoming()[i].Class)
+	for i := range p.arriving {
+		add(p.arriving[i].Class)
 	}
 	slices.SortFunc(out, func(a, b *cluster.Class) int { return cmp.Compare(a.Key, b.Key) })
 	return out

@@ -54,6 +54,8 @@ type Decision struct {
 	// scheduler could place them one after the other.
 	NewNodes   []cluster.NewNode   `json:"-"`
 	Placements []cluster.Placement `json:"-"`
+	// Leaving are the nodes that are being removed. The plan counts them as gone.
+	Leaving []string `json:"-"`
 	// Err is set when nothing could be planned at all.
 	Err error `json:"-"`
 }

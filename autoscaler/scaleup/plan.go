@@ -11,7 +11,11 @@ import (
 
 // Plan decides which groups to grow for the snapshot's pending pods at now.
 func Plan(s *cluster.Snapshot, now time.Time, o Options) Decision {
-	p := &planner{s: s, now: now, o: o, homes: make([]int32, len(s.Pending())), queues: make([][]int32, s.MaxClassID())}
+	p := &planner{s: s, now: now, o: o, pods: s.Pending()}
+	if displaced := s.Displaced(); len(displaced) > 0 {
+		p.pods = slices.Concat(p.pods, displaced)
+	}
+	p.homes, p.queues = make([]int32, len(p.pods)), make([][]int32, s.MaxClassID())
 	return p.plan()
 }
 
@@ -24,9 +28,12 @@ type planner struct {
 	now time.Time
 	o   Options
 	l   *fit.Ledger
-	// homes: place in Pending -> node that the plan has found for the pod.
+	// pods are those to plan for: the pending ones, and after them the displaced ones,
+	// which arrive as soon as they are evicted.
+	pods []cluster.Pod
+	// homes: place in pods -> node that the plan has found for the pod.
 	homes []int32
-	// queues: class ID -> places in Pending of its pods that are planned for.
+	// queues: class ID -> places in pods of those that are planned for.
 	queues [][]int32
 	// levels are the pods to plan for, by priority, the highest first.
 	levels []level
@@ -59,7 +66,7 @@ type level struct {
 }
 
 func (p *planner) plan() Decision {
-	if len(p.s.Pending()) == 0 && !p.wantsHeadroom() {
+	if len(p.pods) == 0 && !p.wantsHeadroom() {
 		return p.decision
 	}
 	classes, nominated := p.setAside()
@@ -68,6 +75,7 @@ func (p *planner) plan() Decision {
 		return Decision{Err: err}
 	}
 	p.l = l
+	p.leave()
 	nominated = p.nominate(nominated)
 	p.setGroups()
 	p.setLevels(classes)
@@ -76,11 +84,24 @@ func (p *planner) plan() Decision {
 	return p.decision
 }
 
+// leave takes the leaving nodes out. What only waits for them to be gone needs no growth.
+func (p *planner) leave() {
+	for n := range int32(p.l.Len()) {
+		if st := p.l.State(n); st.Leaving() {
+			p.l.Remove(n)
+			p.decision.Leaving = append(p.decision.Leaving, st.Name())
+		}
+	}
+}
+
+// displaced reports whether the pod of that place in pods still has a node.
+func (p *planner) displaced(i int) bool { return i >= len(p.s.Pending()) }
+
 // setAside reports the pods that are not to be planned for, and returns the
 // classes of the others, and the pods that the scheduler says it makes room for,
 // which are not in a queue yet.
 func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
-	pods := p.s.Pending()
+	pods := p.pods
 	counts := make([]int32, len(p.queues))
 	known := make([]bool, len(p.queues))
 	planned := make([]int32, 0, len(pods))
@@ -88,7 +109,9 @@ func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
 		p.homes[i] = nowhere
 		c := pod.Class
 		if why := p.refused(pod); !pod.Nominated() && why != "" {
-			p.unhelped(pod, why, nil)
+			if !p.displaced(i) {
+				p.unhelped(pod, why, nil)
+			}
 			continue
 		}
 		if !known[c.ID] {
@@ -110,7 +133,7 @@ func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
 // nominate lets the pods that the scheduler makes room for take it, those of a
 // higher priority first, and returns them. The others are planned for like any pod.
 func (p *planner) nominate(pods []int32) (placed []int32) {
-	pending := p.s.Pending()
+	pending := p.pods
 	slices.SortStableFunc(pods, func(a, b int32) int {
 		return cmp.Compare(pending[b].Class.Priority, pending[a].Class.Priority)
 	})
@@ -135,7 +158,7 @@ func (p *planner) setQueues(planned, counts []int32) {
 		at += n
 	}
 	for _, i := range planned {
-		id := p.s.Pending()[i].Class.ID
+		id := p.pods[i].Class.ID
 		p.queues[id] = append(p.queues[id], i)
 	}
 }

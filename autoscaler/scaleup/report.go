@@ -51,7 +51,7 @@ func (p *planner) nodeNames() []string {
 // assign gives the pods of each class the places that the plan has found for the
 // class, the first by name the first that was found.
 func (p *planner) assign(nominated []int32, names []string) {
-	pods := p.s.Pending()
+	pods := p.pods
 	p.decision.Placements = make([]cluster.Placement, 0, len(pods))
 	put := func(i, n int32) {
 		p.homes[i] = n
@@ -91,7 +91,7 @@ func (p *planner) reportIncreases(names []string) {
 			inc.Zones = append(inc.Zones, st.Zone)
 		}
 	}
-	for i, pod := range p.s.Pending() {
+	for i, pod := range p.pods {
 		if n := p.homes[i]; n != nowhere && p.l.State(n).Kind == cluster.Planned {
 			inc := &p.decision.Increases[at[p.l.State(n).Group]]
 			inc.Pods = append(inc.Pods, cluster.Key(pod.Pod))
@@ -114,7 +114,7 @@ func (p *planner) reportIncreases(names []string) {
 // worked out once for each node and for each class.
 func (p *planner) reportPods(nominated []int32) {
 	for _, i := range nominated {
-		pod := p.s.Pending()[i]
+		pod := p.pods[i]
 		p.wait(pod, "room is being made for it on node "+pod.Status.NominatedNodeName+" (preemption)")
 	}
 	waiting := map[int32]string{}

@@ -14,8 +14,11 @@ import (
 // with all their pods, then the new ones are there, then the pods come to their
 // nodes in the order of Placements.
 type Plan struct {
-	NewNodes   []cluster.NewNode
-	Removed    []string
+	NewNodes []cluster.NewNode
+	Removed  []string
+	// Gone are nodes that are being removed already and that the plan counts as gone.
+	// Other leaving nodes are there, marked and empty.
+	Gone       []string
 	Placements []cluster.Placement
 }
 
@@ -65,14 +68,18 @@ func Check(in cluster.Input, p Plan, profile *fit.Profile, o Options) ([]Problem
 	}
 	c := &check{
 		snapshot: s, present: map[string]*cluster.NodeState{}, removed: map[string]bool{},
-		grown: map[string]int{}, shrunk: map[string]int{}, named: map[types.UID]bool{},
+		displaced: map[types.UID]bool{},
+		grown:     map[string]int{}, shrunk: map[string]int{}, named: map[types.UID]bool{},
 		world: &world{nodes: map[string]*node{}},
 	}
 	for _, st := range s.Nodes() {
 		c.present[st.Node().Name] = st
 	}
+	for _, pod := range s.Displaced() {
+		c.displaced[pod.UID] = true
+	}
 	c.remove(p.Removed)
-	c.addPresent()
+	c.addPresent(p.Gone)
 	c.addNew(p.NewNodes)
 	c.checkSizes()
 	steps := c.steps(in.Pods, p.Placements)
@@ -93,6 +100,8 @@ type check struct {
 	// present are the nodes before the plan.
 	present map[string]*cluster.NodeState
 	removed map[string]bool
+	// displaced are the pods of leaving nodes that need another one.
+	displaced map[types.UID]bool
 	// grown and shrunk: group -> how many nodes the plan adds and removes.
 	grown, shrunk map[string]int
 	// named are the pods that some placement is for, be it valid or not.

@@ -157,8 +157,15 @@ func TestReplacement(t *testing.T) {
 			s.run(r)
 			s.move(r, "node-b")
 		}, []string{"pod default/r: node node-b: VolumeBinding: "}},
-		{"the removed node counts for no spread", func(s *scene) {
+		{"the removed node is a domain for spread until it is gone", func(s *scene) {
 			r := ct.Running("r", "node-a", "1", "1Gi", ct.Spread(corev1.LabelHostname, "web"))
+			s.run(r, ct.Running("b", "node-b", "1", "1Gi", app("web")))
+			s.move(r, "node-b")
+		}, []string{"pod default/r: node node-b: PodTopologySpread: "}},
+		{"the removed node is no domain where taints are honored", func(s *scene) {
+			honor := corev1.NodeInclusionPolicyHonor
+			r := ct.Running("r", "node-a", "1", "1Gi", ct.Spread(corev1.LabelHostname, "web"))
+			r.Spec.TopologySpreadConstraints[0].NodeTaintsPolicy = &honor
 			s.run(r, ct.Running("b", "node-b", "1", "1Gi", app("web")))
 			s.move(r, "node-b")
 		}, nil},

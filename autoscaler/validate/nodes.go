@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/internal/kube"
 )
 
 // remove notes the removed nodes.
@@ -28,11 +29,18 @@ func (c *check) remove(names []string) {
 	}
 }
 
-// addPresent puts the nodes that stay into the world, with their pods.
-func (c *check) addPresent() {
+// addPresent puts the nodes into the world, with their pods: those that stay, and those
+// that leave as the scheduler sees them until they are gone.
+func (c *check) addPresent(gone []string) {
 	for _, st := range c.snapshot.Nodes() {
 		name := st.Node().Name
-		if c.removed[name] {
+		switch {
+		case slices.Contains(gone, name):
+			continue
+		case c.removed[name] || st.Leaving():
+			n := newNode(drained(st.Node()), c.staying(st))
+			n.unusable = "the node is being removed"
+			c.world.add(n)
 			continue
 		}
 		n := newNode(st.Node(), st.Pods())
@@ -40,6 +48,25 @@ func (c *check) addPresent() {
 		n.starts, n.attachLimits = st.Registering(), st.AttachLimits
 		c.world.add(n)
 	}
+}
+
+// drained is the node once it is marked.
+func drained(node *corev1.Node) *corev1.Node {
+	out := *node
+	out.Spec.Unschedulable = true
+	out.Spec.Taints = append(kube.Unmarked(node), corev1.Taint{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule})
+	return &out
+}
+
+// staying are the pods that are on a leaving node until it is gone.
+func (c *check) staying(st *cluster.NodeState) []*corev1.Pod {
+	var out []*corev1.Pod
+	for i := range st.Residents {
+		if p := st.Residents[i].Pod; !kube.NeedsEviction(p, c.snapshot.Now()) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // addNew puts the new nodes into the world, as their groups' templates are.

@@ -51,9 +51,9 @@ func (c *check) senseless(pod *corev1.Pod, name string, n *node) string {
 	switch {
 	case c.named[pod.UID]:
 		return "the plan places the pod twice"
-	case pod.Spec.NodeName != "" && !c.removed[pod.Spec.NodeName]:
+	case pod.Spec.NodeName != "" && !c.removed[pod.Spec.NodeName] && !c.displaced[pod.UID]:
 		return "the pod has a node already: " + pod.Spec.NodeName
-	case kube.Finished(pod), kube.Terminating(pod):
+	case kube.Finished(pod), kube.Terminating(pod) && !c.displaced[pod.UID]:
 		return "the pod has ended or is ending"
 	case len(pod.Spec.SchedulingGates) > 0:
 		return "the pod is gated"
@@ -97,7 +97,7 @@ func needsPlace(pod *corev1.Pod) bool {
 // unbound is the pod before it had a node.
 func unbound(pod *corev1.Pod) *corev1.Pod {
 	out := *pod
-	out.Spec.NodeName = ""
+	out.Spec.NodeName, out.DeletionTimestamp = "", nil
 	return &out
 }
 
