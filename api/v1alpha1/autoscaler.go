@@ -117,6 +117,9 @@ type ScaleDownSettings struct {
 	// priority first; none by default: all pods leave at once. MaxGrace does not
 	// apply then.
 	DrainPriorities []DrainPriority `json:"drainPriorities,omitempty"`
+	// DetachTimeout is how long a drained node's instance is kept until the volumes
+	// of the pods that left are detached; 2m by default, at most 1h, 0 for not at all.
+	DetachTimeout *metav1.Duration `json:"detachTimeout,omitempty"`
 	// MaxParallel bounds how many nodes go at once; 10 by default.
 	MaxParallel int `json:"maxParallel,omitempty"`
 	// MaxDrains bounds how many of these have pods that must move; 1 by default,
@@ -179,6 +182,9 @@ func (s *ScaleDownSettings) setDefaults() {
 	orDuration(&s.UnreadyTime, 20*time.Minute)
 	orDuration(&s.DrainTimeout, 5*time.Minute)
 	orDuration(&s.MaxGrace, 10*time.Minute)
+	if s.DetachTimeout == nil {
+		s.DetachTimeout = &metav1.Duration{Duration: 2 * time.Minute}
+	}
 	if s.MaxParallel == 0 {
 		s.MaxParallel = 10
 	}
@@ -248,6 +254,9 @@ func (p *problems) scaleDown(field string, s ScaleDownSettings) {
 		p.add(field+".maxDrains", fmt.Sprint(s.MaxDrains), "expected 1 or more")
 	}
 	p.between(field+".maxGrace", s.MaxGrace, time.Second, 7*24*time.Hour)
+	if d := s.DetachTimeout; d != nil {
+		p.between(field+".detachTimeout", *d, 0, time.Hour)
+	}
 	p.drainPriorities(field+".drainPriorities", s.DrainPriorities)
 	p.share(field+".utilizationThreshold", s.UtilizationThreshold)
 	p.between(field+".delayAfterDelete", s.DelayAfterDelete, 0, 24*time.Hour)

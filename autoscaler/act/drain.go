@@ -46,3 +46,21 @@ func (e *Executor) unmark(ctx context.Context, name string) error {
 	}
 	return nil
 }
+
+// awaitDetached waits until the volumes of the pods that left are detached, see
+// drain.AwaitDetached. What cannot be read or takes too long is told and keeps no node.
+func (e *Executor) awaitDetached(ctx context.Context, node string) error {
+	if e.o.DetachTimeout < 0 {
+		return nil
+	}
+	left, err := drain.AwaitDetached(ctx, e.o.Kube, node, e.o.DetachTimeout)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		e.o.Log.Warn("volumes of a drained node are not waited for", "node", node, "error", err)
+	case len(left) > 0:
+		e.o.Log.Warn("volumes of a drained node are still attached, its instance ends", "node", node, "volumes", left)
+	}
+	return nil
+}

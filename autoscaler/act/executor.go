@@ -49,6 +49,9 @@ type Options struct {
 	// DrainTimeout is how long the evictions of one drain may take, see
 	// drain.Evictor.Empty; 5 min by default.
 	DrainTimeout time.Duration
+	// DetachTimeout is how long a drained node's instance is kept until its volumes are
+	// detached; 2 min by default, negative for not at all.
+	DetachTimeout time.Duration
 	// MaxHold is scaledown.Options.MaxHold.
 	MaxHold time.Duration
 	// Turns are the order in which pods leave a node, see drain.Turns.
@@ -92,6 +95,7 @@ type Executor struct {
 // New returns an Executor.
 func New(o Options) *Executor {
 	orDefault(&o.DrainTimeout, 5*time.Minute)
+	orDefault(&o.DetachTimeout, 2*time.Minute)
 	orDefault(&o.MaxParallel, 10)
 	orDefault(&o.MaxDrains, 1)
 	orDefault(&o.Settle, time.Second)

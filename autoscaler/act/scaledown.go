@@ -146,6 +146,9 @@ func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r s
 	if err := e.awaitDelays(ctx, r.Node); err != nil {
 		return err
 	}
+	if err := e.awaitDetached(ctx, r.Node); err != nil {
+		return err
+	}
 	if err := e.stillFree(ctx, r, node.UID); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
@@ -166,6 +167,55 @@ func TestDrainsAreBoundedApart(t *testing.T) {
 		}
 		f.Wait()
 	})
+}
+
+// A drained node's instance ends once the volumes of the pods that left are detached, or
+// when the time for that is over. A DaemonSet's volume goes with the node.
+func TestRemovalWaitsForVolumes(t *testing.T) {
+	for name, tt := range map[string]struct {
+		detached   time.Duration // 0 for never
+		daemon     bool
+		elsewhere  bool
+		least, end time.Duration
+	}{
+		"detached":        {detached: 30 * time.Second, least: 30 * time.Second, end: 40 * time.Second},
+		"never detached":  {least: 2 * time.Minute, end: 130 * time.Second},
+		"of a daemon":     {daemon: true, end: 10 * time.Second},
+		"of another node": {elsewhere: true, end: 10 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixture(t, 1, 2)
+				p := f.addPod("db", nodeName(0))
+				if tt.daemon {
+					p = p.DeepCopy()
+					p.Annotations = map[string]string{kube.DaemonSetPodAnnotation: "true"}
+					p.Spec.Volumes = []corev1.Volume{{Name: "v", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "data"}}}}
+					f.ok(f.kube.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), p, p.Namespace))
+				}
+				volume, node := "pv-1", nodeName(0)
+				if tt.elsewhere {
+					node = nodeName(1)
+				}
+				f.ok(f.kube.Tracker().Add(&corev1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: volume},
+					Spec: corev1.PersistentVolumeSpec{ClaimRef: &corev1.ObjectReference{Namespace: p.Namespace, Name: "data"}}}))
+				f.ok(f.kube.Tracker().Add(&storagev1.VolumeAttachment{ObjectMeta: metav1.ObjectMeta{Name: "va"},
+					Spec: storagev1.VolumeAttachmentSpec{NodeName: node, Source: storagev1.VolumeAttachmentSource{PersistentVolumeName: &volume}}}))
+				began := time.Now()
+				if tt.detached > 0 {
+					time.AfterFunc(tt.detached, func() {
+						f.ok(f.kube.Tracker().Delete(storagev1.SchemeGroupVersion.WithResource("volumeattachments"), "", "va"))
+					})
+				}
+				f.ScaleDown(t.Context(), f.removal(0, "db"))
+				f.Wait()
+				if took := time.Since(began); took < tt.least || took > tt.end {
+					t.Errorf("the instance ended after %s, want %s to %s", took, tt.least, tt.end)
+				}
+				f.event(1, "ScaleDown", "drained and terminated instance "+f.ids[0])
+			})
+		})
+	}
 }
 
 // An operator's annotation counts until the last moment.

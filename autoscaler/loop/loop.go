@@ -141,7 +141,7 @@ func New(o Options) (*Loop, error) {
 		Groups: l.groups, Binder: o.Binder, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,
 		Events: o.Events, Log: o.Log, Metrics: done, Removed: o.Removed,
 		DrainTimeout: a.ScaleDown.DrainTimeout.Duration, MaxParallel: a.ScaleDown.MaxParallel, MaxDrains: a.ScaleDown.MaxDrains,
-		Turns:      turns(a.ScaleDown),
+		Turns: turns(a.ScaleDown), DetachTimeout: detachTimeout(a.ScaleDown),
 		RetryAfter: a.ScaleDown.DelayAfterFailure.Duration, MaxHold: maxHold(a.ScaleDown),
 	})
 	return l, nil

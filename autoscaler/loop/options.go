@@ -47,6 +47,19 @@ func maxGrace(s v1alpha1.ScaleDownSettings) time.Duration {
 	return s.MaxGrace.Duration
 }
 
+// detachTimeout words spec.autoscaler.scaleDown.detachTimeout for the executor, to which 0
+// is the default and a negative time none.
+func detachTimeout(s v1alpha1.ScaleDownSettings) time.Duration {
+	switch d := s.DetachTimeout; {
+	case d == nil:
+		return 0
+	case d.Duration == 0:
+		return -1
+	default:
+		return d.Duration
+	}
+}
+
 // turns words spec.autoscaler.scaleDown.drainPriorities for the executor.
 func turns(s v1alpha1.ScaleDownSettings) drain.Turns {
 	var out drain.Turns
