@@ -61,11 +61,13 @@ func (p *planner) keepsLost(c *candidate) (running bool, why string) {
 		return false, "the node holds itself"
 	}
 	silent := kube.ReadyStatus(c.node.Node()) == corev1.ConditionUnknown
+	judge := *p.rules
+	judge.MaxGrace = 0 // nothing has to end there
 	for _, pod := range c.node.Residents {
 		if kube.Terminating(pod.Pod) {
 			continue
 		}
-		switch o, _, why := p.rules.Judge(pod.Pod); {
+		switch o, _, why := judge.Judge(pod.Pod); {
 		case o == rules.Ignore || o == rules.Evict:
 			continue
 		case !silent:
