@@ -16,7 +16,6 @@ var Access = slices.Concat(rival.Access, durable.Access, []drive.Access{
 	drive.Watch("apps", "daemonsets"), drive.Watch("policy", "poddisruptionbudgets"),
 	drive.Watch("storage.k8s.io", "storageclasses"), drive.Watch("storage.k8s.io", "csinodes"),
 	drive.Watch("storage.k8s.io", "volumeattachments"), drive.Watch("storage.k8s.io", "csidrivers"), drive.Watch("storage.k8s.io", "csistoragecapacities"),
-	drive.Watch("storage.k8s.io", "volumeattachments"),
 	{Resource: "nodes", Verbs: []string{"get", "patch"}},
 	{Resource: "pods/eviction", Verbs: []string{"create"}},
 	{Resource: "events", Verbs: []string{"create", "patch"}},

@@ -34,8 +34,6 @@ var unneeded = map[string]string{
 	"list storage.k8s.io/csinodes":                           fallback,
 	"list storage.k8s.io/csistoragecapacities":               fallback,
 	"list storage.k8s.io/storageclasses":                     fallback,
-	"list storage.k8s.io/volumeattachments":                  fallback,
-	"watch storage.k8s.io/volumeattachments":                 "they are listed when a node was drained",
 	"create pods/eviction":                                   "the nodes that go are empty",
 	"patch events":                                           "for an Event that is told again",
 	"update configmaps/joinery-rotation in kube-system":      "the rotation is asked for by SIGHUP",
