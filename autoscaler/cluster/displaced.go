@@ -17,6 +17,15 @@ func (n *NodeState) Leaving() bool {
 	return real && n.Excluded == "" && (kube.Marked(n.node) || n.Instance != nil && n.Instance.Leaving())
 }
 
+// Draining returns the node as it is once a removal of it has begun.
+func (n *NodeState) Draining() *NodeState {
+	node, out := *n.node, *n
+	node.Spec.Unschedulable = true
+	node.Spec.Taints = append(kube.Unmarked(n.node), corev1.Taint{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule})
+	out.node = &node
+	return &out
+}
+
 // Displaced are the pods of leaving nodes that will need another one, by node. They arrive
 // like pending pods, and hold the places that they will take.
 func (s *Snapshot) Displaced() []Pod {

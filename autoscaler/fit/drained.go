@@ -3,8 +3,6 @@ package fit
 import (
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/joinery/joinery/internal/kube"
 )
 
@@ -49,9 +47,7 @@ func (l *Ledger) drainedKind(nd *node) int32 {
 	if !honored || kube.Marked(nd.state.Node()) {
 		return nd.kind
 	}
-	marked := *nd.state.Node()
-	marked.Spec.Taints = append(kube.Unmarked(&marked), corev1.Taint{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule})
-	return l.static.kindOf(&marked)
+	return l.static.kindOf(nd.state.Draining())
 }
 
 // countStaying counts the pods that go with their node in, or out with n -1.

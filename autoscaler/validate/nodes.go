@@ -38,7 +38,7 @@ func (c *check) addPresent(gone []string) {
 		case slices.Contains(gone, name):
 			continue
 		case c.removed[name] || st.Leaving():
-			n := newNode(drained(st.Node()), c.staying(st))
+			n := newNode(st.Draining().Node(), c.staying(st))
 			n.unusable = "the node is being removed"
 			c.world.add(n)
 			continue
@@ -48,14 +48,6 @@ func (c *check) addPresent(gone []string) {
 		n.starts, n.attachLimits = st.Registering(), st.AttachLimits
 		c.world.add(n)
 	}
-}
-
-// drained is the node once it is marked.
-func drained(node *corev1.Node) *corev1.Node {
-	out := *node
-	out.Spec.Unschedulable = true
-	out.Spec.Taints = append(kube.Unmarked(node), corev1.Taint{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule})
-	return &out
 }
 
 // staying are the pods that are on a leaving node until it is gone.
