@@ -146,4 +146,7 @@ type Input struct {
 	VolumeAttachments      []*storagev1.VolumeAttachment
 	CSIDrivers             []*storagev1.CSIDriver
 	CSIStorageCapacities   []*storagev1.CSIStorageCapacity
+	// Distrusted: Class.Key -> names of nodes that are no place for the class, since
+	// the scheduler refuses it there for a reason that is not known here.
+	Distrusted map[string][]string
 }

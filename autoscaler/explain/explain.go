@@ -31,9 +31,11 @@ type Decision struct {
 	Needed    []Subject  `json:"neededNodes,omitempty"`
 	// Lost are the nodes whose kubelet is silent, and what keeps them. Brake says why
 	// none is removed for that: too many are.
-	Lost   []Subject `json:"lostNodes,omitempty"`
-	Brake  string    `json:"brake,omitempty"`
-	Errors []string  `json:"errors,omitempty"`
+	Lost  []Subject `json:"lostNodes,omitempty"`
+	Brake string    `json:"brake,omitempty"`
+	// Distrusted are the nodes where the scheduler refuses pods that should fit.
+	Distrusted []Subject `json:"distrusted,omitempty"`
+	Errors     []string  `json:"errors,omitempty"`
 }
 
 // Group is how a group looked.

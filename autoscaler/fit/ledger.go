@@ -97,7 +97,7 @@ func NewLedger(s *cluster.Snapshot, p *Profile, classes []*cluster.Class) (*Ledg
 		return nil, fmt.Errorf("make ledger: %w", err)
 	}
 	l := &Ledger{
-		s: s, static: newStatics(st), hosts: -1,
+		s: s, static: newStatics(st, s.Distrusted()), hosts: -1,
 		byID: make([]*class, s.MaxClassID()), bumped: make([][]bump, s.MaxClassID()), known: make([]bool, s.MaxClassID()),
 		proto: map[[2]string]*prototype{}, added: map[string]map[string]int{},
 	}

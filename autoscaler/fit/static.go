@@ -25,6 +25,10 @@ type statics struct {
 	nodes         []*cluster.NodeState // kind -> one of its nodes
 	needs         map[string]*need
 	buf           []byte
+	// doubts are the classes that are distrusted somewhere, by key, distrusted the
+	// nodes: class -> node.
+	doubts     []string
+	distrusted map[string]map[string]bool
 }
 
 // need is what classes with the same static needs share.
@@ -32,10 +36,24 @@ type need struct {
 	class  *cluster.Class
 	pod    *corev1.Pod // the exemplar without a node
 	answer []int8      // kind -> 0 not asked, 1 yes, -1 no
+	// refused are nodes that are distrusted for the class; nil for none. Such a class
+	// shares its needs with no other.
+	refused map[string]bool
 }
 
-func newStatics(ask *staticFilter) *statics {
+func newStatics(ask *staticFilter, distrusted map[string][]string) *statics {
 	s := &statics{ask: ask, keys: map[string]bool{}, kinds: map[string]int32{}, needs: map[string]*need{}}
+	if len(distrusted) > 0 {
+		s.distrusted = make(map[string]map[string]bool, len(distrusted))
+		for class, nodes := range distrusted {
+			s.doubts = append(s.doubts, class)
+			s.distrusted[class] = make(map[string]bool, len(nodes))
+			for _, n := range nodes {
+				s.distrusted[class][n] = true
+			}
+		}
+		slices.Sort(s.doubts)
+	}
 	if added := ask.addedAffinity; added != nil {
 		s.lookAt(added)
 	}
@@ -45,13 +63,16 @@ func newStatics(ask *staticFilter) *statics {
 // needOf gives the shared static needs of a class and notes what labels they are
 // about. All classes must be known before the first kind is asked for.
 func (s *statics) needOf(c *cluster.Class) *need {
-	key := c.StaticKey()
+	key, refused := c.StaticKey(), s.distrusted[c.Key]
+	if refused != nil {
+		key += "\x00" + c.Key
+	}
 	if n := s.needs[key]; n != nil {
 		return n
 	}
 	pod := *c.Exemplar
 	pod.Spec.NodeName = ""
-	n := &need{class: c, pod: &pod}
+	n := &need{class: c, pod: &pod, refused: refused}
 	s.needs[key] = n
 	for k := range pod.Spec.NodeSelector {
 		s.keys[k] = true
@@ -97,6 +118,11 @@ func (s *statics) kindOf(st *cluster.NodeState) int32 {
 	if s.byCSI {
 		s.write(st.CSIText())
 	}
+	for i, class := range s.doubts {
+		if s.distrusted[class][n.Name] {
+			s.buf = binary.AppendUvarint(append(s.buf, 2), uint64(i))
+		}
+	}
 	for i, key := range s.sorted {
 		if v, ok := n.Labels[key]; ok {
 			s.buf = binary.AppendUvarint(s.buf, uint64(i))
@@ -132,7 +158,7 @@ func (s *statics) allows(n *need, kind int32) bool {
 	if n.answer[kind] == 0 {
 		n.answer[kind] = -1
 		node := s.nodes[kind]
-		if s.ask.refusal(n.pod, node.Node()) == nil && (n.class.Volumes == nil || n.class.Volumes.Refuses(node) == "") {
+		if !n.refused[node.Name()] && s.ask.refusal(n.pod, node.Node()) == nil && (n.class.Volumes == nil || n.class.Volumes.Refuses(node) == "") {
 			n.answer[kind] = 1
 		}
 	}
@@ -142,6 +168,9 @@ func (s *statics) allows(n *need, kind int32) bool {
 // why says why nodes of the kind do not suit the class, nil when they do.
 func (s *statics) why(n *need, kind int32) *Reason {
 	node := s.nodes[kind]
+	if n.refused[node.Name()] {
+		return &Reason{Message: "the scheduler refuses the pod there, for a reason that is not known here"}
+	}
 	if r := s.ask.refusal(n.pod, node.Node()); r != nil {
 		return r
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/act"
 	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/autoscaler/distrust"
 	"github.com/joinery/joinery/autoscaler/explain"
 	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/price"
@@ -95,6 +96,10 @@ type Loop struct {
 	// be; plans is of the loop's goroutine only.
 	checking atomic.Bool
 	plans    int
+
+	// distrust remembers where the scheduler refuses pods that should fit; of the loop's
+	// goroutine only.
+	distrust distrust.Memory
 
 	// settled says that the last round saw nothing on its way; of the loop's
 	// goroutine only.

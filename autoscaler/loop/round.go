@@ -50,6 +50,7 @@ func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Dec
 	describeGroups(d, groups, skipped, now)
 	l.tellUnknown(skipped)
 	describeExcluded(d, s)
+	describeDistrusted(d, s)
 	d.Pending = len(s.Pending())
 	upErr := l.grow(bounded, s, now, d)
 	tidyErr := l.tidy(ctx, bounded, groups, s, now)
@@ -92,6 +93,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	}
 	in.Taints = kube.TaintRules{Startup: l.spec.StartupTaints, Status: l.spec.StatusTaints}
 	in.Groups, in.Joined = groups, l.act.Joined(groups, in.Bindings, now)
+	in.Distrusted = l.distrust.Distrusted(now, l.world.changes.of(in.Nodes))
 	s, err := l.world.cache.Snapshot(in)
 	if err != nil {
 		return nil, nil, err
@@ -113,6 +115,7 @@ func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *
 	if plan.Err != nil {
 		return fmt.Errorf("plan scale-up: %w", plan.Err)
 	}
+	l.doubt(s, plan, now)
 	l.countPods(plan)
 	l.check(s, "scale-up", validate.Plan{NewNodes: plan.NewNodes, Placements: plan.Placements})
 	results := l.act.ScaleUp(ctx, plan)
