@@ -94,7 +94,8 @@ func (m *Memory) Distrusted(now time.Time, nodes []Node) map[string][]string {
 
 // holds reports whether the scheduler has refused the class on the node as it is now.
 func (d *doubt) holds(now time.Time, n Node) bool {
-	if !n.Created.Before(d.began) {
+	// Without a time of the refusal nothing is known about it.
+	if !n.Created.Before(d.began) || d.refused.IsZero() {
 		return false
 	}
 	changed := n.Changed

@@ -93,7 +93,8 @@ func lifecycle() []panel {
 func demand() []panel {
 	return []panel{
 		lines("Unschedulable pods", "none", "By what the last plan has for them.",
-			query{`sum by (state) (joinery_autoscaler_pods{job="$job"})`, "{{state}}"}),
+			query{`sum by (state) (joinery_autoscaler_pods{job="$job"})`, "{{state}}"},
+			query{`sum(increase(joinery_autoscaler_distrusted_total{job="$job"}[$__rate_interval]))`, "refused where they should fit"}),
 		lines("Desired capacity by group", "none", "As Auto Scaling has it.",
 			query{`max by (group) (joinery_autoscaler_group_instances{job="$job", size="desired"})`, "{{group}}"}),
 		{title: "Groups", kind: "table", unit: "none", description: "Sizes of the managed groups.",
