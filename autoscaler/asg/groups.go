@@ -16,6 +16,8 @@ import (
 // wrong with the group alone becomes its TemplateError.
 func (c *Client) observe(ctx context.Context, g fleet.Group, maxAge time.Duration) cluster.Group {
 	group := plainGroup(g)
+	c.correct(&group)
+	c.show(group)
 	c.dateInstances(&group)
 	if missing(group) > 0 {
 		c.readActivities(ctx, group)

@@ -36,19 +36,20 @@ type growth struct {
 	removed, removalFailed time.Time
 	// seen: instance id -> when it was first seen as a member.
 	seen map[string]time.Time
+	// shown is the desired capacity that was last told to those who plan.
+	shown   int
+	shownAt time.Time
+	ended   endings
 }
 
 func (c *Client) growthOf(group string) *growth {
 	h, ok := c.growth[group]
 	if !ok {
-		h = &growth{seen: map[string]time.Time{}}
+		h = &growth{seen: map[string]time.Time{}, ended: endings{}}
 		c.growth[group] = h
 	}
 	return h
 }
-
-// settling is how long AWS may still answer with a size from before a write.
-const settling = 30 * time.Second
 
 // least is the desired capacity that the group has by our own writes, whatever
 // AWS answers so soon after them; 0 when they are long past.
@@ -85,6 +86,21 @@ func (c *Client) dateInstances(g *cluster.Group) {
 		seen[in.ID], in.LaunchedAt = at, at
 	}
 	h.seen = seen
+}
+
+// correct makes an answer of AWS what it will be once AWS shows what we did.
+func (c *Client) correct(g *cluster.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.growthOf(g.Name).correct(g, time.Now())
+}
+
+// show notes what those who plan are told.
+func (c *Client) show(g cluster.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.growthOf(g.Name)
+	h.shown, h.shownAt = g.Desired, time.Now()
 }
 
 func (c *Client) fillHistory(g *cluster.Group) {
