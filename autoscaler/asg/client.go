@@ -55,7 +55,7 @@ type Client struct {
 	writes, terminations keyedLocks
 
 	// refreshing lets one refresh run at a time.
-	refreshing sync.Mutex
+	refreshing keyedLocks
 
 	mu sync.Mutex // guards what follows
 	// groups are what became of that look; 0 when something was noted that they
@@ -84,8 +84,7 @@ func New(o Options) *Client {
 // maxAge ago and after the last own write. The caller must not change what the slice
 // holds.
 func (c *Client) Groups(ctx context.Context, maxAge time.Duration) ([]cluster.Group, error) {
-	c.refreshing.Lock()
-	defer c.refreshing.Unlock()
+	defer c.refreshing.lock("")()
 	all, look, err := c.o.Fleet.Groups(ctx, maxAge)
 	if err != nil {
 		return nil, err
@@ -167,7 +166,7 @@ func (c *Client) report() {
 // a channel of one, so that a test in virtual time can wait for it.
 type keyedLocks struct {
 	mu    sync.Mutex
-	locks map[string]chan struct{} // group name -> lock of its writes
+	locks map[string]chan struct{}
 }
 
 // lock takes the key's lock and returns what gives it back.

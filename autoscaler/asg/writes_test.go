@@ -231,6 +231,7 @@ func TestProtectSetsWhatIsMissing(t *testing.T) {
 	if err := c.Protect(t.Context(), "workers", ids); err != nil {
 		t.Fatal(err)
 	}
+	w.Settle()
 	for _, in := range got(t, c, "workers").Instances {
 		if !in.Protected {
 			t.Fatalf("instance %s is not protected", in.ID)
@@ -312,7 +313,7 @@ func TestCapacityFailureBacksOff(t *testing.T) {
 		if _, err := c.Raise(t.Context(), "workers", 1, 3); err != nil {
 			t.Fatal(err)
 		}
-		bubble.Sleep(time.Second)
+		bubble.Sleep(10 * time.Second)
 		g := got(t, c, "workers")
 		if !g.BackedOff(time.Now()) || !strings.HasPrefix(g.BackoffReason, "InsufficientInstanceCapacity") {
 			t.Fatalf("backed off until %s for %q", g.BackoffUntil, g.BackoffReason)
