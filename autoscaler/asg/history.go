@@ -2,6 +2,8 @@ package asg
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,25 +14,18 @@ import (
 	"github.com/joinery/joinery/autoscaler/cluster"
 )
 
-// The back-off of a group that failed to give what it was asked for, as in
-// Cluster Autoscaler (--initial-node-group-backoff-duration and siblings).
-const (
-	backoffFirst = 5 * time.Minute
-	backoffMost  = 30 * time.Minute
-	backoffReset = 3 * time.Hour
-)
+// failureReach is how old a failed launch may be that this process did not ask for.
+const failureReach = 5 * time.Minute
 
-// growth is the history of a group's growing, in memory only: a controller that
-// starts anew gives every group another chance.
+// growth is the history of a group's growing, in memory only. What follows from the
+// failures is the expectation ledger's, which survives the process.
 type growth struct {
 	increased time.Time // when our last SetDesiredCapacity was sent
 	// size is the desired capacity that it wrote, less the places that our own
 	// terminations have taken since.
-	size   int
-	failed time.Time // start of the last failure that was counted
-	step   time.Duration
-	until  time.Time
-	reason string
+	size int
+	// failure is the last launch that failed.
+	failure cluster.LaunchFailure
 	// removed and removalFailed are when a node of the group was last removed and
 	// when a removal last failed.
 	removed, removalFailed time.Time
@@ -59,16 +54,6 @@ func (h *growth) least(now time.Time) int {
 	return h.size
 }
 
-// fail doubles the back-off, unless the last failure was long ago.
-func (h *growth) fail(at time.Time, reason string) {
-	if h.step == 0 || at.Sub(h.failed) > backoffReset {
-		h.step = backoffFirst
-	} else {
-		h.step = min(2*h.step, backoffMost)
-	}
-	h.failed, h.until, h.reason = at, at.Add(h.step), reason
-}
-
 // dateInstances sets when each instance was first seen. AWS does not say in
 // this answer when it was launched; the first sight is later, never earlier.
 func (c *Client) dateInstances(g *cluster.Group) {
@@ -92,7 +77,7 @@ func (c *Client) fillHistory(g *cluster.Group) {
 	defer c.mu.Unlock()
 	h := c.growthOf(g.Name)
 	g.LastScaleDown, g.LastScaleDownFailure = h.removed, h.removalFailed
-	g.LastScaleUp, g.BackoffUntil, g.BackoffReason = h.increased, h.until, h.reason
+	g.LastScaleUp, g.LaunchFailure = h.increased, h.failure
 }
 
 // Removed notes that a node of the group was removed.
@@ -136,12 +121,36 @@ func (c *Client) readActivities(ctx context.Context, g cluster.Group) {
 	h := c.growthOf(g.Name)
 	since := h.increased
 	if since.IsZero() {
-		since = time.Now().Add(-backoffFirst)
+		since = time.Now().Add(-failureReach)
 	}
-	if at, reason, ok := launchFailure(out.Activities, since, h.failed); ok {
-		h.fail(at, reason)
-		c.o.Log.Warn("group cannot launch", "group", g.Name, "desired", g.Desired, "missing", missing(g), "reason", reason, "until", h.until)
+	if at, reason, ok := launchFailure(out.Activities, since, h.failure.At); ok {
+		h.failure = cluster.LaunchFailure{At: at, Cause: reason}
+		c.o.Log.Warn("group cannot launch", "group", g.Name, "desired", g.Desired, "missing", g.Missing(), "reason", reason)
 	}
+}
+
+// ZoneFailure returns what AWS says of the newest launch that failed in a zone of the
+// group at since or later; empty when it says nothing.
+func (c *Client) ZoneFailure(ctx context.Context, group, zone string, since time.Time) string {
+	out, err := c.o.AutoScaling.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group)})
+	if err != nil {
+		c.o.Log.Warn("describe scaling activities", "group", group, "error", err)
+		return ""
+	}
+	there := slices.DeleteFunc(out.Activities, func(a types.Activity) bool { return zoneOf(a) != zone })
+	_, reason, _ := launchFailure(there, since, time.Time{})
+	return reason
+}
+
+// zoneOf returns the zone that an activity was about; empty when it does not say.
+func zoneOf(a types.Activity) string {
+	var details struct {
+		Zone string `json:"Availability Zone"`
+	}
+	if json.Unmarshal([]byte(aws.ToString(a.Details)), &details) != nil {
+		return ""
+	}
+	return details.Zone
 }
 
 // launchFailure finds the newest failed launch that began at since or later,

@@ -51,7 +51,7 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 	if err != nil {
 		return Raised{}, fmt.Errorf("raise group %s to %d: %w", group, to, err)
 	}
-	members := g.Desired - missing(g)
+	members := g.Desired - g.Missing()
 	g.Desired = max(g.Desired, c.leastSize(group))
 	if members > g.Desired {
 		// What lies between buys nothing: AWS launches only above the members.
@@ -125,8 +125,8 @@ func (c *Client) Terminate(ctx context.Context, group, instance string) error {
 	return c.terminate(ctx, group, instance, false)
 }
 
-// Replace ends one instance that is of no use, and backs the group off for that
-// reason. The instance goes with its place when the group is above its minimum;
+// Replace ends one instance that is of no use, and notes that as the group's launch
+// failure. The instance goes with its place when the group is above its minimum;
 // at the minimum AWS launches another in its place.
 func (c *Client) Replace(ctx context.Context, group, instance, reason string) error {
 	if err := c.terminate(ctx, group, instance, true); err != nil {
@@ -134,7 +134,7 @@ func (c *Client) Replace(ctx context.Context, group, instance, reason string) er
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.growthOf(group).fail(time.Now(), reason)
+	c.growthOf(group).failure = cluster.LaunchFailure{At: time.Now(), Cause: reason, Instance: instance}
 	return nil
 }
 
@@ -210,7 +210,7 @@ func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error)
 }
 
 // spare is how many of the instances that are there are above the minimum.
-func spare(g cluster.Group) int { return g.Desired - max(0, missing(g)) - g.Min }
+func spare(g cluster.Group) int { return g.Desired - max(0, g.Missing()) - g.Min }
 
 // gone reports that an instance is no member any more or is on its way out.
 func gone(g cluster.Group, instance string) bool {

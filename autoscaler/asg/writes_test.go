@@ -157,8 +157,8 @@ func TestTerminateRespectsTheMinimum(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := got(t, c, "workers")
-	if g.Desired != 1 || g.BackoffReason != "it never joined" {
-		t.Errorf("after replacing: desired %d, backed off for %q", g.Desired, g.BackoffReason)
+	if g.Desired != 1 || g.LaunchFailure.Cause != "it never joined" || g.LaunchFailure.Instance != left {
+		t.Errorf("after replacing: desired %d, failure %+v", g.Desired, g.LaunchFailure)
 	}
 }
 
@@ -293,7 +293,7 @@ func checkWrites(t *testing.T, w *awssim.World, desired int) {
 	}
 }
 
-func TestCapacityFailureBacksOff(t *testing.T) {
+func TestCapacityFailureIsNoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w awssim.World
 		c := newClient(t, &w, nil)
@@ -305,14 +305,14 @@ func TestCapacityFailureBacksOff(t *testing.T) {
 		}
 		bubble.Sleep(time.Second)
 		g := got(t, c, "workers")
-		if !g.BackedOff(time.Now()) || !strings.HasPrefix(g.BackoffReason, "InsufficientInstanceCapacity") {
-			t.Fatalf("backed off until %s for %q", g.BackoffUntil, g.BackoffReason)
+		if g.LaunchFailure.At.IsZero() || !strings.HasPrefix(g.LaunchFailure.Cause, "InsufficientInstanceCapacity") {
+			t.Fatalf("failure %+v", g.LaunchFailure)
 		}
 		remove()
 		bubble.Sleep(10 * time.Minute)
 		g = got(t, c, "workers")
-		if g.BackedOff(time.Now()) || missingInstances(g.Desired, len(g.Instances)) {
-			t.Errorf("capacity is back, still backed off until %s with %d instances", g.BackoffUntil, len(g.Instances))
+		if g.Missing() > 0 {
+			t.Errorf("capacity is back, %d of %d instances", len(g.Instances), g.Desired)
 		}
 		asked := len(w.CallsTo("autoscaling", "DescribeScalingActivities"))
 		got(t, c, "workers")
@@ -321,5 +321,3 @@ func TestCapacityFailureBacksOff(t *testing.T) {
 		}
 	})
 }
-
-func missingInstances(desired, have int) bool { return have < desired }

@@ -23,7 +23,9 @@ type Decision struct {
 	Groups  []Group   `json:"groups,omitempty"`
 	Skipped []Subject `json:"skippedGroups,omitempty"`
 	// Excluded are the Nodes that are neither bound to an instance nor adopted.
-	Excluded  []Subject  `json:"excludedNodes,omitempty"`
+	Excluded []Subject `json:"excludedNodes,omitempty"`
+	// Judged are launches that came to nothing, by group.
+	Judged    []Subject  `json:"judgedLaunches,omitempty"`
 	Increases []Increase `json:"increases,omitempty"`
 	Waiting   []Subject  `json:"waitingPods,omitempty"`
 	Unhelped  []Subject  `json:"unhelpedPods,omitempty"`

@@ -20,6 +20,7 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/act"
 	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/autoscaler/expectation"
 	"github.com/joinery/joinery/autoscaler/explain"
 	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/price"
@@ -85,6 +86,8 @@ type Loop struct {
 	act     *act.Executor
 	rivals  *rival.Watcher
 	metrics *metrics
+	// expect is what was bought and what came of it; of the loop's goroutine only.
+	expect  *expectation.Ledger
 	ring    *explain.Ring
 	waker   *waker
 	pending *pending
@@ -132,6 +135,7 @@ func New(o Options) (*Loop, error) {
 		ring:    explain.NewRing(keptDecisions),
 		waker:   newWaker(a.BatchIdle.Duration, a.BatchMax.Duration),
 		pending: newPending(),
+		expect:  expectation.New(expectation.Options{Timeout: a.ProvisionTimeout.Duration}),
 	}
 	l.act = act.New(act.Options{
 		Groups: l.groups, Binder: o.Binder, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,

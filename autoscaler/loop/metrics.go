@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/expectation"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 )
 
@@ -19,6 +20,7 @@ type metrics struct {
 	lost             *prometheus.GaugeVec
 	lostPods         prometheus.Gauge
 	brake            prometheus.Gauge
+	expectations     *prometheus.CounterVec
 	checked          *prometheus.CounterVec
 	problems         *prometheus.CounterVec
 }
@@ -46,11 +48,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.brake = prometheus.NewGauge(prometheus.GaugeOpts(name("brake", "1 while so many nodes of the cluster or a zone are not Ready that none is removed or replaced.")))
 	m.checked = prometheus.NewCounterVec(prometheus.CounterOpts(name("checked_plans_total", "Plans that the independent validator has looked at.")), []string{"plan"})
 	m.problems = prometheus.NewCounterVec(prometheus.CounterOpts(name("plan_problems_total", "Faults that the independent validator found in plans. Anything but 0 is a bug.")), []string{"plan"})
+	m.expectations = prometheus.NewCounterVec(prometheus.CounterOpts(name("expectations_total", "Nodes that were asked for, by what came of it: true, late, short (it came and helped none of its pods) or never.")), []string{"outcome"})
+	for _, k := range expectation.Kinds {
+		m.expectations.WithLabelValues(string(k))
+	}
 	for _, plan := range []string{"scale-up", "scale-down"} {
 		m.checked.WithLabelValues(plan)
 		m.problems.WithLabelValues(plan)
 	}
-	for _, c := range []prometheus.Collector{m.checked, m.problems, m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded, m.lost, m.lostPods, m.brake} {
+	for _, c := range []prometheus.Collector{m.expectations, m.checked, m.problems, m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded, m.lost, m.lostPods, m.brake} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -90,11 +90,18 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	for i := range groups {
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
+	l.expect.Apply(groups, now)
 	in.Taints = kube.TaintRules{Startup: l.spec.StartupTaints, Status: l.spec.StatusTaints}
 	in.Groups, in.Joined = groups, l.act.Joined(groups, in.Bindings, now)
 	s, err := l.world.cache.Snapshot(in)
 	if err != nil {
 		return nil, nil, err
+	}
+	if l.judge(ctx, s) {
+		l.expect.Apply(groups, now)
+		if s, err = l.world.cache.Snapshot(in); err != nil {
+			return nil, nil, err
+		}
 	}
 	l.settled = true
 	for _, n := range s.Nodes() {
@@ -109,6 +116,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 // grow plans and raises groups.
 func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *explain.Decision) error {
 	o, _ := l.planOptions()
+	l.brake(s, now, &o)
 	plan := scaleup.Plan(s, now, o)
 	if plan.Err != nil {
 		return fmt.Errorf("plan scale-up: %w", plan.Err)
@@ -116,6 +124,7 @@ func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *
 	l.countPods(plan)
 	l.check(s, "scale-up", validate.Plan{NewNodes: plan.NewNodes, Placements: plan.Placements})
 	results := l.act.ScaleUp(ctx, plan)
+	l.expectOf(s, plan, results)
 	explainGrowth(d, plan, results)
 	var errs []error
 	for _, r := range results {
