@@ -31,6 +31,8 @@ type Outcome struct {
 	Group, Instance string
 	// Zone is the one that the node was expected in.
 	Zone string
+	// Type of the instances; empty for a mixed group.
+	Type string
 	// At is when it was asked for.
 	At time.Time
 	// Cause says what failed; empty for true and late.
@@ -41,6 +43,10 @@ type Outcome struct {
 
 // taken is how long desired capacity may be met without an instance for a promise.
 const taken = time.Minute
+
+// noticed is how long a node must have been ready for the scheduler to have tried the
+// pods on it.
+const noticed = 10 * time.Second
 
 // judgement is one look at a snapshot.
 type judgement struct {
@@ -193,7 +199,7 @@ func (j *judgement) missed(p *promise, in *cluster.Instance) {
 func (j *judgement) settle(p *promise, kind Kind, cause string) {
 	j.l.release(p)
 	p.Judged = true
-	j.out = append(j.out, Outcome{Kind: kind, Group: p.Group, Instance: p.Instance, Zone: p.Zone, At: p.At, Cause: cause})
+	j.out = append(j.out, Outcome{Kind: kind, Group: p.Group, Instance: p.Instance, Zone: p.Zone, Type: p.Type, At: p.At, Cause: cause})
 }
 
 // launchFailure accounts for a launch that Auto Scaling says has failed.
@@ -291,7 +297,11 @@ func (j *judgement) ended(p *promise, g *cluster.Group) {
 	case !p.Ready.IsZero() && len(waiting) == 0:
 		j.settle(p, True, "")
 	case !p.Ready.IsZero():
-		cause := p.Instance + " was a node and went before the pod could use it"
+		cause := "node of " + p.Instance + " went before the pod could use it"
+		if p.Empty != "" {
+			cause += ": " + p.Empty
+			j.l.refuse(p, waiting, j.now, cause)
+		}
 		j.l.vain(p, waiting, j.now, cause)
 		j.settle(p, Short, cause)
 	default:
@@ -331,6 +341,9 @@ func (j *judgement) ready(p *promise, g *cluster.Group, st *cluster.NodeState) {
 		j.l.vain(p, waiting, j.now, fmt.Sprintf("node %s was filled by other pods", st.Name()))
 		j.settle(p, True, "")
 	case !settled:
+		if st.Empty() && j.now.Sub(p.Ready) > noticed {
+			p.Empty = shortfall(g.Template, st)
+		}
 		return
 	case !p.Judged:
 		cause := fmt.Sprintf("node %s of group %s is ready and empty, and the scheduler does not use it: %s", st.Name(), p.Group, shortfall(g.Template, st))

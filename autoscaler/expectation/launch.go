@@ -78,6 +78,9 @@ type promise struct {
 	Since time.Time `json:"since,omitzero"`
 	// Ready is when its node was first seen usable.
 	Ready time.Time `json:"ready,omitzero"`
+	// Empty says what the node lacked while it was ready and took none of the pods; empty
+	// before.
+	Empty string `json:"empty,omitempty"`
 	// Judged says that the outcome is told and its pods are held no longer: what follows
 	// is at most that they have come to run after all.
 	Judged bool `json:"judged,omitempty"`

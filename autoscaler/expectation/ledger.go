@@ -143,14 +143,13 @@ func (l *Ledger) heal(at Place) {
 	}
 }
 
-// Because adds what AWS says to the cause of an outcome that Judge has just returned.
-func (l *Ledger) Because(o Outcome, said string) {
+// Because adds what AWS says of a zone that was missed to the outcome that Judge has
+// just returned: the zone failed, whichever was to come next.
+func (l *Ledger) Because(o Outcome, said string, now time.Time) {
 	cause := o.Cause + ": " + said
-	for _, p := range l.places {
-		if p.Cause == o.Cause {
-			p.Cause, l.changed = cause, true
-		}
-	}
+	at := Place{Group: o.Group, Zone: o.Zone, Type: o.Type}
+	l.fail(at, now, cause)
+	l.places[at].Cause, l.changed = cause, true
 	for _, a := range l.subjects {
 		a.because(o.Cause, cause)
 	}

@@ -20,8 +20,9 @@ func (l *Loop) judge(ctx context.Context, s *cluster.Snapshot) (changed bool) {
 	for _, o := range outcomes {
 		if o.Missed {
 			if said := l.groups.ZoneFailure(ctx, o.Group, o.Zone, o.At); said != "" {
-				l.expect.Because(o, said)
+				l.expect.Because(o, said, s.Now())
 				o.Cause += ": " + said
+				changed = true
 			}
 		}
 		l.metrics.expectations.WithLabelValues(string(o.Kind)).Inc()

@@ -257,30 +257,24 @@ func TestNodeThatDoesNotHelpIsBoughtOnce(t *testing.T) {
 	})
 }
 
-// AWS owes capacity and says nothing: another group helps once the time is over.
-func TestSilentAWSOwesNotForEver(t *testing.T) {
-	for name, silence := range map[string]func(*fixture){
-		"Launch is suspended": func(f *fixture) { f.suspend("a", "Launch") },
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				f := newFixture(t, &awssim.World{})
-				f.group("a", 0, 0)
-				f.group("b", 0, 0)
-				silence(f)
-				defer f.run()()
-				bubble.Sleep(time.Minute)
-				f.pend(3, "app", "1", "1Gi")
-				bubble.Sleep(10 * time.Second)
-				if b := f.desired("b"); b != 3 || f.desired("a") != 0 {
-					t.Errorf("desired is %d in a and %d in b, want 0 and 3: %+v", f.desired("a"), b, f.decisions()[0])
-				}
-				if why := f.blocked("a"); why != "its process Launch is suspended" {
-					t.Errorf("a is blocked by %q", why)
-				}
-			})
-		})
-	}
+// A group whose process Launch is suspended is none: another helps at once.
+func TestGroupThatMayNotLaunchIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &awssim.World{})
+		f.group("a", 0, 0)
+		f.group("b", 0, 0)
+		f.suspend("a", "Launch")
+		defer f.run()()
+		bubble.Sleep(time.Minute)
+		f.pend(3, "app", "1", "1Gi")
+		bubble.Sleep(10 * time.Second)
+		if a, b := f.desired("a"), f.desired("b"); a != 0 || b != 2 {
+			t.Errorf("desired is %d in a and %d in b, want 0 and 2: %+v", a, b, f.decisions()[0])
+		}
+		if why := f.blocked("a"); why != "its process Launch is suspended" {
+			t.Errorf("a is blocked by %q", why)
+		}
+	})
 }
 
 // suspend suspends processes of a group, as an operator does.

@@ -120,6 +120,8 @@ func actions() []panel {
 			query{`sum by (group) (increase(joinery_autoscaler_scale_up_failures_total{job="$job"}[$__rate_interval]))`, "increase: {{group}}"},
 			query{`sum by (group) (increase(joinery_autoscaler_scale_down_failures_total{job="$job"}[$__rate_interval]))`, "removal: {{group}}"},
 			query{`sum by (group) (increase(joinery_autoscaler_instances_replaced_total{job="$job"}[$__rate_interval]))`, "never a node: {{group}}"}),
+		lines("What became of nodes that were asked for", "none", "In the interval: true, late, short (it came and helped none of its pods) or never.",
+			query{`sum by (outcome) (increase(joinery_autoscaler_expectations_total{job="$job"}[$__rate_interval]))`, "{{outcome}}"}),
 		lines("Answers to evictions", "none", "By result.",
 			query{`sum by (result) (increase(joinery_autoscaler_evictions_total{job="$job"}[$__rate_interval]))`, "{{result}}"}),
 	}
