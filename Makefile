@@ -12,6 +12,10 @@ export GOFLAGS := -trimpath -buildvcs=false $(GOFLAGS)
 # detector: two clusters at once on two cores measure each other.
 MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/... ./lab/attack/... ./lab/lifecycle/... ./lab/storm/... ./lab/bakery/... ./lab/packer/... ./lab/account/...
 
+# What is run a second time with a simulated AWS that does all that real AWS does
+# at its worst.
+HARSH := ./agent/... ./autoscaler/asg ./controlplane/adopt ./controlplane/attest ./controlplane/awscalls ./controlplane/doctor ./controlplane/hooks/queue ./controlplane/images ./controlplane/labels ./internal/binding/binder ./internal/fleet/...
+
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
 
@@ -26,6 +30,7 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@# OpenTofu compiles for minutes where it is not cached: not in a test's time.
 	cd deploy/terraform/check && $(GO) tool -n tofu >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account|companions)(/|$$)')
+	JOINERY_HARSH=1 $(GO) test -timeout 20m $(HARSH)
 	$(GO) test -run Alloc ./autoscaler/...
 	$(GO) test -run TestRotationDays ./controlplane/token
 	@# Helm, too, takes minutes. -count=1: Go's cache of test results does not see files

@@ -22,6 +22,9 @@ var ownLoops = map[string]string{
 	"controlplane/rotation/rotation.go Await": "waits in the operator's command for the controller's answer",
 	"autoscaler/act/delay.go awaitDelays":     "waits within one removal until others have cleaned up after the node",
 	"autoscaler/asg/writes.go Raise":          "tries one write a few times, within a round",
+	"autoscaler/asg/settling.go settled":      "looks a few times, within one write, until an answer is young enough",
+	"autoscaler/asg/settling.go seenGone":     "looks a few times, within one write whose answer was lost",
+	"controlplane/bundle/parameter.go read":   "looks again, within one read, until what was put is shown",
 	"controlplane/uninstall/lease.go unled":   "a command waits once, for a Lease to run out",
 }
 

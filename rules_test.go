@@ -88,7 +88,7 @@ var importRules = []struct {
 	{"a node never acts on AWS", []string{"agent", "cmd/joinery-agent"}, []string{module + "/controlplane", module + "/autoscaler", module + "/lab",
 		"github.com/aws/aws-sdk-go-v2/service/autoscaling", "github.com/aws/aws-sdk-go-v2/service/ec2"},
 		"no AWS write of any kind comes from a node"},
-	{"planners do no I/O", []string{"autoscaler/cluster", "autoscaler/fit", "autoscaler/scaleup", "autoscaler/scaledown"},
+	{"planners do no I/O", []string{"autoscaler/cluster", "autoscaler/fit", "autoscaler/scaleup", "autoscaler/scaledown", "autoscaler/expectation"},
 		[]string{"github.com/aws/", module + "/autoscaler/asg", module + "/autoscaler/act", module + "/autoscaler/loop", module + "/controlplane", module + "/agent"},
 		"a plan is a value made of a snapshot and a time"},
 	{"the validator is independent of the planners", []string{"autoscaler/validate"},

@@ -36,6 +36,7 @@ func publish(t *testing.T, w *awssim.World, value string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Settle()
 }
 
 func encode(t *testing.T, change func(*v1alpha1.JoinBundle)) string {

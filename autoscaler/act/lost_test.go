@@ -3,7 +3,6 @@ package act_test
 import (
 	"testing"
 	"testing/synctest"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,8 +47,8 @@ func TestLostNodeEnds(t *testing.T) {
 				f.ScaleDown(t.Context(), f.lost(0))
 				f.Wait()
 				g := f.groups()[0]
-				if g.Desired != tt.desired || g.BackedOff(time.Now()) || !kube.Marked(f.node(0)) {
-					t.Errorf("desired %d, backed off for %q, marked %t", g.Desired, g.BackoffReason, kube.Marked(f.node(0)))
+				if g.Desired != tt.desired || !g.LaunchFailure.At.IsZero() || !kube.Marked(f.node(0)) {
+					t.Errorf("desired %d, failure %+v, marked %t", g.Desired, g.LaunchFailure, kube.Marked(f.node(0)))
 				}
 				for _, i := range g.Instances {
 					if i.ID == f.ids[0] && !i.Leaving() {

@@ -21,9 +21,11 @@ import (
 // for it.
 const replaceEvery = time.Minute
 
-// Replace ends instances that have been in service for longer than timeout without
-// being a Node, and backs their group off. One whose Node was deleted gets the same
-// time to make it again; its end is no failure to launch, and backs nothing off. At most one in each group at a time, and not one in
+// Replace ends instances that have been members for longer than timeout without being
+// a Node, those that a launch hook holds among them, and notes that as their group's
+// launch failure. A group whose process Terminate is suspended loses none. One whose
+// Node was deleted gets the same time to make it again; its end is no failure to launch,
+// and backs nothing off. At most one in each group at a time, and not one in
 // replaceEvery after the last.
 //
 // Which instance a Node is, bindings say, and the Binder again right before the
@@ -38,9 +40,13 @@ func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, bindings
 	e.sawJoined(bindings, now)
 	var errs []error
 	for _, g := range groups {
+		if g.Suspends(cluster.ProcessTerminate) {
+			continue
+		}
 		var late []string
 		for _, i := range g.Instances {
-			if i.LifecycleState.InService() && !e.joinedLately(i.ID, now, timeout) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout {
+			counts := i.LifecycleState.InService() || i.LifecycleState.Pending()
+			if counts && !e.joinedLately(i.ID, now, timeout) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout {
 				late = append(late, i.ID)
 			}
 		}

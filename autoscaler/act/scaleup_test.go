@@ -111,8 +111,8 @@ func TestProtectAndReplace(t *testing.T) {
 			t.Errorf("%d replaced at once after the first, want none", n)
 		}
 		g := f.groups()[0]
-		if g.Desired != 1 || g.BackedOff(time.Now()) {
-			t.Errorf("desired %d, backed off for %q: a node that was lost is no failure to launch", g.Desired, g.BackoffReason)
+		if g.Desired != 1 || !g.LaunchFailure.At.IsZero() {
+			t.Errorf("desired %d, failure %+v: a node that was lost is no failure to launch", g.Desired, g.LaunchFailure)
 		}
 		f.event(1, "NodeLost", "was deleted and did not come back within 15m0s")
 	})
@@ -147,8 +147,8 @@ func TestNewLeaderTakesAnOldInstanceForALostNode(t *testing.T) {
 		bubble.Sleep(time.Hour)
 		f.restart()
 		f.ok(f.Replace(t.Context(), f.groups(), f.bindings(), time.Now(), 15*time.Minute))
-		if g := f.groups()[0]; g.Desired != 0 || g.BackedOff(time.Now()) {
-			t.Errorf("desired %d, backed off for %q", g.Desired, g.BackoffReason)
+		if g := f.groups()[0]; g.Desired != 0 || !g.LaunchFailure.At.IsZero() {
+			t.Errorf("desired %d, failure %+v", g.Desired, g.LaunchFailure)
 		}
 		f.event(1, "NodeLost", "was deleted")
 	})
@@ -178,7 +178,7 @@ func TestJoinedInstanceStaysOne(t *testing.T) {
 	})
 }
 
-func TestThrottledWriteIsAnErrorAndNoBackoff(t *testing.T) {
+func TestThrottledWriteIsAnErrorAndNoLaunchFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 0, 1)
 		f.aws.Inject(awssim.Fault{Service: "autoscaling", Action: "SetDesiredCapacity", Code: awssim.Throttle})
@@ -186,8 +186,8 @@ func TestThrottledWriteIsAnErrorAndNoBackoff(t *testing.T) {
 		if r.Err == nil {
 			t.Fatal("no error")
 		}
-		if g := f.groups()[0]; g.BackedOff(time.Now()) || g.Desired != 1 {
-			t.Errorf("desired %d, backed off until %s", g.Desired, g.BackoffUntil)
+		if g := f.groups()[0]; !g.LaunchFailure.At.IsZero() || g.Desired != 1 {
+			t.Errorf("desired %d, failure %+v", g.Desired, g.LaunchFailure)
 		}
 	})
 }

@@ -55,7 +55,7 @@ type Client struct {
 	writes, terminations keyedLocks
 
 	// refreshing lets one refresh run at a time.
-	refreshing sync.Mutex
+	refreshing keyedLocks
 
 	mu sync.Mutex // guards what follows
 	// groups are what became of that look; 0 when something was noted that they
@@ -85,8 +85,7 @@ func New(o Options) *Client {
 // maxAge ago and after the last own write. The caller must not change what the slice
 // holds.
 func (c *Client) Groups(ctx context.Context, maxAge time.Duration) ([]cluster.Group, error) {
-	c.refreshing.Lock()
-	defer c.refreshing.Unlock()
+	defer c.refreshing.lock("")()
 	all, look, err := c.o.Fleet.Groups(ctx, maxAge)
 	if err != nil {
 		return nil, err
@@ -164,24 +163,25 @@ func (c *Client) report() {
 	c.reported = found
 }
 
-// keyedLocks is one mutex for each key. Its zero value is ready to use.
+// keyedLocks is one lock for each key. Its zero value is ready to use. A lock is
+// a channel of one, so that a test in virtual time can wait for it.
 type keyedLocks struct {
 	mu    sync.Mutex
-	locks map[string]*sync.Mutex // group name -> lock of its writes
+	locks map[string]chan struct{}
 }
 
-// lock takes the key's mutex and returns what gives it back.
+// lock takes the key's lock and returns what gives it back.
 func (k *keyedLocks) lock(key string) (unlock func()) {
 	k.mu.Lock()
 	if k.locks == nil {
-		k.locks = map[string]*sync.Mutex{}
+		k.locks = map[string]chan struct{}{}
 	}
 	l, ok := k.locks[key]
 	if !ok {
-		l = &sync.Mutex{}
+		l = make(chan struct{}, 1)
 		k.locks[key] = l
 	}
 	k.mu.Unlock()
-	l.Lock()
-	return l.Unlock
+	l <- struct{}{}
+	return func() { <-l }
 }

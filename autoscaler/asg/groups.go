@@ -16,8 +16,10 @@ import (
 // wrong with the group alone becomes its TemplateError.
 func (c *Client) observe(ctx context.Context, g fleet.Group, maxAge time.Duration) cluster.Group {
 	group := plainGroup(g)
+	c.correct(&group)
+	c.show(group)
 	c.dateInstances(&group)
-	if missing(group) > 0 {
+	if group.Missing() > 0 {
 		c.readActivities(ctx, group)
 	}
 	c.fillHistory(&group)
@@ -51,14 +53,9 @@ func (c *Client) observe(ctx context.Context, g fleet.Group, maxAge time.Duratio
 // plainGroup copies what needs no further question.
 func plainGroup(g fleet.Group) cluster.Group {
 	return cluster.Group{
-		Name: g.Name, Min: g.Min, Max: g.Max, Desired: g.Desired, Zones: g.Zones, Warm: g.Warm, Tags: g.Tags,
+		Name: g.Name, Min: g.Min, Max: g.Max, Desired: g.Desired, Zones: g.Zones, Warm: g.Warm, Tags: g.Tags, Suspended: g.Suspended,
 		Instances: slices.Clone(g.Members),
 	}
-}
-
-// missing is how many instances the group was asked for and has not launched.
-func missing(g cluster.Group) int {
-	return (&fleet.Group{Desired: g.Desired, Members: g.Instances}).Missing()
 }
 
 // source is where a group's instances come from.

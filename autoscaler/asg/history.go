@@ -2,6 +2,8 @@ package asg
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,43 +14,37 @@ import (
 	"github.com/joinery/joinery/autoscaler/cluster"
 )
 
-// The back-off of a group that failed to give what it was asked for, as in
-// Cluster Autoscaler (--initial-node-group-backoff-duration and siblings).
-const (
-	backoffFirst = 5 * time.Minute
-	backoffMost  = 30 * time.Minute
-	backoffReset = 3 * time.Hour
-)
+// failureReach is how old a failed launch may be that this process did not ask for.
+const failureReach = 5 * time.Minute
 
-// growth is the history of a group's growing, in memory only: a controller that
-// starts anew gives every group another chance.
+// growth is the history of a group's growing, in memory only. What follows from the
+// failures is the expectation ledger's, which survives the process.
 type growth struct {
 	increased time.Time // when our last SetDesiredCapacity was sent
 	// size is the desired capacity that it wrote, less the places that our own
 	// terminations have taken since.
-	size   int
-	failed time.Time // start of the last failure that was counted
-	step   time.Duration
-	until  time.Time
-	reason string
+	size int
+	// failure is the last launch that failed.
+	failure cluster.LaunchFailure
 	// removed and removalFailed are when a node of the group was last removed and
 	// when a removal last failed.
 	removed, removalFailed time.Time
 	// seen: instance id -> when it was first seen as a member.
 	seen map[string]time.Time
+	// shown is the desired capacity that was last told to those who plan.
+	shown   int
+	shownAt time.Time
+	ended   endings
 }
 
 func (c *Client) growthOf(group string) *growth {
 	h, ok := c.growth[group]
 	if !ok {
-		h = &growth{seen: map[string]time.Time{}}
+		h = &growth{seen: map[string]time.Time{}, ended: endings{}}
 		c.growth[group] = h
 	}
 	return h
 }
-
-// settling is how long AWS may still answer with a size from before a write.
-const settling = 30 * time.Second
 
 // least is the desired capacity that the group has by our own writes, whatever
 // AWS answers so soon after them; 0 when they are long past.
@@ -57,16 +53,6 @@ func (h *growth) least(now time.Time) int {
 		return 0
 	}
 	return h.size
-}
-
-// fail doubles the back-off, unless the last failure was long ago.
-func (h *growth) fail(at time.Time, reason string) {
-	if h.step == 0 || at.Sub(h.failed) > backoffReset {
-		h.step = backoffFirst
-	} else {
-		h.step = min(2*h.step, backoffMost)
-	}
-	h.failed, h.until, h.reason = at, at.Add(h.step), reason
 }
 
 // dateInstances sets when each instance was first seen. AWS does not say in
@@ -87,12 +73,27 @@ func (c *Client) dateInstances(g *cluster.Group) {
 	h.seen = seen
 }
 
+// correct makes an answer of AWS what it will be once AWS shows what we did.
+func (c *Client) correct(g *cluster.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.growthOf(g.Name).correct(g, time.Now())
+}
+
+// show notes what those who plan are told.
+func (c *Client) show(g cluster.Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := c.growthOf(g.Name)
+	h.shown, h.shownAt = g.Desired, time.Now()
+}
+
 func (c *Client) fillHistory(g *cluster.Group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	h := c.growthOf(g.Name)
 	g.LastScaleDown, g.LastScaleDownFailure = h.removed, h.removalFailed
-	g.LastScaleUp, g.BackoffUntil, g.BackoffReason = h.increased, h.until, h.reason
+	g.LastScaleUp, g.LaunchFailure = h.increased, h.failure
 }
 
 // Removed notes that a node of the group was removed.
@@ -136,12 +137,36 @@ func (c *Client) readActivities(ctx context.Context, g cluster.Group) {
 	h := c.growthOf(g.Name)
 	since := h.increased
 	if since.IsZero() {
-		since = time.Now().Add(-backoffFirst)
+		since = time.Now().Add(-failureReach)
 	}
-	if at, reason, ok := launchFailure(out.Activities, since, h.failed); ok {
-		h.fail(at, reason)
-		c.o.Log.Warn("group cannot launch", "group", g.Name, "desired", g.Desired, "missing", missing(g), "reason", reason, "until", h.until)
+	if at, reason, ok := launchFailure(out.Activities, since, h.failure.At); ok {
+		h.failure = cluster.LaunchFailure{At: at, Cause: reason}
+		c.o.Log.Warn("group cannot launch", "group", g.Name, "desired", g.Desired, "missing", g.Missing(), "reason", reason)
 	}
+}
+
+// ZoneFailure returns what AWS says of the newest launch that failed in a zone of the
+// group at since or later; empty when it says nothing.
+func (c *Client) ZoneFailure(ctx context.Context, group, zone string, since time.Time) string {
+	out, err := c.o.AutoScaling.DescribeScalingActivities(ctx, &autoscaling.DescribeScalingActivitiesInput{AutoScalingGroupName: aws.String(group)})
+	if err != nil {
+		c.o.Log.Warn("describe scaling activities", "group", group, "error", err)
+		return ""
+	}
+	there := slices.DeleteFunc(out.Activities, func(a types.Activity) bool { return zoneOf(a) != zone })
+	_, reason, _ := launchFailure(there, since, time.Time{})
+	return reason
+}
+
+// zoneOf returns the zone that an activity was about; empty when it does not say.
+func zoneOf(a types.Activity) string {
+	var details struct {
+		Zone string `json:"Availability Zone"`
+	}
+	if json.Unmarshal([]byte(aws.ToString(a.Details)), &details) != nil {
+		return ""
+	}
+	return details.Zone
 }
 
 // launchFailure finds the newest failed launch that began at since or later,

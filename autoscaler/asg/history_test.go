@@ -50,20 +50,3 @@ func TestLaunchFailureDatedInWholeSeconds(t *testing.T) {
 		t.Error("a failure in the second of the increase was overlooked")
 	}
 }
-
-func TestBackoffDoublesAndForgets(t *testing.T) {
-	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	h := &growth{}
-	for _, tt := range []struct {
-		after, want time.Duration
-	}{
-		{0, 5 * time.Minute}, {6 * time.Minute, 10 * time.Minute}, {11 * time.Minute, 20 * time.Minute},
-		{21 * time.Minute, 30 * time.Minute}, {31 * time.Minute, 30 * time.Minute}, {4 * time.Hour, 5 * time.Minute},
-	} {
-		at = at.Add(tt.after)
-		h.fail(at, "why")
-		if got := h.until.Sub(at); got != tt.want {
-			t.Errorf("after %s: backed off for %s, want %s", tt.after, got, tt.want)
-		}
-	}
-}

@@ -47,12 +47,11 @@ type Raised struct{ From, To, Max int }
 // a further attempt looks anew and never repeats an old size.)
 func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised, error) {
 	defer c.writes.lock(group)()
-	g, err := c.fresh(ctx, group)
+	g, err := c.settled(ctx, group, from)
 	if err != nil {
 		return Raised{}, fmt.Errorf("raise group %s to %d: %w", group, to, err)
 	}
-	members := g.Desired - missing(g)
-	g.Desired = max(g.Desired, c.leastSize(group))
+	members := g.Desired - g.Missing()
 	if members > g.Desired {
 		// What lies between buys nothing: AWS launches only above the members.
 		to += max(0, members-max(from, g.Desired))
@@ -89,21 +88,13 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 	return r, nil
 }
 
-// leastSize keeps an answer that is older than our last write from leading to a
-// write downwards.
-func (c *Client) leastSize(group string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.growthOf(group).least(time.Now())
-}
-
 // setDesired writes once: a repetition is for the caller, after another look.
 func (c *Client) setDesired(ctx context.Context, group string, to int) error {
 	_, err := c.o.AutoScaling.SetDesiredCapacity(ctx, &autoscaling.SetDesiredCapacityInput{
 		AutoScalingGroupName: aws.String(group),
 		DesiredCapacity:      aws.Int32(int32(to)),
 		HonorCooldown:        aws.Bool(false),
-	}, func(o *autoscaling.Options) { o.RetryMaxAttempts = 1 })
+	}, once)
 	return err
 }
 
@@ -120,13 +111,14 @@ func (c *Client) Spare(ctx context.Context, group string) (int, error) {
 // Terminate ends one instance together with its place in the desired capacity.
 // ErrAtMin when the group has no place to give. An instance that already
 // leaves, or left, is a success: the answer to an earlier call may have been
-// lost.
+// lost. One request is sent for an instance, and none again while AWS may not
+// show yet what became of it.
 func (c *Client) Terminate(ctx context.Context, group, instance string) error {
 	return c.terminate(ctx, group, instance, false)
 }
 
-// Replace ends one instance that is of no use, and backs the group off for that
-// reason. The instance goes with its place when the group is above its minimum;
+// Replace ends one instance that is of no use, and notes that as the group's launch
+// failure. The instance goes with its place when the group is above its minimum;
 // at the minimum AWS launches another in its place.
 func (c *Client) Replace(ctx context.Context, group, instance, reason string) error {
 	if err := c.terminate(ctx, group, instance, true); err != nil {
@@ -134,7 +126,7 @@ func (c *Client) Replace(ctx context.Context, group, instance, reason string) er
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.growthOf(group).fail(time.Now(), reason)
+	c.growthOf(group).failure = cluster.LaunchFailure{At: time.Now(), Cause: reason, Instance: instance}
 	return nil
 }
 
@@ -154,28 +146,46 @@ func (c *Client) terminate(ctx context.Context, group, instance string, atMin bo
 	if err != nil {
 		return fmt.Errorf("terminate instance %s of group %s: %w", instance, group, err)
 	}
-	if gone(g, instance) {
+	if c.gone(g, instance) {
 		return nil
+	}
+	if sent, ok := c.remembered(group, instance); ok {
+		return fmt.Errorf("terminate instance %s of group %s: sent %s ago without an answer, and not sent again yet", instance, group, time.Since(sent.sent).Round(time.Second))
 	}
 	decrement := g.Desired > g.Min
 	if !atMin && spare(g) <= 0 {
 		return fmt.Errorf("terminate instance %s of group %s: %w (%d)", instance, group, ErrAtMin, g.Min)
 	}
 	defer c.o.Fleet.Changed(instance)
-	_, err = c.o.AutoScaling.TerminateInstanceInAutoScalingGroup(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
+	if err := c.terminateOnce(ctx, group, instance, decrement); err != nil {
+		return fmt.Errorf("terminate instance %s of group %s: %w", instance, group, err)
+	}
+	return nil
+}
+
+// terminateOnce sends one request and finds out whether it worked. AWS may take
+// a second one and lower the capacity twice, so while that is not known nothing
+// is sent again; the instance is remembered for it.
+func (c *Client) terminateOnce(ctx context.Context, group, instance string, decrement bool) error {
+	e := ending{sent: time.Now(), decrement: decrement}
+	c.remember(group, instance, e)
+	_, err := c.o.AutoScaling.TerminateInstanceInAutoScalingGroup(ctx, &autoscaling.TerminateInstanceInAutoScalingGroupInput{
 		InstanceId:                     aws.String(instance),
 		ShouldDecrementDesiredCapacity: aws.Bool(decrement),
-	})
-	if err != nil {
-		if g, again := c.fresh(ctx, group); again != nil || !gone(g, instance) {
-			return fmt.Errorf("terminate instance %s of group %s: %w", instance, group, err)
+	}, once)
+	switch {
+	case err == nil:
+	case refused(err):
+		c.forgetEnding(group, instance)
+		if g, again := c.fresh(ctx, group); !unknown(err) && (again != nil || !c.gone(g, instance)) {
+			return err
 		}
+		return nil // somebody else ended it
+	case !c.seenGone(ctx, group, instance):
+		return err
 	}
-	if decrement {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.growthOf(group).size--
-	}
+	e.taken = true
+	c.remember(group, instance, e)
 	return nil
 }
 
@@ -197,7 +207,8 @@ func (c *Client) Protect(ctx context.Context, group string, instances []string) 
 	return nil
 }
 
-// fresh looks at one group now and checks that it is still ours.
+// fresh looks at one group now, as corrected by what we did to it of late, and
+// checks that it is still ours.
 func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error) {
 	g, err := c.o.Fleet.Group(ctx, group, 0)
 	switch {
@@ -206,18 +217,10 @@ func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error)
 	case g == nil || !g.Managed(c.o.Cluster):
 		return cluster.Group{}, ErrNoGroup
 	}
-	return plainGroup(*g), nil
+	plain := plainGroup(*g)
+	c.correct(&plain)
+	return plain, nil
 }
 
 // spare is how many of the instances that are there are above the minimum.
-func spare(g cluster.Group) int { return g.Desired - max(0, missing(g)) - g.Min }
-
-// gone reports that an instance is no member any more or is on its way out.
-func gone(g cluster.Group, instance string) bool {
-	for _, i := range g.Instances {
-		if i.ID == instance {
-			return i.Leaving()
-		}
-	}
-	return true
-}
+func spare(g cluster.Group) int { return g.Desired - max(0, g.Missing()) - g.Min }

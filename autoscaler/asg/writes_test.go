@@ -36,24 +36,27 @@ func TestRaise(t *testing.T) {
 		{"up to the maximum", 2, 2, 50, asg.Raised{From: 2, To: 6, Max: 6}, 1},
 		{"somebody raised it further", 5, 2, 4, asg.Raised{From: 5, To: 5, Max: 6}, 0},
 		{"somebody raised it a little", 3, 2, 4, asg.Raised{From: 3, To: 4, Max: 6}, 1},
-		{"we took one away meanwhile", 1, 2, 4, asg.Raised{From: 1, To: 3, Max: 6}, 1},
+		{"somebody took one away meanwhile", 1, 2, 4, asg.Raised{From: 1, To: 3, Max: 6}, 1},
 		{"nothing to do", 6, 6, 7, asg.Raised{From: 6, To: 6, Max: 6}, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var w awssim.World
-			c := newClient(t, &w, nil)
-			workers(t, &w, 0, 6, tt.desired)
-			got, err := c.Raise(t.Context(), "workers", tt.from, tt.to)
-			if err != nil || got != tt.want {
-				t.Errorf("got %+v %v, want %+v", got, err, tt.want)
-			}
-			calls := w.CallsTo("autoscaling", "SetDesiredCapacity")
-			if len(calls) != tt.writes {
-				t.Fatalf("%d writes, want %d", len(calls), tt.writes)
-			}
-			if tt.writes == 1 && calls[0].Params["HonorCooldown"] != "false" {
-				t.Errorf("write honors the cooldown: %v", calls[0].Params)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var w awssim.World
+				defer w.Close()
+				c := newClient(t, &w, nil)
+				workers(t, &w, 0, 6, tt.desired)
+				got, err := c.Raise(t.Context(), "workers", tt.from, tt.to)
+				if err != nil || got != tt.want {
+					t.Errorf("got %+v %v, want %+v", got, err, tt.want)
+				}
+				calls := w.CallsTo("autoscaling", "SetDesiredCapacity")
+				if len(calls) != tt.writes {
+					t.Fatalf("%d writes, want %d", len(calls), tt.writes)
+				}
+				if tt.writes == 1 && calls[0].Params["HonorCooldown"] != "false" {
+					t.Errorf("write honors the cooldown: %v", calls[0].Params)
+				}
+			})
 		})
 	}
 }
@@ -157,25 +160,28 @@ func TestTerminateRespectsTheMinimum(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := got(t, c, "workers")
-	if g.Desired != 1 || g.BackoffReason != "it never joined" {
-		t.Errorf("after replacing: desired %d, backed off for %q", g.Desired, g.BackoffReason)
+	if g.Desired != 1 || g.LaunchFailure.Cause != "it never joined" || g.LaunchFailure.Instance != left {
+		t.Errorf("after replacing: desired %d, failure %+v", g.Desired, g.LaunchFailure)
 	}
 }
 
 func TestTerminateSurvivesALostAnswer(t *testing.T) {
-	var w awssim.World
-	c := newClient(t, &w, nil)
-	workers(t, &w, 0, 6, 3)
-	w.Inject(awssim.Fault{Service: "autoscaling", Action: "TerminateInstanceInAutoScalingGroup", Count: 1, LoseAnswer: true})
-	id := got(t, c, "workers").Instances[0].ID
-	for range 2 {
-		if err := c.Terminate(t.Context(), "workers", id); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		var w awssim.World
+		defer w.Close()
+		c := newClient(t, &w, nil)
+		workers(t, &w, 0, 6, 3)
+		w.Inject(awssim.Fault{Service: "autoscaling", Action: "TerminateInstanceInAutoScalingGroup", Count: 1, LoseAnswer: true})
+		id := got(t, c, "workers").Instances[0].ID
+		for range 2 {
+			if err := c.Terminate(t.Context(), "workers", id); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if g := got(t, c, "workers"); g.Desired != 2 {
-		t.Errorf("desired is %d after one termination, want 2", g.Desired)
-	}
+		if g := got(t, c, "workers"); g.Desired != 2 || len(w.CallsTo("autoscaling", "TerminateInstanceInAutoScalingGroup")) != 1 {
+			t.Errorf("desired is %d after one termination, want 2", g.Desired)
+		}
+	})
 }
 
 func TestRaiseLooksAgainBeforeItRepeats(t *testing.T) {
@@ -225,6 +231,7 @@ func TestProtectSetsWhatIsMissing(t *testing.T) {
 	if err := c.Protect(t.Context(), "workers", ids); err != nil {
 		t.Fatal(err)
 	}
+	w.Settle()
 	for _, in := range got(t, c, "workers").Instances {
 		if !in.Protected {
 			t.Fatalf("instance %s is not protected", in.ID)
@@ -238,16 +245,19 @@ func TestProtectSetsWhatIsMissing(t *testing.T) {
 // Whatever happens at once, no write of ours ever lowers desired capacity.
 func TestDesiredCapacityIsNeverWrittenDownwards(t *testing.T) {
 	for seed := range uint64(8) {
-		var w awssim.World
-		c := newClient(t, &w, nil)
-		workers(t, &w, 1, 40, 5)
-		var wg sync.WaitGroup
-		for worker := range uint64(4) {
-			random := rand.New(rand.NewPCG(seed, worker))
-			wg.Go(func() { disturb(t.Context(), c, random) })
-		}
-		wg.Wait()
-		checkWrites(t, &w, 5)
+		synctest.Test(t, func(t *testing.T) {
+			var w awssim.World
+			defer w.Close()
+			c := newClient(t, &w, nil)
+			workers(t, &w, 1, 40, 5)
+			var wg sync.WaitGroup
+			for worker := range uint64(4) {
+				random := rand.New(rand.NewPCG(seed, worker))
+				wg.Go(func() { disturb(t.Context(), c, random) })
+			}
+			wg.Wait()
+			checkWrites(t, &w, 5)
+		})
 	}
 }
 
@@ -293,7 +303,7 @@ func checkWrites(t *testing.T, w *awssim.World, desired int) {
 	}
 }
 
-func TestCapacityFailureBacksOff(t *testing.T) {
+func TestCapacityFailureIsNoted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var w awssim.World
 		c := newClient(t, &w, nil)
@@ -303,16 +313,16 @@ func TestCapacityFailureBacksOff(t *testing.T) {
 		if _, err := c.Raise(t.Context(), "workers", 1, 3); err != nil {
 			t.Fatal(err)
 		}
-		bubble.Sleep(time.Second)
+		bubble.Sleep(10 * time.Second)
 		g := got(t, c, "workers")
-		if !g.BackedOff(time.Now()) || !strings.HasPrefix(g.BackoffReason, "InsufficientInstanceCapacity") {
-			t.Fatalf("backed off until %s for %q", g.BackoffUntil, g.BackoffReason)
+		if g.LaunchFailure.At.IsZero() || !strings.HasPrefix(g.LaunchFailure.Cause, "InsufficientInstanceCapacity") {
+			t.Fatalf("failure %+v", g.LaunchFailure)
 		}
 		remove()
 		bubble.Sleep(10 * time.Minute)
 		g = got(t, c, "workers")
-		if g.BackedOff(time.Now()) || missingInstances(g.Desired, len(g.Instances)) {
-			t.Errorf("capacity is back, still backed off until %s with %d instances", g.BackoffUntil, len(g.Instances))
+		if g.Missing() > 0 {
+			t.Errorf("capacity is back, %d of %d instances", len(g.Instances), g.Desired)
 		}
 		asked := len(w.CallsTo("autoscaling", "DescribeScalingActivities"))
 		got(t, c, "workers")
@@ -321,5 +331,3 @@ func TestCapacityFailureBacksOff(t *testing.T) {
 		}
 	})
 }
-
-func missingInstances(desired, have int) bool { return have < desired }

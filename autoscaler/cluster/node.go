@@ -112,6 +112,9 @@ func (n *NodeState) Pods() []*corev1.Pod {
 	return pods
 }
 
+// Ready reports whether the node's kubelet says so.
+func (n *NodeState) Ready() bool { return kube.KubeletReady(n.node) }
+
 // Empty reports whether only pods of DaemonSets and static pods are on the node.
 func (n *NodeState) Empty() bool {
 	for i := range n.Residents {

@@ -219,6 +219,10 @@ func (s *Snapshot) Input() Input {
 	return in
 }
 
+// Distrusted are the nodes that are no place for a class, by its Key, see
+// Input.Distrusted.
+func (s *Snapshot) Distrusted() map[string][]string { return s.in.Distrusted }
+
 // Now is the moment of the observation, zero when it was not given.
 func (s *Snapshot) Now() time.Time { return s.now }
 

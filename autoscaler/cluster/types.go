@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -42,6 +43,18 @@ type Group struct {
 	// because of BackoffReason. Zero when the group is not backed off.
 	BackoffUntil  time.Time
 	BackoffReason string
+	// Trial says why the group is tried with one node until that is Ready: it was
+	// backed off for this. Empty when it is not on trial.
+	Trial string
+	// ClosedZones: zone -> why no node can be had there now. They are not in Zones.
+	// TrialZones: zone -> why it is tried with one instance until that has come.
+	ClosedZones, TrialZones map[string]string
+	// Unhealthy says why too much of the group is broken for it to grow.
+	Unhealthy string
+	// LaunchFailure is the last launch that failed; zero for none.
+	LaunchFailure LaunchFailure
+	// Suspended are the group's suspended processes, by name.
+	Suspended []string
 	// LastScaleUp, LastScaleDown and LastScaleDownFailure are when the group was
 	// last grown, when a node of it was last removed, and when a removal last
 	// failed, for the delays before nodes are taken out again. Zero when not
@@ -92,6 +105,32 @@ type NewNode struct {
 type Placement struct {
 	Pod  *corev1.Pod
 	Node string
+}
+
+// LaunchFailure is a launch that came to nothing.
+type LaunchFailure struct {
+	At    time.Time
+	Cause string
+	// Instance is the one that was given up; empty when none was launched.
+	Instance string
+}
+
+// The processes of a group whose suspension the autoscaler minds (EC2 Auto Scaling User
+// Guide, "Suspend and resume processes"): without Launch no instance comes, without
+// Terminate none is to go, and without ProcessAZRebalance no instance is moved to the
+// zone that lacks one.
+const (
+	ProcessLaunch      = "Launch"
+	ProcessTerminate   = "Terminate"
+	ProcessAZRebalance = "AZRebalance"
+)
+
+// Suspends reports whether the process is suspended.
+func (g *Group) Suspends(process string) bool { return slices.Contains(g.Suspended, process) }
+
+// Missing is how many instances the group was asked for and has not launched.
+func (g *Group) Missing() int {
+	return (&fleet.Group{Desired: g.Desired, Members: g.Instances}).Missing()
 }
 
 // BackedOff reports whether the group must not be grown at now. With now zero
@@ -150,4 +189,7 @@ type Input struct {
 	VolumeAttachments      []*storagev1.VolumeAttachment
 	CSIDrivers             []*storagev1.CSIDriver
 	CSIStorageCapacities   []*storagev1.CSIStorageCapacity
+	// Distrusted: Class.Key -> names of nodes that are no place for the class, since
+	// the scheduler refuses it there for a reason that is not known here.
+	Distrusted map[string][]string
 }

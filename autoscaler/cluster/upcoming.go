@@ -9,8 +9,9 @@ import (
 // setUpcoming imagines the nodes that are on their way: instances of a group
 // that have no Node yet, and capacity that the group was asked for and has not
 // launched. A group that is backed off has failed to launch, so what is missing
-// there is not counted; nor is an instance that has been without a Node for
-// longer than StartupTimeout, nor one that has been a Node before.
+// there is not counted, nor while its process Launch is suspended; nor is an instance
+// that has been without a Node for longer than StartupTimeout, nor one that has been a
+// Node before.
 func (s *Snapshot) setUpcoming() {
 	joined := make(map[InstanceID]bool, len(s.order))
 	for _, st := range s.order {
@@ -36,7 +37,7 @@ func (s *Snapshot) setUpcoming() {
 				s.insert(st)
 			}
 		}
-		if g.BackedOff(s.now) {
+		if g.BackedOff(s.now) || g.Suspends(ProcessLaunch) {
 			continue
 		}
 		for i := range g.Desired - members {
@@ -81,6 +82,17 @@ func (s *Snapshot) NextZone(group string, added map[string]int) string {
 		}
 	}
 	return best
+}
+
+// SureZone reports whether the group's next instance comes in the zone unless that has
+// no capacity: no other zone of the group has as few. added is as for NextZone.
+func (s *Snapshot) SureZone(group, zone string, added map[string]int) bool {
+	for _, other := range s.Group(group).Zones {
+		if other != zone && s.zones[group][other]+added[other] <= s.zones[group][zone]+added[zone] {
+			return false
+		}
+	}
+	return true
 }
 
 // ZoneCount tells how many instances of the group are in the zone, upcoming ones

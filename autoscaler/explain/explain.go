@@ -23,7 +23,9 @@ type Decision struct {
 	Groups  []Group   `json:"groups,omitempty"`
 	Skipped []Subject `json:"skippedGroups,omitempty"`
 	// Excluded are the Nodes that are neither bound to an instance nor adopted.
-	Excluded  []Subject  `json:"excludedNodes,omitempty"`
+	Excluded []Subject `json:"excludedNodes,omitempty"`
+	// Judged are launches that came to nothing, by group.
+	Judged    []Subject  `json:"judgedLaunches,omitempty"`
 	Increases []Increase `json:"increases,omitempty"`
 	Waiting   []Subject  `json:"waitingPods,omitempty"`
 	Unhelped  []Subject  `json:"unhelpedPods,omitempty"`
@@ -31,9 +33,11 @@ type Decision struct {
 	Needed    []Subject  `json:"neededNodes,omitempty"`
 	// Lost are the nodes whose kubelet is silent, and what keeps them. Brake says why
 	// none is removed for that: too many are.
-	Lost   []Subject `json:"lostNodes,omitempty"`
-	Brake  string    `json:"brake,omitempty"`
-	Errors []string  `json:"errors,omitempty"`
+	Lost  []Subject `json:"lostNodes,omitempty"`
+	Brake string    `json:"brake,omitempty"`
+	// Distrusted are the nodes where the scheduler refuses pods that should fit.
+	Distrusted []Subject `json:"distrusted,omitempty"`
+	Errors     []string  `json:"errors,omitempty"`
 }
 
 // Group is how a group looked.

@@ -61,7 +61,7 @@ func itemKey(buf []byte, k *class) []byte {
 			q >>= 8
 		}
 	}
-	return append(buf, k.c.StaticKey()...)
+	return append(buf, k.need.key...)
 }
 
 // weigh finds out which dimensions are in demand. It looks at what is left, so

@@ -94,15 +94,22 @@ type prototype struct {
 // NewLedger makes a Ledger over the snapshot for plans that place pods of the
 // given classes, as the scheduler of the given profile would.
 func NewLedger(s *cluster.Snapshot, p *Profile, classes []*cluster.Class) (*Ledger, error) {
+	return NewBraked(s, p, classes, nil)
+}
+
+// NewBraked is NewLedger for a plan that buys no nodes that the brakes refuse; nil for
+// no brakes.
+func NewBraked(s *cluster.Snapshot, p *Profile, classes []*cluster.Class, brakes Brakes) (*Ledger, error) {
 	st, err := p.statics()
 	if err != nil {
 		return nil, fmt.Errorf("make ledger: %w", err)
 	}
 	l := &Ledger{
-		s: s, static: newStatics(st), hosts: -1,
+		s: s, static: newStatics(st, s.Distrusted()), hosts: -1,
 		byID: make([]*class, s.MaxClassID()), bumped: make([][]bump, s.MaxClassID()), known: make([]bool, s.MaxClassID()),
 		proto: map[[2]string]*prototype{}, added: map[string]map[string]int{},
 	}
+	l.static.refuses = brakes
 	l.setDims(classes)
 	for _, c := range classes {
 		l.compile(c)

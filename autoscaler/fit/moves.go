@@ -237,7 +237,7 @@ func (l *Ledger) prototype(group, zone string) *prototype {
 	}
 	st := l.s.Imagine(group, "planned-"+group, zone)
 	r := len(l.dims)
-	p := &prototype{state: st, kind: l.static.kindOf(st), free: make([]int64, r), cap: make([]int64, r), place: make([]int32, len(l.keys))}
+	p := &prototype{state: st, kind: l.static.kindOfNew(st, group), free: make([]int64, r), cap: make([]int64, r), place: make([]int32, len(l.keys))}
 	l.measure(st, p.free, p.cap, make([]int64, r))
 	for k, key := range l.keys {
 		p.place[k] = l.domain(k, st.Node().Labels, key)

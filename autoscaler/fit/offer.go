@@ -50,6 +50,9 @@ func (l *Ledger) NextZones(group string) []string {
 	return zones
 }
 
+// Added is how many nodes of the group the plan has opened in the zone.
+func (l *Ledger) Added(group, zone string) int { return l.added[group][zone] }
+
 // RoomNew is how many pods of the batch labels, taints and resources of a new
 // node allow.
 func (l *Ledger) RoomNew(b *Batch, group, zone string) int64 {

@@ -152,7 +152,7 @@ func (l *Ledger) domainsOf(k *class, i int, keys []int, shared map[string]*domai
 		text = append(text, byte(key), byte(key>>8))
 	}
 	if d.honorAffinity || d.honorTaints {
-		text = append(text, k.c.StaticKey()...)
+		text = append(text, k.need.key...)
 	}
 	if have := shared[string(text)]; have != nil {
 		return have

@@ -2,6 +2,9 @@ package loop
 
 import (
 	"cmp"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/joinery/joinery/autoscaler/act"
@@ -23,14 +26,28 @@ func describeGroups(d *explain.Decision, groups []cluster.Group, skipped []asg.S
 		switch {
 		case g.TemplateError != nil:
 			e.Blocked = g.TemplateError.Error()
+		case g.Suspends(cluster.ProcessLaunch):
+			e.Blocked = "its process Launch is suspended"
 		case g.BackedOff(now):
 			e.Blocked = "backed off until " + g.BackoffUntil.UTC().Format(time.RFC3339) + ": " + g.BackoffReason
+		}
+		if e.Blocked == "" {
+			e.Blocked = cmp.Or(g.Unhealthy, closedZones(g))
 		}
 		d.Groups = append(d.Groups, e)
 	}
 	for _, s := range skipped {
 		d.Skipped = append(d.Skipped, explain.Subject{Name: s.Group, Reason: s.Reason})
 	}
+}
+
+// closedZones lists the zones of a group that are closed for now.
+func closedZones(g *cluster.Group) string {
+	var out []string
+	for _, zone := range slices.Sorted(maps.Keys(g.ClosedZones)) {
+		out = append(out, "zone "+zone+": "+g.ClosedZones[zone])
+	}
+	return strings.Join(out, "; ")
 }
 
 // describeExcluded lists the Nodes that count as nothing, by name.

@@ -21,6 +21,8 @@ import (
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/act"
 	"github.com/joinery/joinery/autoscaler/asg"
+	"github.com/joinery/joinery/autoscaler/distrust"
+	"github.com/joinery/joinery/autoscaler/expectation"
 	"github.com/joinery/joinery/autoscaler/explain"
 	"github.com/joinery/joinery/autoscaler/fit"
 	"github.com/joinery/joinery/autoscaler/price"
@@ -87,6 +89,8 @@ type Loop struct {
 	act     *act.Executor
 	rivals  *rival.Watcher
 	metrics *metrics
+	// expect is what was bought and what came of it; of the loop's goroutine only.
+	expect  *expectation.Ledger
 	ring    *explain.Ring
 	waker   *waker
 	pending *pending
@@ -99,6 +103,10 @@ type Loop struct {
 	plans    int
 
 	memory memory
+	// distrust remembers where the scheduler refuses pods that should fit; of the loop's
+	// goroutine only.
+	distrust distrust.Memory
+
 	// settled says that the last round saw nothing on its way; of the loop's
 	// goroutine only.
 	settled bool
@@ -136,6 +144,7 @@ func New(o Options) (*Loop, error) {
 		waker:   newWaker(a.BatchIdle.Duration, a.BatchMax.Duration),
 		pending: newPending(),
 		memory:  memory{store: durable.New(o.Kube.CoreV1().ConfigMaps(metav1.NamespaceSystem))},
+		expect:  expectation.New(expectation.Options{Timeout: a.ProvisionTimeout.Duration}),
 	}
 	l.act = act.New(act.Options{
 		Groups: l.groups, Binder: o.Binder, Kube: o.Kube, Pods: l.world.pods, Nodes: l.world.nodes,

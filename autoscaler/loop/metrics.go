@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
+	"github.com/joinery/joinery/autoscaler/expectation"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 )
 
@@ -19,6 +20,8 @@ type metrics struct {
 	lost             *prometheus.GaugeVec
 	lostPods         prometheus.Gauge
 	brake            prometheus.Gauge
+	distrusted       prometheus.Counter
+	expectations     *prometheus.CounterVec
 	checked          *prometheus.CounterVec
 	problems         *prometheus.CounterVec
 }
@@ -44,13 +47,18 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m.lost = prometheus.NewGaugeVec(prometheus.GaugeOpts(name("lost_nodes", "Nodes whose kubelet is not Ready though it had its time: waiting to be removed, or kept by a pod or a hold.")), []string{"state"})
 	m.lostPods = prometheus.NewGauge(prometheus.GaugeOpts(name("lost_pods", "Pods on such nodes. They end only with their node.")))
 	m.brake = prometheus.NewGauge(prometheus.GaugeOpts(name("brake", "1 while so many nodes of the cluster or a zone are not Ready that none is removed or replaced.")))
+	m.distrusted = prometheus.NewCounter(prometheus.CounterOpts(name("distrusted_total", "Kinds of pods that the scheduler went on refusing where they should fit: planned since then without the nodes that it refuses.")))
 	m.checked = prometheus.NewCounterVec(prometheus.CounterOpts(name("checked_plans_total", "Plans that the independent validator has looked at.")), []string{"plan"})
 	m.problems = prometheus.NewCounterVec(prometheus.CounterOpts(name("plan_problems_total", "Faults that the independent validator found in plans. Anything but 0 is a bug.")), []string{"plan"})
+	m.expectations = prometheus.NewCounterVec(prometheus.CounterOpts(name("expectations_total", "Nodes that were asked for, by what came of it: true, late, short (it came and helped none of its pods) or never.")), []string{"outcome"})
+	for _, k := range expectation.Kinds {
+		m.expectations.WithLabelValues(string(k))
+	}
 	for _, plan := range []string{"scale-up", "scale-down"} {
 		m.checked.WithLabelValues(plan)
 		m.problems.WithLabelValues(plan)
 	}
-	for _, c := range []prometheus.Collector{m.checked, m.problems, m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded, m.lost, m.lostPods, m.brake} {
+	for _, c := range []prometheus.Collector{m.expectations, m.checked, m.problems, m.pendingToDesired, m.rounds, m.errors, m.rival, m.pods, m.groups, m.unneeded, m.lost, m.lostPods, m.brake, m.distrusted} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -17,6 +17,10 @@ type pending struct {
 
 type seen struct {
 	at time.Time
+	// refused is when the scheduler last said that it found no node for the pod, as
+	// far as it shows: by words, and that other words came.
+	refused time.Time
+	words   string
 	// answered says that desired capacity was raised for the pod: its latency
 	// is known, and a later increase says nothing about it.
 	answered bool
@@ -28,15 +32,30 @@ func newPending() *pending { return &pending{pods: map[types.UID]seen{}} }
 func (p *pending) saw(pod *corev1.Pod, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !unschedulable(pod) {
+	c := refusal(pod)
+	if c == nil {
 		delete(p.pods, pod.UID)
 		return false
 	}
-	if _, known := p.pods[pod.UID]; known {
-		return false
+	s, known := p.pods[pod.UID]
+	switch {
+	case !known:
+		s.at, s.refused = now, c.LastTransitionTime.Time
+	case s.words != c.Message:
+		s.refused = now
+	case c.LastTransitionTime.After(s.refused):
+		s.refused = c.LastTransitionTime.Time
 	}
-	p.pods[pod.UID] = seen{at: now}
-	return true
+	s.words = c.Message
+	p.pods[pod.UID] = s
+	return !known
+}
+
+// refused returns when the scheduler last said that it found no node for the pod.
+func (p *pending) refused(uid types.UID) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pods[uid].refused
 }
 
 func (p *pending) gone(uid types.UID) {
@@ -65,14 +84,17 @@ func (p *pending) answer(uid types.UID, at time.Time) (time.Duration, bool) {
 	return at.Sub(s.at), true
 }
 
-func unschedulable(pod *corev1.Pod) bool {
+// refusal is the pod's condition by which the scheduler says that it found no node for
+// it; nil when there is none.
+func refusal(pod *corev1.Pod) *corev1.PodCondition {
 	if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
-		return false
+		return nil
 	}
-	for _, c := range pod.Status.Conditions {
-		if c.Type == corev1.PodScheduled {
-			return c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable
+	for i := range pod.Status.Conditions {
+		c := &pod.Status.Conditions[i]
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return c
 		}
 	}
-	return false
+	return nil
 }

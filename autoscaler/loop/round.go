@@ -50,8 +50,10 @@ func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Dec
 	describeGroups(d, groups, skipped, now)
 	l.tellUnknown(skipped)
 	describeExcluded(d, s)
+	describeDistrusted(d, s)
 	d.Pending = len(s.Pending())
 	upErr := l.grow(bounded, s, now, d)
+	l.rememberExpectations(bounded, now)
 	tidyErr := l.tidy(ctx, bounded, groups, s, now)
 	plan, downErr := l.shrink(ctx, bounded, s, now, d)
 	return l.untilNext(plan, now), errors.Join(upErr, tidyErr, downErr)
@@ -92,11 +94,19 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 		groups[i].Template = sight.Template(groups[i], l.groups.Known(groups[i].Name))
 	}
 	l.remember(ctx, now)
+	l.expect.Apply(groups, now)
 	in.Taints = kube.TaintRules{Startup: l.spec.StartupTaints, Status: l.spec.StatusTaints}
 	in.Groups, in.Joined = groups, l.act.Joined(groups, in.Bindings, now)
+	in.Distrusted = l.distrust.Distrusted(now, l.world.changes.of(in.Nodes))
 	s, err := l.world.cache.Snapshot(in)
 	if err != nil {
 		return nil, nil, err
+	}
+	if l.judge(ctx, s) {
+		l.expect.Apply(groups, now)
+		if s, err = l.world.cache.Snapshot(in); err != nil {
+			return nil, nil, err
+		}
 	}
 	l.settled = true
 	for _, n := range s.Nodes() {
@@ -111,13 +121,16 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 // grow plans and raises groups.
 func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *explain.Decision) error {
 	o, _ := l.planOptions()
+	l.brake(s, now, &o)
 	plan := scaleup.Plan(s, now, o)
 	if plan.Err != nil {
 		return fmt.Errorf("plan scale-up: %w", plan.Err)
 	}
+	l.doubt(s, plan, now)
 	l.countPods(plan)
 	l.check(s, "scale-up", validate.Plan{NewNodes: plan.NewNodes, Gone: plan.Leaving, Placements: plan.Placements})
 	results := l.act.ScaleUp(ctx, plan)
+	l.expectOf(s, plan, results)
 	explainGrowth(d, plan, results)
 	var errs []error
 	for _, r := range results {

@@ -44,6 +44,7 @@ type world struct {
 	ranges     corelisters.LimitRangeLister
 	runtimes   nodelisters.RuntimeClassLister
 	volumes    volumeListers
+	changes    *changes
 }
 
 // volumeListers list where volumes can be attached, and how many.
@@ -63,6 +64,7 @@ func newWorld(kube kubernetes.Interface, store *observe.Store) *world {
 		store:      store,
 		factory:    f,
 		cache:      cluster.NewCache(),
+		changes:    newChanges(),
 		pods:       store.Pods(),
 		nodes:      store.Nodes(),
 		daemons:    f.Apps().V1().DaemonSets().Lister(),
@@ -85,6 +87,13 @@ func newWorld(kube kubernetes.Interface, store *observe.Store) *world {
 // start begins to observe and returns once everything has been listed and the
 // cache has seen it.
 func (w *world) start(ctx context.Context, p *pending, wake *waker, log *slog.Logger) error {
+	for _, informer := range []cache.SharedIndexInformer{
+		w.factory.Storage().V1().CSINodes().Informer(), w.factory.Storage().V1().VolumeAttachments().Informer(),
+	} {
+		if _, err := informer.AddEventHandler(w.changes.volumes()); err != nil {
+			return fmt.Errorf("follow volumes of nodes: %w", err)
+		}
+	}
 	w.factory.StartWithContext(ctx)
 	late := time.AfterFunc(slowSync, func() {
 		log.Warn("waiting for lists of nodes and pods from the API server (is the controller allowed to list and watch them?)")
@@ -130,21 +139,24 @@ func (w *world) stop() {
 }
 
 func (w *world) podHandler(p *pending, wake *waker) cache.ResourceEventHandler {
-	look := func(obj any) {
+	look := func(old, obj any) {
 		pod, ok := obj.(*corev1.Pod)
 		if !ok {
 			return
 		}
+		before, _ := old.(*corev1.Pod)
+		w.changes.pod(before, pod, time.Now())
 		w.cache.SetPod(pod)
 		if p.saw(pod, time.Now()) {
 			wake.podPending()
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
-		AddFunc:    look,
-		UpdateFunc: func(_, obj any) { look(obj) },
+		AddFunc:    func(obj any) { look(nil, obj) },
+		UpdateFunc: look,
 		DeleteFunc: func(obj any) {
 			if pod, ok := observe.Deleted(obj).(*corev1.Pod); ok {
+				w.changes.pod(pod, nil, time.Now())
 				w.cache.DeletePod(cluster.Key(pod))
 				p.gone(pod.UID)
 				wake.nodeChanged()
@@ -157,6 +169,7 @@ func (w *world) nodeHandler(wake *waker) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc: func(obj any) {
 			if node, ok := obj.(*corev1.Node); ok {
+				w.changes.node(nil, node, time.Now())
 				w.cache.SetNode(node)
 			}
 			wake.nodeChanged()
@@ -167,6 +180,7 @@ func (w *world) nodeHandler(wake *waker) cache.ResourceEventHandler {
 			if !ok || !ok2 {
 				return
 			}
+			w.changes.node(old, node, time.Now())
 			w.cache.SetNode(node)
 			if matters(old, node) {
 				wake.nodeChanged()

@@ -181,6 +181,7 @@ func (p *planner) tryOpen(b *fit.Batch, g *group) []int32 {
 		}
 		if n := p.open(g); p.l.Fits(b, n) {
 			p.l.Commit()
+			g.chosen = true
 			return slices.Clone(p.opened[before:])
 		}
 	}

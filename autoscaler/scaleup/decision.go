@@ -30,6 +30,18 @@ type Options struct {
 	Balance Balance
 	// Profile is the cluster's scheduler profile. Nil is the default one.
 	Profile *fit.Profile
+	// Held says why no node may be opened for a pod; nil holds none. A held pod is
+	// placed on nodes that are there or on their way, before others like it.
+	Held func(cluster.Pod) Hold
+	// Brakes say which groups' new nodes are not for a class; nil for none.
+	Brakes fit.Brakes
+}
+
+// Hold is why no node is opened for a pod; the zero value holds nothing.
+type Hold struct {
+	Reason string
+	// Coming says that a node is on its way for the pod: it only has to wait.
+	Coming bool
 }
 
 func (o Options) maxNodesPerPlan() int {

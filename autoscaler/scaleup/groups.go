@@ -2,6 +2,7 @@ package scaleup
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -14,6 +15,9 @@ type group struct {
 	*cluster.Group
 	options []option
 	opened  int
+	// chosen says that a node was opened for its own sake, not only so that a zone has
+	// its turn.
+	chosen bool
 	// adds is what a node of the group adds to the cluster.
 	adds cluster.Amounts
 	// family is the same for near-identical groups, see Balance.
@@ -80,8 +84,12 @@ func (p *planner) closed(g *cluster.Group) string {
 	switch {
 	case g.Template == nil:
 		return templateReason(g)
+	case g.Suspends(cluster.ProcessLaunch):
+		return "its process Launch is suspended"
 	case g.BackedOff(p.now):
 		return backoffReason(g)
+	case g.Unhealthy != "":
+		return g.Unhealthy
 	}
 	return ""
 }
@@ -90,6 +98,9 @@ func (p *planner) closed(g *cluster.Group) string {
 // pod. Empty when one may.
 func (p *planner) refuses(g *group) string {
 	if why := p.closed(g.Group); why != "" {
+		return why
+	}
+	if why := p.onTrial(g); why != "" {
 		return why
 	}
 	switch {
@@ -105,6 +116,30 @@ func (p *planner) refuses(g *group) string {
 		return fmt.Sprintf("the cluster is at its bound of %s memory", resource.NewQuantity(p.o.MaxMemory, resource.BinarySI))
 	}
 	return ""
+}
+
+// onTrial says why a group that failed gets no further node for now: one is tried,
+// and has not shown yet that it helps.
+func (p *planner) onTrial(g *group) string {
+	if g.Trial != "" && (g.chosen || p.coming(g, func(*cluster.NodeState) bool { return true })) {
+		return "it is tried with one node after: " + g.Trial
+	}
+	if len(g.TrialZones) == 0 {
+		return ""
+	}
+	zone := p.nextZone(g)
+	cause := g.TrialZones[zone]
+	if cause != "" && (p.l.Added(g.Name, zone) > 0 || p.coming(g, func(st *cluster.NodeState) bool { return st.Instance == nil && st.Zone == zone })) {
+		return "zone " + zone + " is tried with one instance after: " + cause
+	}
+	return ""
+}
+
+// coming reports whether a node of the group is on its way that is one of those meant.
+func (p *planner) coming(g *group, meant func(*cluster.NodeState) bool) bool {
+	return slices.ContainsFunc(p.s.Nodes(), func(st *cluster.NodeState) bool {
+		return st.Group == g.Name && (st.Kind == cluster.Upcoming || st.Kind == cluster.Starting) && meant(st)
+	})
 }
 
 // open adds a node of the group in the zone that Auto Scaling would choose.
@@ -124,6 +159,7 @@ func (p *planner) close(n int) {
 	for _, node := range p.opened[n:] {
 		g := p.byName[p.l.State(node).Group]
 		g.opened--
+		g.chosen = g.opened > 0
 		p.used.nodes--
 		p.used.milliCPU -= g.adds.MilliCPU
 		p.used.bytes -= g.adds.Memory

@@ -79,9 +79,13 @@ func (p *planner) pass(open map[string]int, mayGrow bool) map[string]int {
 		for range open[g.Name] {
 			p.open(g)
 		}
+		g.chosen = g.opened > 0
 	}
 	given := len(p.opened)
 	nodes := p.nodes()
+	if p.holds != nil {
+		p.standing = p.l.Shelf(p.unplanned(nodes))
+	}
 	p.present, p.bins = p.l.Shelf(nodes), p.l.Shelf(slices.Clone(nodes))
 	for i := range p.levels {
 		p.placeLevel(&p.levels[i], mayGrow)
@@ -144,6 +148,7 @@ func (p *planner) placeLevel(lv *level, mayGrow bool) {
 		if before == 0 {
 			return
 		}
+		p.placeHeld(lv)
 		f := p.l.NewFiller(lv.plain)
 		for _, b := range lv.constrained {
 			if b.Left > 0 {
@@ -159,7 +164,7 @@ func (p *planner) placeLevel(lv *level, mayGrow bool) {
 			p.growPlain(f)
 		}
 		// Pods that want to be near others may find them now.
-		if left := p.leftOf(lv); left == before || len(lv.constrained) == 0 {
+		if left := p.leftOf(lv); left == before || len(lv.constrained)+len(lv.heldConstrained) == 0 {
 			return
 		}
 	}
@@ -167,12 +172,23 @@ func (p *planner) placeLevel(lv *level, mayGrow bool) {
 
 func (p *planner) leftOf(lv *level) int {
 	n := 0
-	for _, list := range [2][]*fit.Batch{lv.constrained, lv.plain} {
-		for _, b := range list {
-			n += int(b.Left)
-		}
-	}
+	lv.each(func(b *fit.Batch) { n += int(b.Left) })
 	return n
+}
+
+// placeHeld places the pods that no node is opened for, where they can go without.
+func (p *planner) placeHeld(lv *level) {
+	for _, b := range lv.heldConstrained {
+		p.standing.Candidates(b).PlaceAll()
+	}
+	if len(lv.heldPlain) > 0 {
+		p.l.NewFiller(lv.heldPlain).FillAll(p.standing.Nodes())
+	}
+}
+
+// unplanned are those of the nodes that the plan has not opened.
+func (p *planner) unplanned(nodes []int32) []int32 {
+	return slices.DeleteFunc(slices.Clone(nodes), func(n int32) bool { return p.l.State(n).Kind == cluster.Planned })
 }
 
 // withoutUnused gives how many nodes of each group suffice when the last ones of
@@ -231,6 +247,7 @@ func (p *planner) addHeadroom() bool {
 		}
 		for g.Headroom > 0 && p.refuses(g) == "" && !h.Enough(p.l.NewCapacity(g.Name, p.nextZone(g)), g.Headroom) {
 			h.Add(p.l, p.open(g))
+			g.chosen = true
 			p.spare = append(p.spare, g.Name)
 		}
 	}

@@ -107,6 +107,7 @@ func (p *planner) openAlike(f *fit.Filler, best *offer, alike []*offer) {
 			return
 		}
 		n := p.open(next.g)
+		next.g.chosen = true
 		p.bins.Add(n)
 		if !f.Takes(next.load, n) {
 			return

@@ -33,6 +33,10 @@ type planner struct {
 	pods []cluster.Pod
 	// homes: place in pods -> node that the plan has found for the pod.
 	homes []int32
+	// holds: place in pods -> why no node is opened for the pod; nil when none is
+	// held. heldOf: class ID -> how many of its queue are held; they come first in it.
+	holds  []Hold
+	heldOf []int32
 	// queues: class ID -> places in pods of those that are planned for.
 	queues [][]int32
 	// levels are the pods to plan for, by priority, the highest first.
@@ -47,7 +51,9 @@ type planner struct {
 	// them those that an earlier pass has opened: the next plan will see both.
 	// bins are these and the ones that the pass has opened.
 	present, bins *fit.Shelf
-	used          limits
+	// standing are those that no plan opens: held pods may go there alone.
+	standing *fit.Shelf
+	used     limits
 	// spread says that the pass at hand places plain pods as the scheduler would.
 	spread bool
 	// spare: for each node opened as headroom, its group.
@@ -60,8 +66,9 @@ type planner struct {
 type level struct {
 	priority           int32
 	plain, constrained []*fit.Batch
-	// totals: how many pods each batch has, by its place in plain, then in
-	// constrained.
+	// held are the batches that no node is opened for.
+	heldPlain, heldConstrained []*fit.Batch
+	// totals: how many pods each batch has, in the order of each.
 	totals []int32
 }
 
@@ -70,7 +77,7 @@ func (p *planner) plan() Decision {
 		return p.decision
 	}
 	classes, nominated := p.setAside()
-	l, err := fit.NewLedger(p.s, p.o.Profile, classes)
+	l, err := fit.NewBraked(p.s, p.o.Profile, classes, p.o.Brakes)
 	if err != nil {
 		return Decision{Err: err}
 	}
@@ -125,6 +132,7 @@ func (p *planner) setAside() (classes []*cluster.Class, nominated []int32) {
 		counts[c.ID]++
 		planned = append(planned, int32(i))
 	}
+	planned = p.holdBack(planned)
 	p.setQueues(planned, counts)
 	slices.SortFunc(classes, func(a, b *cluster.Class) int { return cmp.Compare(a.Key, b.Key) })
 	return classes, nominated
@@ -144,10 +152,45 @@ func (p *planner) nominate(pods []int32) (placed []int32) {
 		} else if why := p.refused(pod); why != "" {
 			p.unhelped(pod, why, nil)
 		} else {
-			p.queues[pod.Class.ID] = append(p.queues[pod.Class.ID], i)
+			p.enqueue(i)
 		}
 	}
 	return placed
+}
+
+// enqueue puts one more pod in its class's queue, a held one before all others.
+func (p *planner) enqueue(i int32) {
+	p.holdBack([]int32{i})
+	queue := &p.queues[p.pods[i].Class.ID]
+	if p.holds != nil && p.holds[i].Reason != "" {
+		*queue = append([]int32{i}, *queue...)
+		return
+	}
+	*queue = append(*queue, i)
+}
+
+// holdBack finds the pods that no node is opened for, and returns all with those first.
+func (p *planner) holdBack(planned []int32) []int32 {
+	if p.o.Held == nil {
+		return planned
+	}
+	if p.holds == nil {
+		p.holds, p.heldOf = make([]Hold, len(p.homes)), make([]int32, len(p.queues))
+	}
+	var held, others []int32
+	for _, i := range planned {
+		pod := p.pods[i]
+		if !p.displaced(int(i)) { // nothing was bought for a pod that still has a node
+			p.holds[i] = p.o.Held(pod)
+		}
+		if p.holds[i].Reason == "" {
+			others = append(others, i)
+			continue
+		}
+		p.heldOf[pod.Class.ID]++
+		held = append(held, i)
+	}
+	return append(held, others...)
 }
 
 // setQueues sorts the pods that are planned for by class.
@@ -192,29 +235,41 @@ func (p *planner) setLevels(classes []*cluster.Class) {
 			p.levels = append(p.levels, level{priority: c.Priority})
 		}
 		lv := &p.levels[i]
-		b := p.l.Batch(c, n)
-		if b.Plain() {
-			lv.plain = append(lv.plain, b)
-		} else {
-			lv.constrained = append(lv.constrained, b)
+		held := 0
+		if p.heldOf != nil {
+			held = int(p.heldOf[c.ID])
 		}
+		lv.add(p.l.Batch(c, n-held), &lv.plain, &lv.constrained)
+		lv.add(p.l.Batch(c, held), &lv.heldPlain, &lv.heldConstrained)
 	}
 	slices.SortFunc(p.levels, func(a, b level) int { return cmp.Compare(b.priority, a.priority) })
 	capacity := p.largest()
 	for i := range p.levels {
 		fit.Sort(p.levels[i].plain, capacity)
 		fit.Sort(p.levels[i].constrained, capacity)
+		fit.Sort(p.levels[i].heldPlain, capacity)
+		fit.Sort(p.levels[i].heldConstrained, capacity)
 		p.levels[i].each(func(b *fit.Batch) { p.levels[i].totals = append(p.levels[i].totals, b.Left) })
+	}
+}
+
+// add takes a batch that is not empty into the list for its like.
+func (lv *level) add(b *fit.Batch, plain, constrained *[]*fit.Batch) {
+	switch {
+	case b.Left == 0:
+	case b.Plain():
+		*plain = append(*plain, b)
+	default:
+		*constrained = append(*constrained, b)
 	}
 }
 
 // each calls f for all batches of the level, in the order of totals.
 func (lv *level) each(f func(*fit.Batch)) {
-	for _, b := range lv.plain {
-		f(b)
-	}
-	for _, b := range lv.constrained {
-		f(b)
+	for _, list := range [...][]*fit.Batch{lv.plain, lv.constrained, lv.heldPlain, lv.heldConstrained} {
+		for _, b := range list {
+			f(b)
+		}
 	}
 }
 

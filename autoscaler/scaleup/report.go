@@ -3,6 +3,7 @@ package scaleup
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -137,6 +138,12 @@ func (p *planner) reportPods(nominated []int32) {
 			}
 			p.wait(pod, waiting[n])
 			continue
+		case p.holds != nil && p.holds[i].Coming:
+			p.wait(pod, p.holds[i].Reason)
+			continue
+		case p.holds != nil && p.holds[i].Reason != "":
+			p.unhelped(pod, p.holds[i].Reason, nil)
+			continue
 		}
 		id := pod.Class.ID
 		if said[id] == "" {
@@ -191,7 +198,24 @@ func (p *planner) groupReason(g *group, b *fit.Batch) string {
 		}
 		first = cmp.Or(first, reason)
 	}
+	if why := p.closedZone(g, b); why != "" {
+		return why
+	}
 	return first.String()
+}
+
+// closedZone says why a zone of the group is closed that would take the pod; empty when
+// none would.
+func (p *planner) closedZone(g *group, b *fit.Batch) string {
+	for _, zone := range slices.Sorted(maps.Keys(g.ClosedZones)) {
+		p.l.Fork()
+		reason := p.l.Why(b, p.l.Open(g.Name, zone))
+		p.l.Revert()
+		if reason == nil {
+			return "zone " + zone + ": " + g.ClosedZones[zone]
+		}
+	}
+	return ""
 }
 
 func templateReason(g *cluster.Group) string {

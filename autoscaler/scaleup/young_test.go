@@ -136,8 +136,9 @@ func TestVolumeOfAGroupAtZero(t *testing.T) {
 			})},
 			StorageClasses: []*storagev1.StorageClass{{ObjectMeta: metav1.ObjectMeta{Name: class}, Provisioner: ct.EBSDriver, VolumeBindingMode: &binds}},
 			PersistentVolumeClaims: []*corev1.PersistentVolumeClaim{{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data"}, Spec: corev1.PersistentVolumeClaimSpec{VolumeName: "pv", StorageClassName: &class},
-				Status: corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound},
+				ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data", Annotations: map[string]string{"pv.kubernetes.io/bind-completed": "yes"}},
+				Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: "pv", StorageClassName: &class},
+				Status:     corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound},
 			}},
 			PersistentVolumes: []*corev1.PersistentVolume{{ObjectMeta: metav1.ObjectMeta{Name: "pv"}, Spec: corev1.PersistentVolumeSpec{
 				PersistentVolumeSource: corev1.PersistentVolumeSource{CSI: &corev1.CSIPersistentVolumeSource{Driver: ct.EBSDriver, VolumeHandle: "vol-1"}},
@@ -147,7 +148,7 @@ func TestVolumeOfAGroupAtZero(t *testing.T) {
 			}}},
 		}
 		if got := brief(plan(t, in, scaleup.Options{})); got != want {
-			t.Errorf("volume in %s: %s, want %s", zone, got, want)
+			t.Errorf("volume in %s: %s, want %s: %+v", zone, got, want, plan(t, in, scaleup.Options{}).Unhelped)
 		}
 	}
 }

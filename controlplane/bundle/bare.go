@@ -21,7 +21,7 @@ type BareStore struct {
 // is empty. The parameter must be new or a SecureString: SSM changes no types.
 func NewBareStore(client parameters, cluster, name, keyID string) *BareStore {
 	return &BareStore{cluster: cluster, parameter: parameter{
-		client: client, name: name, keyID: keyID, description: "Bootstrap token of cluster " + cluster + " for old user data, written by joinery-controller",
+		client: client, name: name, keyID: keyID, description: "Bootstrap token of cluster " + cluster + " for old user data, written by joinery-controller", written: &lastWrite{},
 	}}
 }
 

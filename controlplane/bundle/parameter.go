@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/joinery/joinery/internal/wait"
 )
 
 type parameters interface {
@@ -24,6 +26,7 @@ type parameter struct {
 	name        string
 	keyID       string
 	description string
+	written     *lastWrite
 }
 
 // value is one version of a parameter.
@@ -33,7 +36,23 @@ type value struct {
 	modified time.Time
 }
 
+// read returns the newest version that SSM shows, and none older than the one
+// that was written here of late: SSM may show what was before.
 func (p parameter) read(ctx context.Context) (value, error) {
+	for pause := firstLook; ; pause = min(2*pause, lastLook) {
+		v, err := p.look(ctx)
+		var absent *NotFoundError
+		if err != nil && !errors.As(err, &absent) || v.version >= p.written.least(time.Now()) {
+			return v, err
+		}
+		if late := wait.For(ctx, pause); late != nil {
+			return value{}, fmt.Errorf("get parameter %s: version %d is shown, which is older than what was put: %w", p.name, v.version, late)
+		}
+	}
+}
+
+// look returns what SSM shows now.
+func (p parameter) look(ctx context.Context) (value, error) {
 	out, err := p.client.GetParameter(ctx, &ssm.GetParameterInput{Name: &p.name, WithDecryption: aws.Bool(true)})
 	var absent *types.ParameterNotFound
 	if errors.As(err, &absent) {
@@ -50,14 +69,14 @@ func (p parameter) read(ctx context.Context) (value, error) {
 	}, nil
 }
 
-// answerIn is how long SSM may take to answer a write, and the read after it. Callers
+// answerIn is how long SSM may take to answer a write. Callers
 // bound when a write is sent, which is not how long it takes.
 const answerIn = 15 * time.Second
 
-// answered returns a context for a request that is sent before the deadline of ctx and
-// may be answered later. It ends with ctx for any other reason.
-func answered(ctx context.Context) (context.Context, context.CancelFunc) {
-	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerIn)
+// answered returns a context for what begins before the deadline of ctx and may end
+// later, within d. It ends with ctx for any other reason.
+func answered(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), d)
 	stop := context.AfterFunc(ctx, func() {
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			cancel()
@@ -68,10 +87,12 @@ func answered(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // write puts text, reads it back and returns the version that it made. What may
 // be too late is not sent at all, and nothing is sent twice: whoever calls looks
-// at the world again before another attempt.
+// at the world again before another attempt. The reading back may go on after
+// the deadline: it changes nothing.
 func (p parameter) write(ctx context.Context, text []byte) (int64, error) {
 	sendBy, _ := ctx.Deadline()
-	ctx, cancel := answered(ctx)
+	asked := ctx
+	ctx, cancel := answered(asked, answerIn)
 	defer cancel()
 	in := &ssm.PutParameterInput{
 		Name: &p.name, Value: aws.String(string(text)), Overwrite: aws.Bool(true),
@@ -86,12 +107,16 @@ func (p parameter) write(ctx context.Context, text []byte) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("put parameter %s: %w", p.name, err)
 	}
+	p.written.note(out.Version, time.Now())
+	ctx, done := answered(asked, settling+lastLook)
+	defer done()
 	back, err := p.read(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read back: %w", err)
 	}
-	if !bytes.Equal(back.text, text) {
-		return 0, fmt.Errorf("read back parameter %s: it holds something else than was put", p.name)
+	// A later version is somebody else's, and says nothing about ours.
+	if back.version == out.Version && !bytes.Equal(back.text, text) {
+		return 0, fmt.Errorf("read back parameter %s: version %d holds something else than was put", p.name, back.version)
 	}
 	return out.Version, nil
 }

@@ -20,7 +20,7 @@ type Store struct {
 // with keyID, or with the account's default key when that is empty.
 func NewStore(client parameters, cluster, name, keyID string) *Store {
 	return &Store{cluster: cluster, parameter: parameter{
-		client: client, name: name, keyID: keyID, description: "Join bundle of cluster " + cluster + ", written by joinery-controller",
+		client: client, name: name, keyID: keyID, description: "Join bundle of cluster " + cluster + ", written by joinery-controller", written: &lastWrite{},
 	}}
 }
 

@@ -311,6 +311,7 @@ func TestStolenCertificateOfAnInstanceThatIsGone(t *testing.T) {
 	withMode(t, v1alpha1.ProofRequire, func(t *testing.T, r *rig) {
 		joined := r.askProven(t, "join", r.instance.PrivateDNSName, time.Second)
 		r.Terminate(r.instance.ID)
+		r.Settle()
 		r.kubelet(t, "late", certificatesv1.KubeAPIServerClientKubeletSignerName, r.issue(t, joined))
 		r.want(t, "late", "Denied JoineryNotRunning")
 	})

@@ -105,6 +105,7 @@ func TestJoinBundle(t *testing.T) {
 				if _, err := api.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(parameter), Value: &tt.value, Type: kind}); err != nil {
 					t.Fatal(err)
 				}
+				world.Settle()
 			}
 			if tt.fault.Code != "" {
 				tt.fault.Action = "GetParameter"
@@ -137,6 +138,7 @@ func TestNoSecretIsSaid(t *testing.T) {
 		if _, err := api.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(parameter), Value: &value, Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true)}); err != nil {
 			t.Fatal(err)
 		}
+		world.Settle()
 		objects := append(healthy(t), tokenSecret("aaaaaa", "", map[string]string{"usage-bootstrap-authentication": "true", "usage-bootstrap-signing": "true"}))
 		found := doctor.Examine(t.Context(), doctor.Cluster{Client: server(t, objects...), Name: "demo", Published: &doctor.Published{Parameters: api, Name: parameter}})
 		var out strings.Builder

@@ -83,13 +83,18 @@ func (a actions) hooks(ctx context.Context, group string) (hookSet, error) {
 	return set, nil
 }
 
+// once keeps the SDK from completing a second action where the answer about the
+// first was lost: an instance that leaves a warm pool meets the same hook again.
+// The next round looks whether the instance still waits.
+func once(o *autoscaling.Options) { o.RetryMaxAttempts = 1 }
+
 // complete ends the lifecycle action of an instance. The error is errNoAction
 // when there is none.
 func (a actions) complete(ctx context.Context, h Held, result Action) error {
 	_, err := a.api.CompleteLifecycleAction(ctx, &autoscaling.CompleteLifecycleActionInput{
 		AutoScalingGroupName: &h.Group, LifecycleHookName: &h.Hook.Name, InstanceId: &h.InstanceID,
 		LifecycleActionResult: aws.String(strings.ToUpper(string(result))),
-	})
+	}, once)
 	return answer("complete lifecycle action", err)
 }
 

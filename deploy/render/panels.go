@@ -93,7 +93,8 @@ func lifecycle() []panel {
 func demand() []panel {
 	return []panel{
 		lines("Unschedulable pods", "none", "By what the last plan has for them.",
-			query{`sum by (state) (joinery_autoscaler_pods{job="$job"})`, "{{state}}"}),
+			query{`sum by (state) (joinery_autoscaler_pods{job="$job"})`, "{{state}}"},
+			query{`sum(increase(joinery_autoscaler_distrusted_total{job="$job"}[$__rate_interval]))`, "refused where they should fit"}),
 		lines("Desired capacity by group", "none", "As Auto Scaling has it.",
 			query{`max by (group) (joinery_autoscaler_group_instances{job="$job", size="desired"})`, "{{group}}"}),
 		{title: "Groups", kind: "table", unit: "none", description: "Sizes of the managed groups.",
@@ -120,6 +121,8 @@ func actions() []panel {
 			query{`sum by (group) (increase(joinery_autoscaler_scale_up_failures_total{job="$job"}[$__rate_interval]))`, "increase: {{group}}"},
 			query{`sum by (group) (increase(joinery_autoscaler_scale_down_failures_total{job="$job"}[$__rate_interval]))`, "removal: {{group}}"},
 			query{`sum by (group) (increase(joinery_autoscaler_instances_replaced_total{job="$job"}[$__rate_interval]))`, "never a node: {{group}}"}),
+		lines("What became of nodes that were asked for", "none", "In the interval: true, late, short (it came and helped none of its pods) or never.",
+			query{`sum by (outcome) (increase(joinery_autoscaler_expectations_total{job="$job"}[$__rate_interval]))`, "{{outcome}}"}),
 		lines("Answers to evictions", "none", "By result.",
 			query{`sum by (result) (increase(joinery_autoscaler_evictions_total{job="$job"}[$__rate_interval]))`, "{{result}}"}),
 	}

@@ -120,6 +120,8 @@ type Group struct {
 	Tags map[string]string
 	// Propagated has the keys of the tags that instances get at their launch.
 	Propagated map[string]bool
+	// Suspended are the names of the group's suspended processes.
+	Suspended []string
 	// Status is set while the group is being deleted, and only then.
 	Status string
 	// Launch is what instances are launched from.

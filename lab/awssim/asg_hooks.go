@@ -159,6 +159,9 @@ func (w *World) putHook(req *request) (any, error) {
 	case h.heartbeat < leastHeartbeat || h.heartbeat > mostHeartbeat:
 		return nil, fail("ValidationError", "Heartbeat timeout must be between %d and %d, not %d", leastHeartbeat, mostHeartbeat, h.heartbeat)
 	}
+	if i < 0 && len(g.hooks) >= mostHooks {
+		return nil, fail("LimitExceeded", "You have already reached your limit of %d lifecycle hooks for Auto Scaling group %s.", mostHooks, g.name)
+	}
 	if i >= 0 {
 		g.hooks[i] = h
 	} else {

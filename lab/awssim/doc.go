@@ -14,6 +14,10 @@
 // (AttachPolicy; a role without any may do everything), a parameter that the simulation does not know is an
 // error and never ignored, and an unknown action is the service's own error.
 //
+// The zero World is kind: what is asked for has happened and is seen when the
+// answer comes. World.Harsh, or JOINERY_HARSH=1, makes it do all that AWS does at
+// its worst (Weather); World.Settle makes what a test has prepared be seen at once.
+//
 // # Locking
 //
 // World.mu guards everything that a World holds. Each API call runs under it

@@ -25,7 +25,7 @@ func fail(code, format string, args ...any) *apiError {
 
 // invalid is AutoScaling's, SSM's and KMS's answer to a value that breaks a rule.
 func invalid(service, format string, args ...any) *apiError {
-	code := map[string]string{"autoscaling": "ValidationError", "ec2": "InvalidParameterValue", "iam": "ValidationError"}[service]
+	code := map[string]string{"autoscaling": "ValidationError", "ec2": "InvalidParameterValue", "iam": "ValidationError", "sts": "ValidationError"}[service]
 	if code == "" {
 		code = "ValidationException"
 	}

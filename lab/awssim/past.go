@@ -202,3 +202,12 @@ func (c *World) copyGroup(g *group) *group {
 	}
 	return out
 }
+
+// Settle makes all that was done so far be seen by every read from now on, as
+// what was done long ago is.
+func (w *World) Settle() {
+	w.start()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.settledLocked()
+}

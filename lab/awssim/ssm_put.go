@@ -71,6 +71,9 @@ func (w *World) putParameter(req *request) (any, error) {
 	if err := checkName(in.Name); err != nil {
 		return nil, err
 	}
+	if arn := w.parameterARN(in.Name); len(arn) > mostNameLength {
+		return nil, invalid("ssm", "Parameter name: its ARN %s... has %d characters, and may have %d.", arn[:60], len(arn), mostNameLength)
+	}
 	if in.Value == "" {
 		return nil, invalid("ssm", "1 validation error detected: Value '' at 'value' failed to satisfy constraint: Member must have length greater than or equal to 1.")
 	}
@@ -112,6 +115,9 @@ func (w *World) newVersionLocked(req *request, in putParameterInput, p *paramete
 		last := p.latest()
 		v.version, old = last.version+1, last.tier
 		setDefault(&v.kind, last.kind)
+	}
+	if p != nil && v.kind != p.latest().kind {
+		return nil, fail("HierarchyTypeMismatchException", "The parameter %s is of type %s and can't become %s. Create a new, unique parameter.", in.Name, p.latest().kind, v.kind)
 	}
 	setDefault(&v.format, "text")
 	switch v.kind {

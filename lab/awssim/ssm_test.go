@@ -201,3 +201,26 @@ func TestKMS(t *testing.T) {
 	_, err = c.kms.Encrypt(t.Context(), &kms.EncryptInput{KeyId: id, Plaintext: make([]byte, 4097)})
 	wantCode(t, err, "ValidationException")
 }
+
+// TestTypeOfParameterStays: a parameter that is there keeps its type, whichever
+// it is.
+func TestTypeOfParameterStays(t *testing.T) {
+	_, c := newWorld(t)
+	kinds := types.ParameterType("").Values()
+	for _, from := range kinds {
+		for _, to := range kinds {
+			name := "/" + string(from) + "/" + string(to)
+			put := func(kind types.ParameterType) error {
+				_, err := c.ssm.PutParameter(t.Context(), &ssm.PutParameterInput{Name: &name, Value: aws.String("v"), Type: kind, Overwrite: aws.Bool(true)})
+				return err
+			}
+			wantCode(t, put(from), "")
+			want := "HierarchyTypeMismatchException"
+			if from == to {
+				want = ""
+			}
+			wantCode(t, put(to), want)
+			wantCode(t, put(""), "")
+		}
+	}
+}

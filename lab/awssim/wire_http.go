@@ -143,6 +143,9 @@ func (w *World) act(r *http.Request, req *request, body []byte, lost bool) (resu
 	if err := checkParams(req, a); err != nil {
 		return nil, err
 	}
+	if err := checkLimits(req); err != nil {
+		return nil, err
+	}
 	// RunInstances looks at its parameters first.
 	if req.service == "ec2" && req.form.str("DryRun") == "true" && req.action != "RunInstances" {
 		return nil, dryRun()

@@ -124,6 +124,7 @@ func TestFreshAndAllAgree(t *testing.T) {
 		t.Errorf("%d calls for what is known", now-calls)
 	}
 	s.aws.Terminate(honest.ID)
+	s.aws.Settle()
 	if v := s.fresh(n); v.Standing != binding.Leaving {
 		t.Errorf("after its termination: %+v", v)
 	}

@@ -171,6 +171,10 @@ func groupOf(g types.AutoScalingGroup) fleet.Group {
 	if g.WarmPoolConfiguration != nil {
 		out.WarmPool = string(g.WarmPoolConfiguration.PoolState)
 	}
+	for _, p := range g.SuspendedProcesses {
+		out.Suspended = append(out.Suspended, aws.ToString(p.ProcessName))
+	}
+	slices.Sort(out.Suspended)
 	for _, t := range g.Tags {
 		key := aws.ToString(t.Key)
 		out.Tags[key] = aws.ToString(t.Value)

@@ -40,6 +40,7 @@ func TestReader(t *testing.T) {
 		t.Errorf("by address: %+v, %v", again, err)
 	}
 	w.Terminate(i.ID)
+	w.Settle()
 	if found, err = r.ByID(t.Context(), i.ID); err != nil || len(found) != 1 || !found[0].Going() || found[0].PrivateIP != "" {
 		t.Errorf("after its termination: %+v, %v", found, err)
 	}

@@ -108,6 +108,7 @@ func TestEvidence(t *testing.T) {
 	// What was sighted by an address is what was seen last of that instance.
 	c.now = c.now.Add(time.Second)
 	c.aws.Terminate(byIP.ID)
+	c.aws.Settle()
 	if _, err := c.ByID(t.Context(), byIP.ID); err != nil {
 		t.Fatal(err)
 	}
