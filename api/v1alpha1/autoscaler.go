@@ -168,10 +168,20 @@ func (a *AutoscalerSettings) setDefaults() {
 	orDuration(&a.BatchMax, 2*time.Second)
 	orDuration(&a.Resync, 10*time.Second)
 	orDuration(&a.ProvisionTimeout, 15*time.Minute)
+	orShare(&a.BalancingMemoryRatio, 0.015)
+	orShare(&a.BalancingAllocatableRatio, 0.05)
+	orShare(&a.BalancingFreeRatio, 0.05)
 	if a.Discovery == "" {
 		a.Discovery = DiscoveryTags
 	}
 	a.ScaleDown.setDefaults()
+}
+
+// orShare sets a share that is left out.
+func orShare(f **float64, share float64) {
+	if *f == nil {
+		*f = &share
+	}
 }
 
 func (s *ScaleDownSettings) setDefaults() {
@@ -194,10 +204,7 @@ func (s *ScaleDownSettings) setDefaults() {
 	if s.MaxHold == nil {
 		s.MaxHold = &metav1.Duration{Duration: 7 * 24 * time.Hour}
 	}
-	if s.UtilizationThreshold == nil {
-		half := 0.5
-		s.UtilizationThreshold = &half
-	}
+	orShare(&s.UtilizationThreshold, 0.5)
 }
 
 func (p *problems) autoscaler(field string, a AutoscalerSettings) {

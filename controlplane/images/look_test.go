@@ -127,14 +127,14 @@ func TestLookAtOverrides(t *testing.T) {
 	}{
 		"none":                  {nil, a},
 		"types only":            {[]fleet.Override{{Type: "t3.large"}, {Type: "t3.medium"}}, a},
-		"one of its own":        {[]fleet.Override{{Type: "t3.medium"}, own("b")}, a + " " + b},
-		"all of their own":      {[]fleet.Override{own("b"), own("c"), own("b")}, b + " " + c},
+		"one of its own":        {[]fleet.Override{{Type: "t3.medium"}, own("tmpl-b")}, a + " " + b},
+		"all of their own":      {[]fleet.Override{own("tmpl-b"), own("tmpl-c"), own("tmpl-b")}, b + " " + c},
 		"the same image":        {[]fleet.Override{{Type: "t3.medium"}, own("again")}, a},
-		"looked up, never seen": {[]fleet.Override{own("b"), own("floating")}, b},
+		"looked up, never seen": {[]fleet.Override{own("tmpl-b"), own("floating")}, b},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, l := world(t, map[string]string{"one": a})
-			for template, image := range map[string]string{"b": b, "c": c, "again": a, "floating": "resolve:ssm:/images/node"} {
+			for template, image := range map[string]string{"tmpl-b": b, "tmpl-c": c, "again": a, "floating": "resolve:ssm:/images/node"} {
 				w.PutLaunchTemplate(template, awssim.LaunchTemplateData{ImageID: image, InstanceType: "t3.medium"})
 			}
 			l.Fleet = mixed{l.Fleet.(*awsfleet.Reader), "one", tt.overrides}
