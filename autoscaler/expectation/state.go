@@ -92,23 +92,28 @@ func newestTimes(all map[string]time.Time) map[string]time.Time {
 	return out
 }
 
-// Restore reads what State wrote into an empty Ledger. On an error the Ledger is as it
-// was.
+// Restore adds what State wrote. What the Ledger itself has learned meanwhile goes before
+// it: a leader that could not read at first has bought nodes by then. On an error the
+// Ledger is as it was.
 func (l *Ledger) Restore(text []byte) error {
 	var s state
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf("read expectations: %w", err)
 	}
-	l.open = slices.DeleteFunc(s.Promises, func(p *promise) bool { return p == nil || p.At.IsZero() })
+	l.open = append(slices.DeleteFunc(s.Promises, func(p *promise) bool { return p == nil || p.At.IsZero() }), l.open...)
 	for i := range s.Places {
-		l.places[s.Places[i].Place] = &s.Places[i].pause
+		if at := s.Places[i].Place; l.places[at] == nil {
+			l.places[at] = &s.Places[i].pause
+		}
 	}
-	restored(l.subjects, s.Subjects)
-	restored(l.pods, s.Pods)
-	maps.Copy(l.met, s.Met)
-	maps.Copy(l.owing, s.Owing)
-	maps.Copy(l.failed, s.Failed)
-	for _, p := range l.open {
+	maps.DeleteFunc(s.Subjects, func(_ Subject, a *account) bool { return a == nil })
+	maps.DeleteFunc(s.Pods, func(_ types.UID, a *account) bool { return a == nil })
+	add(l.subjects, s.Subjects)
+	add(l.pods, s.Pods)
+	add(l.met, s.Met)
+	add(l.owing, s.Owing)
+	add(l.failed, s.Failed)
+	for _, p := range l.open { // the newest last: that is what a pod waits for
 		if p.holds() {
 			l.hold(p)
 		}
@@ -116,10 +121,11 @@ func (l *Ledger) Restore(text []byte) error {
 	return nil
 }
 
-func restored[K comparable](into, from map[K]*account) {
-	for k, a := range from {
-		if a != nil {
-			into[k] = a
+// add copies what is not there yet.
+func add[K comparable, V any](into, from map[K]V) {
+	for k, v := range from {
+		if _, ok := into[k]; !ok {
+			into[k] = v
 		}
 	}
 }
