@@ -11,14 +11,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Bounds of what is written down, far below the 1 MiB of an object: of more, the
-// oldest are left out, and braked in this process alone.
-const (
-	mostPromises = 500
-	mostPods     = 2000 // of all promises
-	mostAccounts = 500  // of subjects, and of pods
-	mostMet      = 1000
-)
+// limits bound what is written down: of more, the oldest are left out, and braked in
+// this process alone.
+type limits struct {
+	promises int
+	pods     int // of all promises
+	accounts int // of subjects, and of pods
+	met      int
+}
+
+var widest = limits{promises: 500, pods: 2000, accounts: 500, met: 1000}
+
+// half returns limits for about half as much; none of none.
+func (m limits) half() limits {
+	return limits{promises: m.promises / 2, pods: m.pods / 2, accounts: m.accounts / 2, met: m.met / 2}
+}
 
 // state is the account as it is written down.
 type state struct {
@@ -36,11 +43,21 @@ type placed struct {
 	pause
 }
 
-// State writes the account down, the same way for the same account.
-func (l *Ledger) State() ([]byte, error) {
+// State writes the account down in most bytes, the same way for the same account. How
+// much fits is not known before: causes quote what nodes and AWS say. Only the pauses of
+// places are never left out.
+func (l *Ledger) State(most int) ([]byte, error) {
+	for m := widest; ; m = m.half() {
+		if text, err := l.state(m); err != nil || len(text) <= most || m == (limits{}) {
+			return text, err
+		}
+	}
+}
+
+func (l *Ledger) state(m limits) ([]byte, error) {
 	s := state{
-		Promises: l.newest(), Subjects: newestAccounts(l.subjects), Pods: newestAccounts(l.pods),
-		Met: newestTimes(l.met), Owing: l.owing, Failed: l.failed,
+		Promises: l.newest(m), Subjects: newestAccounts(l.subjects, m.accounts), Pods: newestAccounts(l.pods, m.accounts),
+		Met: newestTimes(l.met, m.met), Owing: l.owing, Failed: l.failed,
 	}
 	for at, p := range l.places {
 		s.Places = append(s.Places, placed{at, *p})
@@ -52,11 +69,11 @@ func (l *Ledger) State() ([]byte, error) {
 }
 
 // newest are the promises that fit the bounds, with as many of their pods.
-func (l *Ledger) newest() []*promise {
+func (l *Ledger) newest(m limits) []*promise {
 	kept, pods := slices.Clone(l.open), 0
-	kept = kept[max(0, len(kept)-mostPromises):]
+	kept = kept[max(0, len(kept)-m.promises):]
 	for i := len(kept) - 1; i >= 0; i-- {
-		if left := mostPods - pods; len(kept[i].Pods) > left {
+		if left := m.pods - pods; len(kept[i].Pods) > left {
 			p := *kept[i]
 			p.Pods = p.Pods[:left]
 			kept[i] = &p
@@ -66,27 +83,27 @@ func (l *Ledger) newest() []*promise {
 	return kept
 }
 
-func newestAccounts[K cmp.Ordered](all map[K]*account) map[K]*account {
-	if len(all) <= mostAccounts {
+func newestAccounts[K cmp.Ordered](all map[K]*account, most int) map[K]*account {
+	if len(all) <= most {
 		return all
 	}
 	keys := slices.SortedFunc(maps.Keys(all), func(a, b K) int {
 		return cmp.Or(all[b].Failed.Compare(all[a].Failed), cmp.Compare(a, b))
 	})
-	out := make(map[K]*account, mostAccounts)
-	for _, k := range keys[:mostAccounts] {
+	out := make(map[K]*account, most)
+	for _, k := range keys[:most] {
 		out[k] = all[k]
 	}
 	return out
 }
 
-func newestTimes(all map[string]time.Time) map[string]time.Time {
-	if len(all) <= mostMet {
+func newestTimes(all map[string]time.Time, most int) map[string]time.Time {
+	if len(all) <= most {
 		return all
 	}
 	keys := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Or(all[b].Compare(all[a]), cmp.Compare(a, b)) })
-	out := make(map[string]time.Time, mostMet)
-	for _, k := range keys[:mostMet] {
+	out := make(map[string]time.Time, most)
+	for _, k := range keys[:most] {
 		out[k] = all[k]
 	}
 	return out
