@@ -118,7 +118,7 @@ func (j *judgement) match() {
 				continue
 			}
 			known[in.ID] = true
-			if j.isNew(in.ID) {
+			if j.isNew(g, in.ID) {
 				j.came(g, in)
 			}
 			j.meet(in)
@@ -132,14 +132,29 @@ func (j *judgement) match() {
 	j.l.known = known
 }
 
-// isNew reports whether the instance came since the last look. To a new leader an
-// instance is old that has a node or was met by the one before.
-func (j *judgement) isNew(id string) bool {
+// isNew reports whether the instance came since the last look. To a new leader these are
+// new:
+//   - an instance without a node, unless the leader before has met it;
+//   - one whose node joined after something was asked for that no instance is known for.
+func (j *judgement) isNew(g *cluster.Group, id string) bool {
 	if j.l.known != nil {
 		return !j.l.known[id]
 	}
-	_, met := j.l.met[id]
-	return !met && j.nodes[id] == nil
+	if _, met := j.l.met[id]; met {
+		return false
+	}
+	st := j.nodes[id]
+	if st == nil {
+		return true
+	}
+	joined, waited := st.Node().CreationTimestamp.Time, false
+	for _, p := range j.l.open {
+		if p.Instance == id {
+			return false
+		}
+		waited = waited || p.Group == g.Name && p.Instance == "" && joined.After(p.At)
+	}
+	return waited
 }
 
 // meet keeps the time from which an instance without a usable node is waited for.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/expectation"
+	"github.com/joinery/joinery/internal/durable"
 )
 
 // owes is a group that was asked for one instance and has none.
@@ -40,7 +41,7 @@ func TestOwedCapacityHasADeadline(t *testing.T) {
 	if why, coming := l.Held("app", "s", now); !coming {
 		t.Errorf("the pod buys another node meanwhile: %q", why)
 	}
-	text, err := l.State()
+	text, err := l.State(durable.MaxEntry)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/expectation"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/durable"
 	"github.com/joinery/joinery/internal/fleet"
 )
 
@@ -110,7 +111,7 @@ func (w *hostile) step(t *testing.T, braked bool) {
 
 func (w *hostile) changeLeader(t *testing.T) {
 	t.Helper()
-	text, err := w.ledger.State()
+	text, err := w.ledger.State(durable.MaxEntry)
 	if err == nil {
 		w.ledger = expectation.New(expectation.Options{})
 		err = w.ledger.Restore(text)

@@ -11,14 +11,21 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Bounds of what is written down, far below the 1 MiB of an object: of more, the
-// oldest are left out, and braked in this process alone.
-const (
-	mostPromises = 500
-	mostPods     = 2000 // of all promises
-	mostAccounts = 500  // of subjects, and of pods
-	mostMet      = 1000
-)
+// limits bound what is written down: of more, the oldest are left out, and braked in
+// this process alone.
+type limits struct {
+	promises int
+	pods     int // of all promises
+	accounts int // of subjects, and of pods
+	met      int
+}
+
+var widest = limits{promises: 500, pods: 2000, accounts: 500, met: 1000}
+
+// half returns limits for about half as much; none of none.
+func (m limits) half() limits {
+	return limits{promises: m.promises / 2, pods: m.pods / 2, accounts: m.accounts / 2, met: m.met / 2}
+}
 
 // state is the account as it is written down.
 type state struct {
@@ -36,11 +43,21 @@ type placed struct {
 	pause
 }
 
-// State writes the account down, the same way for the same account.
-func (l *Ledger) State() ([]byte, error) {
+// State writes the account down in most bytes, the same way for the same account. How
+// much fits is not known before: causes quote what nodes and AWS say. Only the pauses of
+// places are never left out.
+func (l *Ledger) State(most int) ([]byte, error) {
+	for m := widest; ; m = m.half() {
+		if text, err := l.state(m); err != nil || len(text) <= most || m == (limits{}) {
+			return text, err
+		}
+	}
+}
+
+func (l *Ledger) state(m limits) ([]byte, error) {
 	s := state{
-		Promises: l.newest(), Subjects: newestAccounts(l.subjects), Pods: newestAccounts(l.pods),
-		Met: newestTimes(l.met), Owing: l.owing, Failed: l.failed,
+		Promises: l.newest(m), Subjects: newestAccounts(l.subjects, m.accounts), Pods: newestAccounts(l.pods, m.accounts),
+		Met: newestTimes(l.met, m.met), Owing: l.owing, Failed: l.failed,
 	}
 	for at, p := range l.places {
 		s.Places = append(s.Places, placed{at, *p})
@@ -52,11 +69,11 @@ func (l *Ledger) State() ([]byte, error) {
 }
 
 // newest are the promises that fit the bounds, with as many of their pods.
-func (l *Ledger) newest() []*promise {
+func (l *Ledger) newest(m limits) []*promise {
 	kept, pods := slices.Clone(l.open), 0
-	kept = kept[max(0, len(kept)-mostPromises):]
+	kept = kept[max(0, len(kept)-m.promises):]
 	for i := len(kept) - 1; i >= 0; i-- {
-		if left := mostPods - pods; len(kept[i].Pods) > left {
+		if left := m.pods - pods; len(kept[i].Pods) > left {
 			p := *kept[i]
 			p.Pods = p.Pods[:left]
 			kept[i] = &p
@@ -66,49 +83,54 @@ func (l *Ledger) newest() []*promise {
 	return kept
 }
 
-func newestAccounts[K cmp.Ordered](all map[K]*account) map[K]*account {
-	if len(all) <= mostAccounts {
+func newestAccounts[K cmp.Ordered](all map[K]*account, most int) map[K]*account {
+	if len(all) <= most {
 		return all
 	}
 	keys := slices.SortedFunc(maps.Keys(all), func(a, b K) int {
 		return cmp.Or(all[b].Failed.Compare(all[a].Failed), cmp.Compare(a, b))
 	})
-	out := make(map[K]*account, mostAccounts)
-	for _, k := range keys[:mostAccounts] {
+	out := make(map[K]*account, most)
+	for _, k := range keys[:most] {
 		out[k] = all[k]
 	}
 	return out
 }
 
-func newestTimes(all map[string]time.Time) map[string]time.Time {
-	if len(all) <= mostMet {
+func newestTimes(all map[string]time.Time, most int) map[string]time.Time {
+	if len(all) <= most {
 		return all
 	}
 	keys := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Or(all[b].Compare(all[a]), cmp.Compare(a, b)) })
-	out := make(map[string]time.Time, mostMet)
-	for _, k := range keys[:mostMet] {
+	out := make(map[string]time.Time, most)
+	for _, k := range keys[:most] {
 		out[k] = all[k]
 	}
 	return out
 }
 
-// Restore reads what State wrote into an empty Ledger. On an error the Ledger is as it
-// was.
+// Restore adds what State wrote. What the Ledger itself has learned meanwhile goes before
+// it: a leader that could not read at first has bought nodes by then. On an error the
+// Ledger is as it was.
 func (l *Ledger) Restore(text []byte) error {
 	var s state
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf("read expectations: %w", err)
 	}
-	l.open = slices.DeleteFunc(s.Promises, func(p *promise) bool { return p == nil || p.At.IsZero() })
+	l.open = append(slices.DeleteFunc(s.Promises, func(p *promise) bool { return p == nil || p.At.IsZero() }), l.open...)
 	for i := range s.Places {
-		l.places[s.Places[i].Place] = &s.Places[i].pause
+		if at := s.Places[i].Place; l.places[at] == nil {
+			l.places[at] = &s.Places[i].pause
+		}
 	}
-	restored(l.subjects, s.Subjects)
-	restored(l.pods, s.Pods)
-	maps.Copy(l.met, s.Met)
-	maps.Copy(l.owing, s.Owing)
-	maps.Copy(l.failed, s.Failed)
-	for _, p := range l.open {
+	maps.DeleteFunc(s.Subjects, func(_ Subject, a *account) bool { return a == nil })
+	maps.DeleteFunc(s.Pods, func(_ types.UID, a *account) bool { return a == nil })
+	add(l.subjects, s.Subjects)
+	add(l.pods, s.Pods)
+	add(l.met, s.Met)
+	add(l.owing, s.Owing)
+	add(l.failed, s.Failed)
+	for _, p := range l.open { // the newest last: that is what a pod waits for
 		if p.holds() {
 			l.hold(p)
 		}
@@ -116,10 +138,11 @@ func (l *Ledger) Restore(text []byte) error {
 	return nil
 }
 
-func restored[K comparable](into, from map[K]*account) {
-	for k, a := range from {
-		if a != nil {
-			into[k] = a
+// add copies what is not there yet.
+func add[K comparable, V any](into, from map[K]V) {
+	for k, v := range from {
+		if _, ok := into[k]; !ok {
+			into[k] = v
 		}
 	}
 }

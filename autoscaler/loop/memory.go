@@ -66,7 +66,7 @@ func (l *Loop) rememberExpectations(ctx context.Context, now time.Time) {
 	if !l.memory.read || !l.memory.launched && now.Sub(l.memory.expectedAt) < expectedEvery {
 		return
 	}
-	text, err := l.expect.State()
+	text, err := l.expect.State(durable.MaxEntry)
 	if err == nil && string(text) != l.memory.expected {
 		err = l.memory.store.Write(ctx, expectedEntry, string(text))
 	}
