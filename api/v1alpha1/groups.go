@@ -147,8 +147,8 @@ func (s GroupScaleDownSettings) addTags(out map[string]string) {
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// MaxGroupName is the most characters of a group's name (EC2 Auto Scaling API
-// Reference, CreateAutoScalingGroup).
+// MaxGroupName is the most characters of a group's name. They are those of ASCII from 33
+// to 126, but for the colon (EC2 Auto Scaling API Reference, CreateAutoScalingGroup).
 const MaxGroupName = 255
 
 func (p *problems) groups(field string, a AutoscalerSettings) {
@@ -164,8 +164,8 @@ func (p *problems) groups(field string, a AutoscalerSettings) {
 	seen := map[string]bool{}
 	for i, g := range a.Groups {
 		at := fmt.Sprintf("%s.groups[%d]", field, i)
-		if g.Name == "" || len(g.Name) > MaxGroupName || strings.ContainsAny(g.Name, ":/\n\r\t") {
-			p.add(at+".name", g.Name, "expected the name of an Auto Scaling group: 1 to %d characters, without colons and slashes", MaxGroupName)
+		if g.Name == "" || len(g.Name) > MaxGroupName || strings.ContainsFunc(g.Name, func(c rune) bool { return c < '!' || c > '~' || c == ':' }) {
+			p.add(at+".name", g.Name, "expected the name of an Auto Scaling group: 1 to %d characters of ASCII, without blanks and colons", MaxGroupName)
 		}
 		if seen[g.Name] {
 			p.add(at+".name", g.Name, "expected each group once")

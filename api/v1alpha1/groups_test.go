@@ -11,7 +11,7 @@ func TestGroupsByName(t *testing.T) {
 	c, err := v1alpha1.DecodeControllerConfig([]byte(minimalController + `, autoscaler: {discovery: off, groups: [
 		{name: eks-ng-1, min: 1, max: 8, priority: 10, price: 0.035, headroom: 1, labels: {team: a}, taints: [{key: gpu, value: "yes", effect: NoSchedule}],
 		 resources: {nvidia.com/gpu: "4"}, scaleDown: {utilizationThreshold: 0, gpuUtilizationThreshold: 0.7, unneededTime: 0s, unreadyTime: 30m, ignoreDaemonSetsUtilization: true}},
-		{name: other}]}}`))
+		{name: other/with-a-slash}]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,8 @@ func TestGroupProblems(t *testing.T) {
 		`discovery: auto`:                         `spec.autoscaler.discovery: "auto": expected tags or off`,
 		`discovery: off`:                          `spec.autoscaler.discovery: "off": expected tags, or groups in spec.autoscaler.groups`,
 		`groups: [{min: 1}]`:                      `spec.autoscaler.groups[0].name: expected the name of an Auto Scaling group`,
-		`groups: [{name: "1:3:workers"}]`:         `spec.autoscaler.groups[0].name: "1:3:workers": expected the name of an Auto Scaling group: 1 to 255 characters, without colons and slashes`,
+		`groups: [{name: "1:3:workers"}]`:         `spec.autoscaler.groups[0].name: "1:3:workers": expected the name of an Auto Scaling group: 1 to 255 characters of ASCII, without blanks and colons`,
+		`groups: [{name: "a b"}]`:                 `spec.autoscaler.groups[0].name: "a b": expected the name of an Auto Scaling group`,
 		`groups: [{name: a}, {name: a}]`:          `spec.autoscaler.groups[1].name: "a": expected each group once`,
 		`groups: [{name: a, min: -1}]`:            `spec.autoscaler.groups[0].min: "-1": expected 0 or more`,
 		`groups: [{name: a, min: 3, max: 2}]`:     `spec.autoscaler.groups[0].max: "2": expected 0 or more instances, and no fewer than min`,

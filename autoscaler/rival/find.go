@@ -3,6 +3,7 @@ package rival
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ const (
 	// longestLock bounds what a lock may claim: it can be written by anyone who may
 	// write into some namespace, and a duration of years would stop scaling for years.
 	longestLock = 10 * time.Minute
+	// leftover is how old a lock's time must be for it to count as left behind at first
+	// sight, until it changes: no clock is that wrong. A new leader need not wait for it.
+	leftover = 12 * time.Hour
 	// statusAge is how long after its last round a status says that a Cluster Autoscaler
 	// runs: rounds come every 10 s by default, and are slow on large clusters.
 	statusAge = time.Minute
@@ -74,6 +78,8 @@ func (r Rival) String() string { return r.Program + " " + r.Holder + " (" + r.Tr
 // machine's clock. Locks remembers what was seen of them before.
 func Find(s Sight, locks Locks, now time.Time) []Rival {
 	var out []Rival
+	before := maps.Clone(locks)
+	clear(locks) // a lock that was deleted is not remembered: anyone can make many
 	add := func(program, holder, kind string, m metav1.ObjectMeta, version string) {
 		out = append(out, Rival{
 			Program: program, Holder: holder, Namespace: m.Namespace, Trace: kind + " " + m.Namespace + "/" + m.Name,
@@ -82,13 +88,13 @@ func Find(s Sight, locks Locks, now time.Time) []Rival {
 	}
 	for i := range s.Leases {
 		l := &s.Leases[i]
-		if r := leaseRecord(l); locks.held("Lease", &l.ObjectMeta, r, now) {
+		if r := leaseRecord(l); before.held(locks, "Lease", &l.ObjectMeta, r, now) {
 			add(programOfLock(l.Name), r.holder, "Lease", l.ObjectMeta, "coordination.k8s.io/v1")
 		}
 	}
 	for i := range s.Endpoints {
 		m := &s.Endpoints[i]
-		if r := annotatedRecord(m); locks.held("Endpoints", m, r, now) {
+		if r := annotatedRecord(m); before.held(locks, "Endpoints", m, r, now) {
 			add(programOfLock(m.Name), r.holder, "Endpoints", *m, "v1")
 		}
 	}
@@ -98,7 +104,7 @@ func Find(s Sight, locks Locks, now time.Time) []Rival {
 		if m.Name == StatusName {
 			r = statusRecord(m)
 		}
-		if locks.held("ConfigMap", m, r, now) {
+		if before.held(locks, "ConfigMap", m, r, now) {
 			add(kube.ClusterAutoscaler, r.holder, "ConfigMap", *m, "v1")
 		}
 	}
@@ -186,18 +192,22 @@ type sighting struct {
 	at      time.Time // here
 }
 
-// held reports whether a lock is held, and remembers it.
-func (l Locks) held(kind string, m *metav1.ObjectMeta, r lockRecord, now time.Time) bool {
+// held reports whether a lock is held, by what was seen of it before, and notes it in
+// next.
+func (l Locks) held(next Locks, kind string, m *metav1.ObjectMeta, r lockRecord, now time.Time) bool {
 	if r.holder == "" {
 		return false
 	}
 	r.lasts = min(r.lasts, longestLock)
 	key := kind + "/" + string(m.UID) + "/" + m.Namespace + "/" + m.Name
 	seen, known := l[key]
-	if !known || !seen.renewed.Equal(r.renewed) {
+	switch {
+	case !known && now.Sub(r.renewed) > leftover:
+		seen = sighting{renewed: r.renewed}
+	case !known || !seen.renewed.Equal(r.renewed):
 		seen = sighting{r.renewed, now}
-		l[key] = seen
 	}
+	next[key] = seen
 	ahead := r.renewed.Sub(now)
 	return now.Sub(seen.at) <= r.lasts || ahead <= r.lasts && now.Sub(r.renewed) <= r.lasts
 }

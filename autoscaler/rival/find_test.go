@@ -131,6 +131,26 @@ func TestAClockThatIsWrong(t *testing.T) {
 	}
 }
 
+// A lock that was left behind long ago holds nobody up; if it changes after all, it is
+// held. What is deleted is not remembered.
+func TestLeftovers(t *testing.T) {
+	locks := rival.Locks{}
+	see := func(at, renewed time.Time) int {
+		s := rival.Sight{NodeReady: nodeReady, Leases: []coordinationv1.Lease{lease("x", "cluster-autoscaler", "ca", renewed, 15)}}
+		return len(rival.Find(s, locks, at))
+	}
+	old := now.Add(-48 * time.Hour)
+	if n := see(now, old); n != 0 {
+		t.Errorf("%d rivals by a lock of two days ago", n)
+	}
+	if n := see(now.Add(10*time.Second), old.Add(10*time.Second)); n != 1 {
+		t.Errorf("%d rivals by a lock that is renewed with a wrong clock, want 1", n)
+	}
+	if rival.Find(rival.Sight{NodeReady: nodeReady}, locks, now); len(locks) != 0 {
+		t.Errorf("%d deleted locks are remembered", len(locks))
+	}
+}
+
 func TestTheSameInAnyOrder(t *testing.T) {
 	s := rival.Sight{NodeReady: nodeReady}
 	for i := range 5 {
