@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -45,8 +46,8 @@ func (p parameter) read(ctx context.Context) (value, error) {
 		if err != nil && !errors.As(err, &absent) || v.version >= p.written.least(time.Now()) {
 			return v, err
 		}
-		if late := wait.For(ctx, pause); late != nil {
-			return value{}, fmt.Errorf("get parameter %s: version %d is shown, which is older than what was put: %w", p.name, v.version, late)
+		if over := wait.For(ctx, pause); over != nil {
+			return value{}, fmt.Errorf("get parameter %s: version %d is shown, which is older than what was put: %w", p.name, v.version, over)
 		}
 	}
 }
@@ -141,9 +142,49 @@ type punctual struct {
 
 // Do sends r, or returns a *LateError.
 func (p punctual) Do(r *http.Request) (*http.Response, error) {
-	now := time.Now()
-	if !p.sendBy.IsZero() && (!now.Before(p.sendBy) || !now.Round(0).Before(p.sendBy.Round(0))) {
-		return nil, &LateError{Deadline: p.sendBy, Now: now}
+	if !p.sendBy.IsZero() {
+		if err := late(p.sendBy); err != nil {
+			return nil, err
+		}
 	}
-	return p.next.Do(r)
+	return p.next.Do(p.hurry(r))
+}
+
+// hurry returns the request with a body that is not read after the deadline: to connect
+// may take longer than what is left, and SSM does nothing for a request without its body.
+func (p punctual) hurry(r *http.Request) *http.Request {
+	if p.sendBy.IsZero() || r.Body == nil {
+		return r
+	}
+	r = r.WithContext(r.Context()) // a copy
+	r.Body = punctualBody{r.Body, p.sendBy}
+	if again := r.GetBody; again != nil {
+		r.GetBody = func() (io.ReadCloser, error) {
+			body, err := again()
+			return punctualBody{body, p.sendBy}, err
+		}
+	}
+	return r
+}
+
+// punctualBody is a body that cannot be read after a deadline.
+type punctualBody struct {
+	io.ReadCloser
+	sendBy time.Time
+}
+
+// Read reads, or returns a *LateError.
+func (b punctualBody) Read(p []byte) (int, error) {
+	if err := late(b.sendBy); err != nil {
+		return 0, err
+	}
+	return b.ReadCloser.Read(p)
+}
+
+// late returns a *LateError if the deadline is over by the monotonic or the wall clock.
+func late(sendBy time.Time) error {
+	if now := time.Now(); !now.Before(sendBy) || !now.Round(0).Before(sendBy.Round(0)) {
+		return &LateError{Deadline: sendBy, Now: now}
+	}
+	return nil
 }

@@ -3,6 +3,8 @@ package bundle_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +84,36 @@ func TestReadBackEndsWithItsCaller(t *testing.T) {
 		began := time.Now()
 		if _, err := s.Put(ctx, sample(t, "demo")); !errors.Is(err, context.Canceled) || time.Since(began) != 2*time.Second {
 			t.Errorf("%v after %s", err, time.Since(began))
+		}
+	})
+}
+
+// slowDial is a connection that takes longer to be made than the fence of its caller.
+type slowDial struct{ next ssm.HTTPClient }
+
+func (s slowDial) Do(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".PutParameter") {
+		bubble.Sleep(6 * time.Second)
+	}
+	return s.next.Do(r)
+}
+
+// TestPutThatConnectsTooLateIsNotSent: another may lead by the time that a connection is
+// made, and what is sent then would undo what it published.
+func TestPutThatConnectsTooLateIsNotSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &awssim.World{}
+		defer w.Close()
+		api := ssm.NewFromConfig(w.Config("controller"), func(o *ssm.Options) { o.HTTPClient = slowDial{o.HTTPClient} })
+		s := bundle.NewStore(api, "demo", parameter, "")
+		fenced, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := s.Put(fenced, sample(t, "demo")); err == nil {
+			t.Error("put, after the fence")
+		}
+		var absent *bundle.NotFoundError
+		if _, err := s.Get(t.Context()); !errors.As(err, &absent) {
+			t.Errorf("then read: %v", err)
 		}
 	})
 }

@@ -26,8 +26,9 @@ const goneFor = 5 * time.Minute
 
 // proven reports whether EC2 proves that the Node's instance does not run any more:
 //   - it shows the instance as terminated; or
-//   - it does not know it, has said so for long enough (see Plan), and our agent
-//     reported on the Node: so it was an instance of this account once.
+//   - it does not know it, has said so for long enough (see Plan), our agent reported on
+//     the Node, so it was an instance of this account once, and its kubelet is silent: one
+//     that speaks runs, whatever EC2 does not show.
 //
 // A silent kubelet proves nothing, nor does an instance that is shutting down.
 func (d Deletion) proven() bool {
@@ -35,7 +36,7 @@ func (d Deletion) proven() bool {
 	case binding.InstanceGone:
 		return d.Verdict.Instance.State == "terminated"
 	case binding.NoSuchInstance:
-		return d.Reported
+		return d.Reported && !d.Ready
 	}
 	return false
 }
@@ -62,6 +63,9 @@ func (j *Janitor) finish(ctx context.Context, d Deletion, waited time.Duration) 
 	}
 	if err != nil {
 		return false, fmt.Errorf("read node %s: %w", d.Name, err)
+	}
+	if d.Ready = kube.KubeletReady(node); !d.proven() {
+		return false, nil // it spoke since it was planned about
 	}
 	if len(pods) == 0 && len(node.Status.VolumesAttached) == 0 {
 		return true, nil

@@ -68,6 +68,33 @@ func TestPodsOfAGoneInstanceAreFinished(t *testing.T) {
 	})
 }
 
+// EC2 not knowing an instance is no proof against a kubelet that speaks: its pods run.
+func TestPodsOfAKubeletThatSpeaksAreNotFinished(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		n := newNode("drained", id, true)
+		n.Spec.Taints = []corev1.Taint{{Key: kube.ToBeDeletedTaint, Effect: corev1.TaintEffectNoSchedule}}
+		r.put(t, n)
+		r.stuck(t, "drained", nil)
+		bubble.Sleep(time.Minute)
+		got, err := r.Client.CoreV1().Nodes().Get(t.Context(), "drained", metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if kube.HasTaint(got, corev1.TaintNodeOutOfService) || !r.podIsThere(t) {
+			t.Errorf("taints %v; the pod is there: %t", got.Spec.Taints, r.podIsThere(t))
+		}
+		got.Status.Conditions[0].Status = corev1.ConditionUnknown
+		if _, err := r.Client.CoreV1().Nodes().UpdateStatus(t.Context(), got, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		bubble.Sleep(20 * time.Second)
+		if r.podIsThere(t) {
+			t.Error("the pod still waits for its end")
+		}
+		r.want(t, "once its kubelet is silent")
+	})
+}
+
 func TestNodeWaitsForItsVolumes(t *testing.T) {
 	for name, detached := range map[string]bool{"detached": true, "never": false} {
 		t.Run(name, func(t *testing.T) {

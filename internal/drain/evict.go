@@ -191,7 +191,8 @@ func (e *Evictor) Refusals() []error {
 // Empty evicts the node's pods, turn by turn, and waits until they are gone. It ends
 // with an error:
 //   - after timeout, with the refusals. The time in which all pods of a turn are
-//     terminating does not count: a pod has its grace period, and is overdue after it;
+//     terminating does not count: a pod has its grace period, and is overdue after it. One
+//     that another client gave longer than an eviction would does count;
 //   - when an eviction fails;
 //   - when check, which sees all pods that are left, returns one;
 //   - when ctx ends.
@@ -233,7 +234,7 @@ func (e *Evictor) step(ctx context.Context, node string, check func([]*corev1.Po
 		return false, err
 	}
 	pods = e.o.Turns.first(pods)
-	ending = !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return !kube.Terminating(p) })
+	ending = !slices.ContainsFunc(pods, func(p *corev1.Pod) bool { return !kube.Terminating(p) || e.o.Turns.exceeds(p) })
 	return ending, e.Evict(ctx, pods)
 }
 

@@ -64,3 +64,16 @@ func (t Turns) grace(p *corev1.Pod) *int64 {
 	seconds := int64(most / time.Second)
 	return &seconds
 }
+
+// exceeds reports whether a terminating pod was given longer than an eviction would give
+// it, as by kubectl delete --grace-period.
+func (t Turns) exceeds(p *corev1.Pod) bool {
+	if p.DeletionGracePeriodSeconds == nil {
+		return false
+	}
+	most := kube.Grace(p)
+	if len(t) > 0 {
+		most = min(most, t[t.of(p)].Grace)
+	}
+	return time.Duration(*p.DeletionGracePeriodSeconds)*time.Second > most
+}

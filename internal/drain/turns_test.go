@@ -95,6 +95,34 @@ func TestEmptyDoesNotWaitForGraceWhileOneIsRefused(t *testing.T) {
 	})
 }
 
+// A pod that someone else gave a day to end does not keep the drain for that day: no other
+// node is drained meanwhile.
+func TestEmptyDoesNotWaitForGraceThatOthersGave(t *testing.T) {
+	for name, turns := range map[string]drain.Turns{"none": nil, "turns": {{Priority: 0, Grace: 10 * time.Second}}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const day = 24 * time.Hour
+				r := newRig(t, pod("deleted", func(p *corev1.Pod) {
+					seconds := int64(day / time.Second)
+					p.DeletionTimestamp, p.DeletionGracePeriodSeconds = &metav1.Time{Time: time.Now().Add(day)}, &seconds
+					if turns != nil {
+						p.Spec.TerminationGracePeriodSeconds = &seconds // its owner deleted it
+					}
+				}))
+				began := time.Now()
+				err := drain.NewEvictor(drain.Options{Client: r.client, StopAtFailure: true, Turns: turns}).Empty(t.Context(), "n", time.Minute, nothing)
+				var late *drain.TimeoutError
+				if !errors.As(err, &late) {
+					t.Errorf("got %v", err)
+				}
+				if took := time.Since(began); took > 62*time.Second {
+					t.Errorf("took %s, want a minute", took)
+				}
+			})
+		})
+	}
+}
+
 // Without a refusal there is none to tell of, and none is made up.
 func TestTimeoutWithoutRefusals(t *testing.T) {
 	err := fmt.Errorf("drain: %w", &drain.TimeoutError{Timeout: time.Minute, Left: 1})
