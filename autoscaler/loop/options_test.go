@@ -24,7 +24,7 @@ func TestSettingsReachThePlanners(t *testing.T) {
 	if up.MaxNodesTotal != 7 || up.MaxCores != 40 || up.MaxMemory != 1<<40 {
 		t.Errorf("limits are %+v", up)
 	}
-	if b := up.Balance; len(b.IgnoreLabels) != 1 || *b.Memory != 0 || b.Allocatable != nil || *b.Free != 1 {
+	if b := up.Balance; len(b.IgnoreLabels) != 1 || *b.Memory != 0 || *b.Allocatable != 0.05 || *b.Free != 1 {
 		t.Errorf("balance is %+v", b)
 	}
 	if !(down.UtilizationThreshold > 0 && down.UtilizationThreshold < 1e-9) {
