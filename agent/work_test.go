@@ -73,6 +73,7 @@ func TestAccountIsTheInstancesRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Settle()
 	config, err := v1alpha1.NodeConfigFor("demo")
 	if err != nil {
 		t.Fatal(err)

@@ -91,6 +91,7 @@ func TestRaiseGrowsFromTheMembers(t *testing.T) {
 				t.Fatal(err)
 			}
 			lower(t, &w, tt.desired)
+			w.Settle()
 			before := len(w.CallsTo("autoscaling", "SetDesiredCapacity"))
 			got, err := c.Raise(t.Context(), "workers", tt.from, tt.to)
 			if err != nil || got != tt.want {

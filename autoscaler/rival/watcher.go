@@ -35,6 +35,8 @@ const maxFound = 10
 // namespace, by a field selector that RBAC can hold to the name.
 var Access = []drive.Access{
 	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"list"}, Names: []string{Name, KarpenterName}},
+	// Not asked by this build: one that it goes back to, or runs beside in an upgrade, does.
+	{Group: "coordination.k8s.io", Resource: "leases", Verbs: []string{"get"}, Namespace: metav1.NamespaceSystem, Names: []string{Name}},
 	{Resource: "endpoints", Verbs: []string{"list"}, Names: []string{Name}},
 	{Resource: "configmaps", Verbs: []string{"list"}, Names: []string{Name, StatusName}},
 	drive.Watch("", "pods"), drive.Watch("", "nodes"),
