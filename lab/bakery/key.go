@@ -16,7 +16,7 @@ import (
 
 // sources are the directories of this repository whose code and files decide what a
 // node image holds.
-var sources = []string{"internal/quote", "internal/redact", "lab/apt", "lab/bakery", "lab/image", "packer/bake", "packer/check", "systemd"}
+var sources = []string{"internal/quote", "internal/redact", "internal/version", "lab/apt", "lab/bakery", "lab/cache", "lab/image", "packer/bake", "packer/check", "systemd"}
 
 // inputs are all that a node image is made of.
 type inputs struct {
