@@ -44,17 +44,17 @@ type AutoscalerSettings struct {
 	// does nothing beside a Cluster Autoscaler.
 	IgnoreRivalsIn []string `json:"ignoreRivalsIn,omitempty"`
 	// StartupTaints are the beginnings of keys of taints that are on a node until it
-	// has started, beside those that are known: *.csi.aws.com/agent-not-ready,
+	// has started, in addition to those that are known: *.csi.aws.com/agent-not-ready,
 	// node.cilium.io/agent-not-ready, readiness.k8s.io/* and others, see
 	// docs/running.md. They keep no pod from counting on a young node, nor, in a
 	// NodeConfig, from growing its group.
 	StartupTaints []string `json:"startupTaints,omitempty"`
-	// StatusTaints are the beginnings of keys of taints by which somebody takes
-	// running nodes out of use for a while, beside
+	// StatusTaints are the beginnings of keys of taints by which running nodes are
+	// taken out of use for a while, in addition to
 	// status-taint.cluster-autoscaler.kubernetes.io/. New nodes count without them.
 	StatusTaints []string `json:"statusTaints,omitempty"`
 	// BalancingIgnoreLabels are keys of labels by which near-identical groups may
-	// differ, beside those of zone, host name and node group. Near-identical groups
+	// differ, in addition to those of zone, host name and node group. Near-identical groups
 	// grow in turn, see docs/running.md.
 	BalancingIgnoreLabels []string `json:"balancingIgnoreLabels,omitempty"`
 	// BalancingMemoryRatio is the share by which the memory of near-identical groups
@@ -65,7 +65,7 @@ type AutoscalerSettings struct {
 	BalancingAllocatableRatio *float64 `json:"balancingAllocatableRatio,omitempty"`
 	// BalancingFreeRatio is the same for what DaemonSets leave; 0.05 by default.
 	BalancingFreeRatio *float64 `json:"balancingFreeRatio,omitempty"`
-	// Discovery is how groups are found: by their tags, beside those that Groups names,
+	// Discovery is how groups are found: by their tags, next to those that Groups names,
 	// with "tags", the default; with "off" those that Groups names are all.
 	Discovery Discovery `json:"discovery,omitempty"`
 	// Groups are managed whatever tags they carry, unless a tag says that they are

@@ -44,10 +44,22 @@ const (
 	PriorityTag = "joinery:priority"
 	// HeadroomTag holds how many nodes are to stay without pods.
 	HeadroomTag = "joinery:headroom"
+	// TagPrefix starts the tags that Cluster Autoscaler's users put on groups.
+	TagPrefix = "k8s.io/cluster-autoscaler/"
 	// NodeTemplateTag starts the tags that describe a group's nodes.
-	NodeTemplateTag = "k8s.io/cluster-autoscaler/node-template/"
+	NodeTemplateTag = TagPrefix + "node-template/"
 	// GroupOptionTag starts those of them that set one group's options.
 	GroupOptionTag = NodeTemplateTag + "autoscaling-options/"
+)
+
+// Bounds of what a group's settings and tags may hold.
+const (
+	// MaxPrice is beyond what any instance costs, in US dollars an hour.
+	MaxPrice = 10_000
+	// MaxPriority bounds priorities on both sides of 0.
+	MaxPriority = 1_000_000
+	// MaxHeadroom is the most nodes that may be kept as room.
+	MaxHeadroom = 1000
 )
 
 // The options of a group, after GroupOptionTag.
@@ -182,14 +194,14 @@ func (p *problems) group(at string, g GroupSettings) {
 	if g.Max != nil && (*g.Max < 0 || g.Min != nil && *g.Max < *g.Min) {
 		p.add(at+".max", strconv.Itoa(*g.Max), "expected 0 or more instances, and no fewer than min")
 	}
-	if n := g.Priority; n != nil && (*n < -1_000_000 || *n > 1_000_000) {
-		p.add(at+".priority", strconv.Itoa(*n), "expected -1000000 to 1000000")
+	if n := g.Priority; n != nil && (*n < -MaxPriority || *n > MaxPriority) {
+		p.add(at+".priority", strconv.Itoa(*n), "expected %d to %d", -MaxPriority, MaxPriority)
 	}
-	if f := g.Price; f != nil && !(*f > 0 && *f <= 10_000) {
-		p.add(at+".price", number(*f), "expected US dollars an hour, above 0 and at most 10000")
+	if f := g.Price; f != nil && !(*f > 0 && *f <= MaxPrice) {
+		p.add(at+".price", number(*f), "expected US dollars an hour, above 0 and at most %d", MaxPrice)
 	}
-	if n := g.Headroom; n != nil && (*n < 0 || *n > 1000) {
-		p.add(at+".headroom", strconv.Itoa(*n), "expected 0 to 1000")
+	if n := g.Headroom; n != nil && (*n < 0 || *n > MaxHeadroom) {
+		p.add(at+".headroom", strconv.Itoa(*n), "expected 0 to %d", MaxHeadroom)
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.Labels)) {
 		p.groupLabel(at+".labels["+key+"]", key, g.Labels[key])

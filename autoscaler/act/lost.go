@@ -71,15 +71,9 @@ func (e *Executor) endLost(ctx context.Context, node *corev1.Node, r scaledown.R
 		return fmt.Errorf("taint node: %w", err)
 	}
 	if err := e.o.Groups.Lose(ctx, r.Group, r.InstanceID); err != nil {
-		if back := e.unmark(ctx, r.Node); back != nil {
-			err = errors.Join(err, fmt.Errorf("untaint node: %w", back))
-		}
-		return err
+		return e.undo(ctx, r.Node, err)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	forget(e.ended, time.Now(), endedFor)
-	e.ended[r.InstanceID] = time.Now()
+	e.noteEnded(r.InstanceID)
 	return nil
 }
 

@@ -127,11 +127,8 @@ func (e *Executor) prepare(ctx context.Context, r scaledown.Removal) (node *core
 // On an error the mark is taken back, unless ctx has ended.
 func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r scaledown.Removal) (err error) {
 	defer func() {
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		if back := e.unmark(ctx, r.Node); back != nil {
-			err = errors.Join(err, fmt.Errorf("untaint node: %w", back))
+		if err != nil && ctx.Err() == nil {
+			err = e.undo(ctx, r.Node, err)
 		}
 	}()
 	if err := drain.Mark(ctx, e.o.Kube, r.Node, node.UID, false); err != nil {
@@ -155,11 +152,26 @@ func (e *Executor) drainAndTerminate(ctx context.Context, node *corev1.Node, r s
 	if err := e.o.Groups.Terminate(ctx, r.Group, r.InstanceID); err != nil {
 		return err
 	}
+	e.noteEnded(r.InstanceID)
+	return nil
+}
+
+// undo takes the mark of a removal back that failed, and returns why it failed, with what
+// went wrong in taking it back.
+func (e *Executor) undo(ctx context.Context, node string, why error) error {
+	if err := e.unmark(ctx, node); err != nil {
+		return errors.Join(why, fmt.Errorf("untaint node: %w", err))
+	}
+	return why
+}
+
+// noteEnded remembers an instance that was just ended, see busyWith.
+func (e *Executor) noteEnded(instance string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	forget(e.ended, time.Now(), endedFor)
-	e.ended[r.InstanceID] = time.Now()
-	return nil
+	now := time.Now()
+	forget(e.ended, now, endedFor)
+	e.ended[instance] = now
 }
 
 // validate reads the node again and checks that the plan still holds for it: it

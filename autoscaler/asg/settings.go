@@ -15,11 +15,6 @@ import (
 	"github.com/joinery/joinery/autoscaler/price"
 )
 
-const (
-	maxPriority = 1_000_000
-	maxHeadroom = 1000
-)
-
 // settings is what an operator sets for one group with tags.
 type settings struct {
 	price              float64 // 0: not set
@@ -44,12 +39,12 @@ func (s *settings) add(key, value string) (err error) {
 	switch key {
 	case v1alpha1.PriceTag:
 		if s.price, err = price.Parse(value); err != nil {
-			return fmt.Errorf("expected US dollars an hour, above 0 and at most %d", price.MaxPrice)
+			return fmt.Errorf("expected US dollars an hour, above 0 and at most %d", v1alpha1.MaxPrice)
 		}
 	case v1alpha1.PriorityTag:
-		s.priority, err = whole(value, -maxPriority, maxPriority)
+		s.priority, err = whole(value, -v1alpha1.MaxPriority, v1alpha1.MaxPriority)
 	case v1alpha1.HeadroomTag:
-		s.headroom, err = whole(value, 0, maxHeadroom)
+		s.headroom, err = whole(value, 0, v1alpha1.MaxHeadroom)
 	default:
 		if option, ok := strings.CutPrefix(key, v1alpha1.GroupOptionTag); ok {
 			return s.option(option, value)

@@ -58,7 +58,7 @@ func FuzzSettings(f *testing.F) {
 			t.Errorf("error does not say what was expected: %v", err)
 		}
 		u, d := s.scaleDown.UtilizationThreshold, s.scaleDown.UnneededTime
-		if !(s.price >= 0) || s.headroom < 0 || s.headroom > maxHeadroom || (u != nil && !(*u >= 0 && *u <= 1)) || (d != nil && *d < 0) {
+		if !(s.price >= 0) || s.headroom < 0 || s.headroom > v1alpha1.MaxHeadroom || (u != nil && !(*u >= 0 && *u <= 1)) || (d != nil && *d < 0) {
 			t.Errorf("read %+v", s)
 		}
 	})

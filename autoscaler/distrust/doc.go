@@ -4,7 +4,7 @@
 // for ever: nothing grows for it.
 //
 // A class of pods is doubted once plans had a place for it on a node that is there, for
-// Rounds rounds in a row and at least Patience, while the scheduler said Unschedulable.
+// Rounds rounds in a row and at least MinDuration, while the scheduler said Unschedulable.
 // Then the nodes that have not changed since the scheduler refused are no place for it:
 // the scheduler has looked at each of them as it is now. Nodes that came after the
 // doubt began are trusted, so one doubt buys nodes once.

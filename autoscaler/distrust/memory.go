@@ -3,10 +3,10 @@ package distrust
 import "time"
 
 const (
-	// Rounds and Patience are for how many rounds, and how long at least, plans must
+	// Rounds and MinDuration are for how many rounds, and how long at least, plans must
 	// have had a place for a pod: several times the scheduler's longest back-off of
 	// ten seconds.
-	Rounds, Patience = 3, 30 * time.Second
+	Rounds, MinDuration = 3, 30 * time.Second
 	// Flush is after how long the scheduler has looked at every pod again, whatever
 	// happened: its queue does so after five minutes.
 	Flush = 6 * time.Minute
@@ -62,7 +62,7 @@ func (m *Memory) Note(now time.Time, seen []Sighting) (begun []string) {
 		if s.Refused.After(d.refused) {
 			d.refused = s.Refused
 		}
-		if d.began.IsZero() && d.rounds >= Rounds && now.Sub(d.since) >= Patience {
+		if d.began.IsZero() && d.rounds >= Rounds && now.Sub(d.since) >= MinDuration {
 			d.began = now
 			begun = append(begun, s.Class)
 		}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/price"
 )
 
@@ -80,7 +81,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for line := range strings.Lines(text) {
 			name, _, _ := strings.Cut(strings.TrimSpace(line), ",")
-			if usd, ok := table.Price(name); ok && !(usd > 0 && usd <= price.MaxPrice) {
+			if usd, ok := table.Price(name); ok && !(usd > 0 && usd <= v1alpha1.MaxPrice) {
 				t.Errorf("%s costs %v", name, usd)
 			}
 		}

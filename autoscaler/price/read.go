@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/joinery/joinery/api/v1alpha1"
 )
 
 const (
@@ -16,8 +18,6 @@ const (
 	header = "instanceType,usdPerHour"
 	// maxFile bounds what is read, in bytes: EC2 has about a thousand types.
 	maxFile = 1 << 20
-	// MaxPrice is beyond what any instance costs, in US dollars an hour.
-	MaxPrice = 10000
 )
 
 // typeName is the shape of an instance type's name: family, dot, size.
@@ -87,11 +87,11 @@ func (t *Table) add(line string) error {
 }
 
 // Parse reads one price in US dollars an hour. It is above 0, which stands for a
-// price that is not known, and at most MaxPrice.
+// price that is not known, and at most v1alpha1.MaxPrice.
 func Parse(text string) (float64, error) {
 	usd, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(usd) || usd <= 0 || usd > MaxPrice {
-		return 0, fmt.Errorf("%q: expected US dollars an hour, above 0 and at most %d", text, MaxPrice)
+	if err != nil || math.IsNaN(usd) || usd <= 0 || usd > v1alpha1.MaxPrice {
+		return 0, fmt.Errorf("%q: expected US dollars an hour, above 0 and at most %d", text, v1alpha1.MaxPrice)
 	}
 	return usd, nil
 }

@@ -134,9 +134,7 @@ func active(p *corev1.Pod, nodeReady func(string) bool) bool {
 	if p.Spec.NodeName == "" || kube.Finished(p) {
 		return false
 	}
-	return nodeReady(p.Spec.NodeName) || slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	})
+	return nodeReady(p.Spec.NodeName) || kube.PodReady(p)
 }
 
 // lockRecord is what a lock says.

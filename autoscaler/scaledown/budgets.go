@@ -152,11 +152,8 @@ const (
 // one has ended.
 func succession(pod *corev1.Pod) time.Duration {
 	took := usualSuccession
-	for i := range pod.Status.Conditions {
-		c := &pod.Status.Conditions[i]
-		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && pod.Status.StartTime != nil {
-			took = max(leastSuccession, c.LastTransitionTime.Sub(pod.Status.StartTime.Time))
-		}
+	if kube.PodReady(pod) && pod.Status.StartTime != nil {
+		took = max(leastSuccession, kube.PodCondition(pod, corev1.PodReady).LastTransitionTime.Sub(pod.Status.StartTime.Time))
 	}
 	if kube.StatefulSetPod(pod) {
 		took += kube.Grace(pod)

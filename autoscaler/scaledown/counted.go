@@ -37,7 +37,7 @@ func (p *planner) free(pod *cluster.Pod) bool {
 		return false // nothing to use up
 	case pod.Status.Phase == corev1.PodPending || kube.Finished(pod.Pod) || kube.Terminating(pod.Pod):
 		return true
-	case len(covering) > 1 || podReady(pod.Pod):
+	case len(covering) > 1 || kube.PodReady(pod.Pod):
 		return false
 	}
 	for _, pdb := range p.s.PodDisruptionBudgets() {
@@ -55,13 +55,4 @@ func sparesUnhealthy(pdb *policyv1.PodDisruptionBudget) bool {
 		return true
 	}
 	return pdb.Status.ObservedGeneration >= pdb.Generation && pdb.Status.DesiredHealthy > 0 && pdb.Status.CurrentHealthy >= pdb.Status.DesiredHealthy
-}
-
-func podReady(p *corev1.Pod) bool {
-	for i := range p.Status.Conditions {
-		if c := &p.Status.Conditions[i]; c.Type == corev1.PodReady {
-			return c.Status == corev1.ConditionTrue
-		}
-	}
-	return false
 }

@@ -3,12 +3,12 @@ package nodes
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/internal/binding"
@@ -84,20 +84,8 @@ func (j *Janitor) finish(ctx context.Context, d Deletion, waited time.Duration) 
 // left reads the pods of the Node that no kubelet will end. Those of DaemonSets and
 // static ones go with the Node.
 func (j *Janitor) left(ctx context.Context, node string) ([]*corev1.Pod, error) {
-	list, err := j.deps.Client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list pods of node %s: %w", node, err)
-	}
-	var out []*corev1.Pod
-	for i := range list.Items {
-		// An API server in memory, as tests have it, knows no field selectors.
-		if p := &list.Items[i]; p.Spec.NodeName == node && !kube.MirrorPod(p) && !kube.DaemonSetPod(p) && !kube.Finished(p) {
-			out = append(out, p)
-		}
-	}
-	return out, nil
+	pods, err := drain.PodsOn(ctx, j.deps.Client, node)
+	return slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return kube.MirrorPod(p) || kube.DaemonSetPod(p) || kube.Finished(p) }), err
 }
 
 // forceDelete deletes a pod whose machine is gone, so that another may take its name.

@@ -95,7 +95,7 @@ func Queue(v Values, name string) (string, error) {
 	return Render("controller-queue", v)
 }
 
-// Group returns what the masters' role needs besides for a group of that name, which
+// Group returns what the control-plane nodes' role needs in addition for a group of that name, which
 // spec.autoscaler.groups names and which lacks the tag joinery:cluster.
 func Group(v Values, name string) (string, error) {
 	v.Group = name

@@ -8,7 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
@@ -63,17 +62,13 @@ func attached(ctx context.Context, client kubernetes.Interface, node string) ([]
 
 // inUse returns the persistent volumes of the pods that are on the node.
 func inUse(ctx context.Context, client kubernetes.Interface, node string) (map[string]bool, error) {
-	pods, err := client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(),
-	})
+	pods, err := PodsOn(ctx, client, node)
 	if err != nil {
-		return nil, fmt.Errorf("list pods of node %s: %w", node, err)
+		return nil, err
 	}
 	claims := map[types.NamespacedName]bool{}
-	for i := range pods.Items {
-		if p := &pods.Items[i]; p.Spec.NodeName == node {
-			claimsOf(p, claims)
-		}
+	for _, p := range pods {
+		claimsOf(p, claims)
 	}
 	if len(claims) == 0 {
 		return nil, nil

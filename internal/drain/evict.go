@@ -13,7 +13,6 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
@@ -78,20 +77,8 @@ func NewEvictor(o Options) *Evictor {
 // Left reads from the API server which pods still have to leave the node, by
 // kube.NeedsEviction.
 func Left(ctx context.Context, client kubernetes.Interface, node string) ([]*corev1.Pod, error) {
-	list, err := client.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{
-		FieldSelector: fields.OneTermEqualSelector("spec.nodeName", node).String(),
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list pods of node %s: %w", node, err)
-	}
-	var out []*corev1.Pod
-	for i := range list.Items {
-		// An API server in memory, as tests have it, knows no field selectors.
-		if p := &list.Items[i]; p.Spec.NodeName == node && kube.NeedsEviction(p, time.Now()) {
-			out = append(out, p)
-		}
-	}
-	return out, nil
+	pods, err := PodsOn(ctx, client, node)
+	return slices.DeleteFunc(pods, func(p *corev1.Pod) bool { return !kube.NeedsEviction(p, time.Now()) }), err
 }
 
 // Evict asks for the eviction of the pods that are not terminating and that it has not

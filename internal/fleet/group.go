@@ -13,14 +13,12 @@ import (
 // The tags by which Cluster Autoscaler finds groups (its AWS README,
 // "Auto-Discovery Setup"). Only their keys matter.
 const (
-	// TagPrefix starts the tags that Cluster Autoscaler's users put on groups.
-	TagPrefix = "k8s.io/cluster-autoscaler/"
 	// EnabledTag is the discovery tag that all managed groups carry.
-	EnabledTag = TagPrefix + "enabled"
+	EnabledTag = v1alpha1.TagPrefix + "enabled"
 )
 
 // ClusterTagKey returns the key of the discovery tag that names a cluster.
-func ClusterTagKey(cluster string) string { return TagPrefix + cluster }
+func ClusterTagKey(cluster string) string { return v1alpha1.TagPrefix + cluster }
 
 // TemplateRef names a version of a launch template.
 type TemplateRef struct {
@@ -204,7 +202,7 @@ func (g *Group) Refusal(cluster string) string {
 // NamesCluster reports whether any of the tags is a discovery tag of some cluster.
 func NamesCluster(tags map[string]string) bool {
 	for k := range tags {
-		rest, ok := strings.CutPrefix(k, TagPrefix)
+		rest, ok := strings.CutPrefix(k, v1alpha1.TagPrefix)
 		if ok && k != EnabledTag && !strings.Contains(rest, "/") {
 			return true
 		}

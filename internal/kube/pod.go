@@ -126,3 +126,20 @@ func Grace(p *corev1.Pod) time.Duration {
 	}
 	return defaultGrace
 }
+
+// PodCondition returns the pod's condition of that type, within the pod; nil without one.
+func PodCondition(p *corev1.Pod, kind corev1.PodConditionType) *corev1.PodCondition {
+	for i := range p.Status.Conditions {
+		if p.Status.Conditions[i].Type == kind {
+			return &p.Status.Conditions[i]
+		}
+	}
+	return nil
+}
+
+// PodReady reports whether the pod is Ready:
+//   - its condition Ready is True. Without the condition it is not.
+func PodReady(p *corev1.Pod) bool {
+	c := PodCondition(p, corev1.PodReady)
+	return c != nil && c.Status == corev1.ConditionTrue
+}
