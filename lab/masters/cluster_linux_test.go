@@ -14,7 +14,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
-	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/balancer"
 	"github.com/joinery/joinery/lab/cluster"
@@ -84,7 +83,7 @@ func (c *trio) awaitCalm() {
 			if node, err := c.Cluster.Client().CoreV1().Nodes().Get(ctx, m.NodeName, metav1.GetOptions{}); err != nil || !ready(node) {
 				return fmt.Sprintf("node %s is not Ready (%v)", m.NodeName, err), false
 			}
-			if body, err := c.ask(ctx, m, "/readyz"); err != nil {
+			if body, err := c.Ask(ctx, m, "/readyz"); err != nil {
 				return fmt.Sprintf("controller on %s: %v %s", m.NodeName, err, body), false
 			}
 		}
@@ -94,12 +93,12 @@ func (c *trio) awaitCalm() {
 
 // oneLeads says whether the Lease's holder, and nobody else, thinks that it leads.
 func (c *trio) oneLeads(ctx context.Context) (seen string, ok bool) {
-	holder, _, err := c.leader(ctx)
+	holder, _, err := c.Leader(ctx)
 	if err != nil {
 		return err.Error(), false
 	}
 	for _, m := range c.Cluster.Masters() {
-		leads, err := c.leads(ctx, m)
+		leads, err := c.Leads(ctx, m)
 		if err != nil {
 			return err.Error(), false
 		}
@@ -110,53 +109,15 @@ func (c *trio) oneLeads(ctx context.Context) (seen string, ok bool) {
 	return "", true
 }
 
-// ask sends a request to the controller on m, from m itself.
-func (c *trio) ask(ctx context.Context, m cluster.Master, path string) (string, error) {
-	out, err := m.Machine.Exec(ctx, "curl", "--silent", "--show-error", "--fail-with-body", "--max-time", "5", "http://127.0.0.1:9810"+path)
-	return string(out), err
-}
-
-// leads says whether the controller on m thinks that it leads.
-func (c *trio) leads(ctx context.Context, m cluster.Master) (bool, error) {
-	metrics, err := c.ask(ctx, m, "/metrics")
-	if err != nil {
-		return false, err
-	}
-	switch {
-	case strings.Contains(metrics, "\njoinery_leader 1\n"):
-		return true, nil
-	case strings.Contains(metrics, "\njoinery_leader 0\n"):
-		return false, nil
-	}
-	return false, fmt.Errorf("controller on %s has no metric joinery_leader", m.NodeName)
-}
-
-// leader returns the master whose controller holds the Lease, and the Lease.
-func (c *trio) leader(ctx context.Context) (cluster.Master, *coordinationv1.Lease, error) {
-	lease, err := c.Cluster.Client().CoordinationV1().Leases(metav1.NamespaceSystem).Get(ctx, leader.LeaseName, metav1.GetOptions{})
-	if err != nil {
-		return cluster.Master{}, nil, err
-	}
-	host, _, _ := strings.Cut(holder(lease), "_")
-	for _, m := range c.Cluster.Masters() {
-		if host == m.NodeName {
-			return m, lease, nil
-		}
-	}
-	return cluster.Master{}, nil, fmt.Errorf("the Lease is held by %q", holder(lease))
-}
-
 // mustLeader is leader in a calm cluster.
 func (c *trio) mustLeader() (cluster.Master, *coordinationv1.Lease) {
 	c.t.Helper()
-	m, lease, err := c.leader(c.t.Context())
+	m, lease, err := c.Leader(c.t.Context())
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	return m, lease
 }
-
-func holder(l *coordinationv1.Lease) string { return aws.ToString(l.Spec.HolderIdentity) }
 
 // awaitTakeover waits until another process than old's holds the Lease and
 // returns its master and the Lease.
@@ -166,10 +127,10 @@ func (c *trio) awaitTakeover(old *coordinationv1.Lease, limit time.Duration) (cl
 	var lease *coordinationv1.Lease
 	c.await("another leads", limit, func(ctx context.Context) (string, bool) {
 		var err error
-		if m, lease, err = c.leader(ctx); err != nil {
+		if m, lease, err = c.Leader(ctx); err != nil {
 			return err.Error(), false
 		}
-		return "the Lease is held by " + holder(lease), holder(lease) != holder(old)
+		return "the Lease is held by " + site.Holder(lease), site.Holder(lease) != site.Holder(old)
 	})
 	c.t.Logf("%s leads %.1f s after its predecessor's last renewal", m.NodeName, lease.Spec.AcquireTime.Sub(old.Spec.RenewTime.Time).Seconds())
 	return m, lease
@@ -221,7 +182,7 @@ func (c *trio) mustRotate(m cluster.Master) {
 	c.t.Helper()
 	before := c.mustLiveToken()
 	c.await(m.NodeName+" knows that it leads", 20*time.Second, func(ctx context.Context) (string, bool) {
-		ok, err := c.leads(ctx, m)
+		ok, err := c.Leads(ctx, m)
 		return fmt.Sprint(err), ok
 	})
 	c.mustExec(m, "systemctl", "reload", site.ControllerUnit)

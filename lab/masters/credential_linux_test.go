@@ -18,7 +18,7 @@ var expiryMetric = regexp.MustCompile(`(?m)^joinery_client_certificate_expiry_ti
 
 // expiry is when the certificate of the controller on m ends, by its metric.
 func (c *trio) expiry(ctx context.Context, m cluster.Master) (time.Time, error) {
-	metrics, err := c.ask(ctx, m, "/metrics")
+	metrics, err := c.Ask(ctx, m, "/metrics")
 	if err != nil {
 		return time.Time{}, err
 	}

@@ -23,7 +23,7 @@ func TestMastersFormOneCluster(t *testing.T) {
 		t.Fatalf("%d masters", len(masters))
 	}
 	for _, m := range masters {
-		if body, err := c.ask(t.Context(), m, "/healthz"); err != nil {
+		if body, err := c.Ask(t.Context(), m, "/healthz"); err != nil {
 			t.Errorf("healthz of %s: %v %s", m.NodeName, err, body)
 		}
 		node, err := c.Cluster.Client().CoreV1().Nodes().Get(t.Context(), m.NodeName, metav1.GetOptions{})
@@ -265,7 +265,7 @@ func TestMastersCredentialIsRenewedAndLost(t *testing.T) {
 
 	c.mustExec(m, "rm", clientPEM)
 	c.await("the controller misses its certificate", patience, func(ctx context.Context) (string, bool) {
-		body, err := c.ask(ctx, m, "/readyz")
+		body, err := c.Ask(ctx, m, "/readyz")
 		return body, err != nil && strings.Contains(body, "client-certificate") && strings.Contains(body, "no such file")
 	})
 	if at := c.mustExpiry(m); at.Unix() != 0 {

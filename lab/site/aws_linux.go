@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/bakery"
@@ -89,13 +91,13 @@ func Environment() map[string]string {
 	return map[string]string{"AWS_ENDPOINT_URL": fmt.Sprintf("http://%s:%d", vpc.Gateway, awsPort)}
 }
 
-// NodeUserData is the user data of a cluster's nodes, with labels.
-func NodeUserData(cluster string, labels map[string]string) ([]byte, error) {
+// NodeUserData is the user data of a cluster's nodes, with labels and taints.
+func NodeUserData(cluster string, labels map[string]string, taints ...corev1.Taint) ([]byte, error) {
 	c, err := v1alpha1.NodeConfigFor(cluster)
 	if err != nil {
 		return nil, err
 	}
-	c.Spec.Labels = labels
+	c.Spec.Labels, c.Spec.Taints = labels, taints
 	if machine.CgroupV1() {
 		c.Spec.Kubeadm.IgnorePreflightErrors = []string{"SystemVerification"}
 	}
