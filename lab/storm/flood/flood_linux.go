@@ -1,4 +1,4 @@
-package storm_test
+package flood
 
 import (
 	"context"
@@ -25,57 +25,53 @@ import (
 	"github.com/joinery/joinery/agent/proof"
 	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/site"
 	"github.com/joinery/joinery/lab/vpc"
 )
 
-const (
-	// requests is how many a storm has, perSecond how many it sends: the API server
-	// of one control-plane node on two cores takes some hundred.
-	requests, perSecond = 10_000, 150
-	senders             = 16
-)
+const senders = 16
 
-// thief holds a live token and the key of its requests.
-type thief struct {
+// Thief holds a live token and the key of its requests.
+type Thief struct {
 	client kubernetes.Interface
 	key    *ecdsa.PrivateKey
 	// proof is well formed, and made for another request.
-	proof         string
-	sent, refused atomic.Int64
+	proof string
+	// Sent and Refused count the requests that the API server took and refused.
+	Sent, Refused atomic.Int64
 }
 
-// steal reads the published bundle, as with a node's role, and has the given
-// instance sign a proof for something else.
-func (s *scene) steal(i awssim.Instance) *thief {
-	s.t.Helper()
-	b, err := s.Published(s.t.Context())
+// Steal reads the published bundle of a cluster, as with a node's role, and has the
+// given instance sign a proof for something else.
+func Steal(ctx context.Context, s *site.Site, cluster string, i awssim.Instance) (*Thief, error) {
+	b, err := s.Published(ctx)
 	if err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
-	t := &thief{}
+	t := &Thief{}
 	t.client, err = kubernetes.NewForConfig(&rest.Config{
 		Host: "https://" + b.Endpoint, TLSClientConfig: rest.TLSClientConfig{CAData: []byte(b.CACert)}, Dial: s.Host.VPC().DialContext,
 		BearerToken: b.Token.Reveal(), QPS: -1,
 	})
 	if err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
 	if t.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
 	meta := imds.New(imds.Options{Endpoint: "http://169.254.169.254", HTTPClient: &http.Client{Transport: awssim.Transport(s.World.IMDS(i.ID))}})
 	t.proof, err = proof.NewSigner(aws.Config{
 		Region: s.World.Region, BaseEndpoint: aws.String(fmt.Sprintf("http://%s:4566", vpc.Gateway)),
 		Credentials: ec2rolecreds.New(func(o *ec2rolecreds.Options) { o.Client = meta }),
-	}).Prove(s.t.Context(), clusterName, []byte("another request"))
+	}).Prove(ctx, cluster, []byte("another request"))
 	if err != nil {
-		s.t.Fatal(err)
+		return nil, err
 	}
-	return t
+	return t, nil
 }
 
 // send makes one false request for a node name.
-func (t *thief) send(ctx context.Context, node string) error {
+func (t *Thief) send(ctx context.Context, node string) error {
 	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject: pkix.Name{CommonName: "system:node:" + node, Organization: []string{"system:nodes"}},
 	}, t.key)
@@ -94,20 +90,20 @@ func (t *thief) send(ctx context.Context, node string) error {
 	return err
 }
 
-// storm sends all requests, for the names that name gives, and returns when they
-// are sent or ctx has ended.
-func (t *thief) storm(ctx context.Context, name func(int) string) {
-	pace := rate.NewLimiter(perSecond, perSecond)
+// Send sends requests, for the names that name gives and so many a second, and returns
+// when they are sent or ctx has ended.
+func (t *Thief) Send(ctx context.Context, requests, perSecond int, name func(int) string) {
+	pace := rate.NewLimiter(rate.Limit(perSecond), perSecond)
 	var next atomic.Int64
 	var sending sync.WaitGroup
 	for range senders {
 		sending.Go(func() {
-			for n := next.Add(1) - 1; n < requests && pace.Wait(ctx) == nil; n = next.Add(1) - 1 {
-				if err := t.send(ctx, name(int(n))); err != nil {
-					t.refused.Add(1)
+			for n := int(next.Add(1) - 1); n < requests && pace.Wait(ctx) == nil; n = int(next.Add(1) - 1) {
+				if err := t.send(ctx, name(n)); err != nil {
+					t.Refused.Add(1)
 					continue
 				}
-				t.sent.Add(1)
+				t.Sent.Add(1)
 			}
 		})
 	}
