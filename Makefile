@@ -1,5 +1,5 @@
 # The verbs of this repository. Everything else is a flag of one of these.
-.PHONY: help demo image test nightly bench machines lint build verify release sign
+.PHONY: help demo image test nightly soak bench machines lint build verify release sign
 
 SHELL := bash
 GO ?= go
@@ -29,7 +29,7 @@ image: ## bake an image with the real packer in the simulated AWS, and boot it
 test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@# OpenTofu compiles for minutes where it is not cached: not in a test's time.
 	cd deploy/terraform/check && $(GO) tool -n tofu >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account|companions)(/|$$)')
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account|companions)(/|$$)|/lab/soak$$')
 	JOINERY_HARSH=1 $(GO) test -timeout 20m $(HARSH)
 	$(GO) test -run Alloc ./autoscaler/...
 	$(GO) test -run TestRotationDays ./controlplane/token
@@ -42,7 +42,7 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
 
-nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, load with HPA and VPA, a release from nothing
+nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, load with HPA and VPA, a storm of faults, a release from nothing
 	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
 	$(GO) test -count=1 -timeout 20m ./lab/attack -patient
 	$(GO) test -count=1 -timeout 40m ./lab/bakery -releases
@@ -50,7 +50,12 @@ nightly: ## the long forms of what test does briefly: a thousand months of rotat
 	cd release && $(GO) test -count=1 -timeout 40m ./guide -run TestMaintenance -maintain
 	$(GO) run ./cmd/joinery-lab prepare --companions
 	$(GO) test -count=1 -v -timeout 25m ./lab/companions
+	$(MAKE) --no-print-directory soak
 	cd release && $(GO) test -count=1 -timeout 60m . -cold
+
+soak: ## half an hour of faults of 78 kinds on a real cluster; SEED=n repeats a run, FOR=5m shortens it
+	$(GO) run ./cmd/joinery-lab prepare
+	$(GO) test -count=1 -v -timeout 90m ./lab/soak $(if $(SEED),-seed $(SEED)) $(if $(FOR),-for $(FOR))
 
 bench: ## the planners beside Karpenter's: one table, and _out/bench.json (15 min)
 	cd bench && $(GO) run . -out ../_out/bench.json
