@@ -14,7 +14,7 @@ MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/...
 
 # What is run a second time with a simulated AWS that does all that real AWS does
 # at its worst.
-HARSH := ./agent/... ./autoscaler/asg ./controlplane/adopt ./controlplane/attest ./controlplane/awscalls ./controlplane/doctor ./controlplane/hooks/queue ./controlplane/images ./controlplane/labels ./internal/binding/binder ./internal/fleet/...
+HARSH := ./agent/... ./autoscaler/asg ./cmd/joinery-controller ./controlplane/adopt ./controlplane/attest ./controlplane/awscalls ./controlplane/bundle ./controlplane/doctor ./controlplane/hooks/queue ./controlplane/images ./controlplane/labels ./internal/binding/binder ./internal/fleet/... ./lab/soak/invariant
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,7 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 
 nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, load with HPA and VPA, a storm of faults, a release from nothing
 	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
+	JOINERY_HARSH=1 $(GO) test -count=1 -timeout 20m ./autoscaler/loop
 	$(GO) test -count=1 -timeout 20m ./lab/attack -patient
 	$(GO) test -count=1 -timeout 40m ./lab/bakery -releases
 	$(GO) run ./cmd/joinery-lab prepare --maintenance

@@ -21,6 +21,7 @@ type goPackage struct {
 	GoFiles                    []string
 	TestGoFiles, XTestGoFiles  []string
 	Imports, Deps              []string
+	TestImports, XTestImports  []string
 }
 
 func (p goPackage) path() string {

@@ -21,13 +21,19 @@ import (
 
 const parameter = "/joinery/demo/join"
 
-func client(t *testing.T) *ssm.Client {
+// account is SSM as a client sees it, and the world behind, which fixtures settle.
+type account struct {
+	*ssm.Client
+	world *awssim.World
+}
+
+func client(t *testing.T) account {
 	t.Helper()
 	w := &awssim.World{}
 	t.Cleanup(w.Close)
 	c := w.Config("controller")
 	c.RetryMaxAttempts = 1
-	return ssm.NewFromConfig(c)
+	return account{ssm.NewFromConfig(c), w}
 }
 
 func sample(t *testing.T, cluster string) *v1alpha1.JoinBundle {
@@ -110,12 +116,13 @@ func TestPlaceholdersAreInvalidNotForeign(t *testing.T) {
 	}
 }
 
-func put(t *testing.T, api *ssm.Client, text string) {
+func put(t *testing.T, api account, text string) {
 	t.Helper()
 	_, err := api.PutParameter(t.Context(), &ssm.PutParameterInput{Name: aws.String(parameter), Value: &text, Type: types.ParameterTypeSecureString})
 	if err != nil {
 		t.Fatal(err)
 	}
+	api.world.Settle()
 }
 
 func TestPutRefusesAnotherClustersBundle(t *testing.T) {
@@ -244,12 +251,13 @@ func TestBareToken(t *testing.T) {
 	}
 }
 
-func overwrite(t *testing.T, api *ssm.Client, name, text string) {
+func overwrite(t *testing.T, api account, name, text string) {
 	t.Helper()
 	_, err := api.PutParameter(t.Context(), &ssm.PutParameterInput{Name: &name, Value: &text, Type: types.ParameterTypeSecureString, Overwrite: aws.Bool(true)})
 	if err != nil {
 		t.Fatal(err)
 	}
+	api.world.Settle()
 }
 
 // A deadline bounds when a write is sent, and not how long SSM takes to answer it. A caller
