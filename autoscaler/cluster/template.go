@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"maps"
 	"slices"
 	"strings"
 
@@ -51,31 +50,53 @@ func (t *Template) node(name, zone string, rules *kube.TaintRules) *corev1.Node 
 	}
 }
 
-// labels are those of the template with what follows from name and zone: hostname,
-// zone, region and EBSZoneLabel, which the EBS driver sets to the zone. Arch and os are
-// amd64 and linux when the template names none.
+// labels are those of the template with what follows from name and zone.
 func (t *Template) labels(name, zone string) map[string]string {
-	labels := map[string]string{
-		corev1.LabelArchStable: "amd64",
-		corev1.LabelOSStable:   "linux",
-	}
-	maps.Copy(labels, t.Labels)
-	labels[corev1.LabelHostname] = name
-	if zone != "" {
-		labels[corev1.LabelTopologyZone] = zone
-		labels[corev1.LabelTopologyRegion] = regionOf(zone)
-		labels[EBSZoneLabel] = zone
-	}
+	labels := make(map[string]string, len(t.Labels)+6)
+	t.eachLabel(name, zone, func(key, value string) { labels[key] = value })
 	return labels
+}
+
+// eachLabel calls f for the labels of the template and for those that follow from name
+// and zone, each once: hostname, zone, region and EBSZoneLabel, which the EBS driver sets
+// to the zone. Arch and os are amd64 and linux when the template names none.
+func (t *Template) eachLabel(name, zone string, f func(key, value string)) {
+	for key, value := range t.Labels {
+		if key != corev1.LabelHostname && (zone == "" || !ofZone(key)) {
+			f(key, value)
+		}
+	}
+	for _, d := range [...]struct{ key, value string }{{corev1.LabelArchStable, "amd64"}, {corev1.LabelOSStable, "linux"}} {
+		if _, named := t.Labels[d.key]; !named {
+			f(d.key, d.value)
+		}
+	}
+	f(corev1.LabelHostname, name)
+	if zone != "" {
+		f(corev1.LabelTopologyZone, zone)
+		f(corev1.LabelTopologyRegion, regionOf(zone))
+		f(EBSZoneLabel, zone)
+	}
+}
+
+// ofZone reports whether a label follows from the zone.
+func ofZone(key string) bool {
+	return key == corev1.LabelTopologyZone || key == corev1.LabelTopologyRegion || key == EBSZoneLabel
 }
 
 // regionOf cuts the zone letter off an availability zone name: us-west-2a is in
 // us-west-2. Local and wavelength zones (us-west-2-lax-1a) start with the name
 // of their region, three parts long.
 func regionOf(zone string) string {
-	parts := strings.Split(zone, "-")
-	if len(parts) > 3 {
-		parts = parts[:3]
+	parts := 0
+	for i := range len(zone) {
+		if zone[i] != '-' {
+			continue
+		}
+		if parts++; parts == 3 {
+			zone = zone[:i]
+			break
+		}
 	}
-	return strings.TrimRight(strings.Join(parts, "-"), "abcdefghijklmnopqrstuvwxyz")
+	return strings.TrimRight(zone, "abcdefghijklmnopqrstuvwxyz")
 }

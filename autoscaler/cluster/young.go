@@ -107,9 +107,9 @@ var ofKubelet = map[string]bool{
 // one does not. late reports whether the template itself names one that comes after the
 // kubelet.
 func missingLabels(node *corev1.Node, t *Template, zone string) (missing map[string]string, late bool) {
-	for key, value := range t.labels(node.Name, zone) {
+	t.eachLabel(node.Name, zone, func(key, value string) {
 		if _, ok := node.Labels[key]; ok {
-			continue
+			return
 		}
 		if missing == nil {
 			missing = map[string]string{}
@@ -117,7 +117,7 @@ func missingLabels(node *corev1.Node, t *Template, zone string) (missing map[str
 		missing[key] = value
 		_, named := t.Labels[key]
 		late = late || named && !ofKubelet[key]
-	}
+	})
 	return missing, late
 }
 

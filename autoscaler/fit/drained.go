@@ -54,11 +54,11 @@ func (l *Ledger) drainedKind(nd *node) int32 {
 func (l *Ledger) countStaying(node, n int32) {
 	residents := l.nodes[node].state.Residents
 	for i := range residents {
-		if kube.NeedsEviction(residents[i].Pod, l.s.Now()) {
+		// Few pods count anywhere, which their class tells without a look at them.
+		bumps := l.bumpsOf(residents[i].Class)
+		if len(bumps) == 0 || kube.NeedsEviction(residents[i].Pod, l.s.Now()) {
 			continue
 		}
-		if bumps := l.bumpsOf(residents[i].Class); len(bumps) > 0 {
-			l.count(bumps, node, n, kube.Terminating(residents[i].Pod))
-		}
+		l.count(bumps, node, n, kube.Terminating(residents[i].Pod))
 	}
 }
