@@ -25,8 +25,9 @@ const replaceEvery = time.Minute
 // a Node, those that a launch hook holds among them, and notes that as their group's
 // launch failure. A group whose process Terminate is suspended loses none. One whose
 // Node was deleted gets the same time to make it again; its end is no failure to launch,
-// and backs nothing off. At most one in each group at a time, and not one in
-// replaceEvery after the last.
+// and backs nothing off. One that is Doubted waits until its group's pause is over: at
+// the minimum AWS launches another for it. At most one in each group at a time, and not
+// one in replaceEvery after the last.
 //
 // Which instance a Node is, bindings say, and the Binder again right before the
 // call to AWS. A Node that nothing is known about keeps the instance that it claims,
@@ -44,9 +45,10 @@ func (e *Executor) Replace(ctx context.Context, groups []cluster.Group, bindings
 			continue
 		}
 		var late []string
-		for _, i := range g.Instances {
+		for n := range g.Instances {
+			i := &g.Instances[n]
 			counts := i.LifecycleState.InService() || i.LifecycleState.Pending()
-			if counts && !e.joinedLately(i.ID, now, timeout) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout {
+			if counts && !g.Doubted(i) && !e.joinedLately(i.ID, now, timeout) && !i.LaunchedAt.IsZero() && now.Sub(i.LaunchedAt) > timeout {
 				late = append(late, i.ID)
 			}
 		}

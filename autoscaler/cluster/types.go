@@ -43,6 +43,9 @@ type Group struct {
 	// because of BackoffReason. Zero when the group is not backed off.
 	BackoffUntil  time.Time
 	BackoffReason string
+	// DoubtedSince is since when the group's instances are not expected to become
+	// nodes, see Doubted. Zero when they are.
+	DoubtedSince time.Time
 	// Trial says why the group is tried with one node until that is Ready: it was
 	// backed off for this. Empty when it is not on trial.
 	Trial string
@@ -131,6 +134,19 @@ func (g *Group) Suspends(process string) bool { return slices.Contains(g.Suspend
 // Missing is how many instances the group was asked for and has not launched.
 func (g *Group) Missing() int {
 	return (&fleet.Group{Desired: g.Desired, Members: g.Instances}).Missing()
+}
+
+// replacing is how much earlier than the failure was noted the instance may have been
+// launched that AWS replaced the failed one with.
+const replacing = 30 * time.Second
+
+// Doubted reports whether the instance is expected to fail as others of its group have:
+// the group is backed off because instances did not become nodes, and it was launched
+// after they had failed. Such a one is no capacity on its way, and nothing is gained by
+// replacing it before the group's pause is over. What was launched with the failed ones
+// may still come.
+func (g *Group) Doubted(i *Instance) bool {
+	return !g.DoubtedSince.IsZero() && i.LaunchedAt.After(g.DoubtedSince.Add(-replacing))
 }
 
 // BackedOff reports whether the group must not be grown at now. With now zero

@@ -10,8 +10,8 @@ import (
 // that have no Node yet, and capacity that the group was asked for and has not
 // launched. A group that is backed off has failed to launch, so what is missing
 // there is not counted, nor while its process Launch is suspended; nor is an instance
-// that has been without a Node for longer than StartupTimeout, nor one that has been a
-// Node before.
+// that has been without a Node for longer than StartupTimeout, one that has been a
+// Node before, nor one that is Doubted.
 func (s *Snapshot) setUpcoming() {
 	joined := make(map[InstanceID]bool, len(s.order))
 	for _, st := range s.order {
@@ -31,7 +31,7 @@ func (s *Snapshot) setUpcoming() {
 				continue
 			}
 			members++
-			if !joined[inst.ID] && !s.in.Joined[inst.ID] && young(inst.LaunchedAt, s.now) {
+			if !joined[inst.ID] && !s.in.Joined[inst.ID] && !g.Doubted(inst) && young(inst.LaunchedAt, s.now) {
 				st := s.imagine(g, "upcoming-"+inst.ID, inst.Zone, Upcoming)
 				st.Instance = inst
 				s.insert(st)

@@ -15,15 +15,18 @@ import (
 func (l *Ledger) Apply(groups []cluster.Group, now time.Time) {
 	for i := range groups {
 		g := &groups[i]
-		g.BackoffUntil, g.BackoffReason, g.Trial = time.Time{}, "", ""
+		g.BackoffUntil, g.BackoffReason, g.Trial, g.DoubtedSince = time.Time{}, "", "", time.Time{}
 		if len(g.ClosedZones) > 0 { // applied before
 			g.Zones = slices.Sorted(slices.Values(slices.AppendSeq(slices.Clone(g.Zones), maps.Keys(g.ClosedZones))))
 		}
 		g.ClosedZones, g.TrialZones, g.Unhealthy = nil, nil, l.unhealthy[g.Name]
 		if p := l.places[groupPlace(g)]; p != nil {
 			g.BackoffUntil, g.BackoffReason = p.Until, p.Cause
-			if !now.Before(p.Until) {
+			switch {
+			case !now.Before(p.Until):
 				g.Trial = p.Cause
+			case p.Came:
+				g.DoubtedSince = p.Failed
 			}
 		}
 		l.applyZones(g, now)

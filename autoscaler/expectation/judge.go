@@ -223,10 +223,11 @@ func (j *judgement) launchFailure(g *cluster.Group) {
 		return
 	}
 	j.l.failed[g.Name] = at
-	j.l.fail(groupPlace(g), at, g.LaunchFailure.Cause)
 	if g.LaunchFailure.Instance != "" {
+		j.l.failNode(groupPlace(g), at, g.LaunchFailure.Cause)
 		return
 	}
+	j.l.fail(groupPlace(g), at, g.LaunchFailure.Cause)
 	for _, p := range j.l.open {
 		if p.Group == g.Name && p.Instance == "" && !p.GivenUp {
 			j.giveUp(p, g.LaunchFailure.Cause)

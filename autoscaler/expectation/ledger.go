@@ -130,6 +130,14 @@ func (l *Ledger) fail(at Place, when time.Time, cause string) {
 	l.changed = p.fail(when, cause) || l.changed
 }
 
+// failNode is fail for an instance that came and did not become a node.
+func (l *Ledger) failNode(at Place, when time.Time, cause string) {
+	l.fail(at, when, cause)
+	if p := l.places[at]; !p.Came {
+		p.Came, l.changed = true, true
+	}
+}
+
 // heal ends the failures of a place.
 func (l *Ledger) heal(at Place) {
 	if l.places[at] != nil {

@@ -30,6 +30,8 @@ type pause struct {
 	Failed time.Time     `json:"failed"`
 	Until  time.Time     `json:"until"`
 	Cause  string        `json:"cause"`
+	// Came says that instances came and did not become nodes.
+	Came bool `json:"came,omitempty"`
 }
 
 // fail doubles the pause, unless the last failure was long ago. What fails while the
@@ -43,7 +45,7 @@ func (p *pause) fail(at time.Time, cause string) (changed bool) {
 	default:
 		p.Step = min(2*p.Step, pauseMost)
 	}
-	p.Failed, p.Until, p.Cause = at, at.Add(p.Step), cause
+	p.Failed, p.Until, p.Cause, p.Came = at, at.Add(p.Step), cause, false
 	return true
 }
 

@@ -65,7 +65,7 @@ func (j *judgement) launched(p *promise, g *cluster.Group) {
 		j.l.close(p)
 	default:
 		cause := notReady(in, st, j.l.o.Timeout)
-		j.l.fail(groupPlace(g), j.now, cause)
+		j.l.failNode(groupPlace(g), j.now, cause)
 		j.l.vain(p, j.still(p), j.now, cause)
 		j.giveUp(p, cause)
 	}
@@ -91,7 +91,7 @@ func (j *judgement) ended(p *promise, g *cluster.Group) {
 		if f := g.LaunchFailure; f.Instance == p.Instance {
 			cause = f.Cause
 		}
-		j.l.fail(groupPlace(g), j.now, cause)
+		j.l.failNode(groupPlace(g), j.now, cause)
 		j.l.vain(p, waiting, j.now, cause)
 		j.settle(p, Never, cause)
 	}

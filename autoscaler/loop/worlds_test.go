@@ -155,8 +155,8 @@ func (w *liars) place() {
 	}
 }
 
-// live plays the world of a seed for eleven minutes, with the liars' nodes or without.
-func live(t *testing.T, seed uint64, honest bool) *liars {
+// liveWithLiars plays the world of a seed for eleven minutes, with the liars' nodes or without.
+func liveWithLiars(t *testing.T, seed uint64, honest bool) *liars {
 	w := &liars{
 		fixture: newFixtureWith(t, &awssim.World{Seed: seed}, "resync: 30s, provisionTimeout: 4m, scaleDown: {drainTimeout: 1m, unneededTime: 2m, delayAfterAdd: 1m}"), r: rand.New(rand.NewPCG(seed, 9)), first: map[string]character{}, honest: honest,
 	}
@@ -202,7 +202,7 @@ func Test200LiarWorlds(t *testing.T) {
 	lied, ended := 0, 0
 	for seed := range uint64(200) {
 		synctest.Test(t, func(t *testing.T) {
-			without, with := live(t, seed, true), live(t, seed, false)
+			without, with := liveWithLiars(t, seed, true), liveWithLiars(t, seed, false)
 			if with.peak > without.peak+1 {
 				t.Errorf("desired capacity came to %d: without the liars to %d", with.peak, without.peak)
 			}
