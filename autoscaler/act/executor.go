@@ -25,6 +25,7 @@ type groups interface {
 	Replace(ctx context.Context, group, instance, reason string) error
 	Lose(ctx context.Context, group, instance string) error
 	Protect(ctx context.Context, group string, instances []string) error
+	Unprotect(ctx context.Context, group string, instances []string) error
 	Removed(group string, at time.Time)
 	RemovalFailed(group string, at time.Time)
 }
@@ -74,7 +75,9 @@ type Executor struct {
 
 	running sync.WaitGroup // removals
 
-	reserving sync.Mutex // held while a group is asked for room, see reserve
+	// reserving is full while a group is asked for room, see reserve. A removal that
+	// is to stop need not wait for AWS's answer to another one.
+	reserving chan struct{}
 
 	mu       sync.Mutex           // guards what follows
 	removals map[string]bool      // node name -> whether pods are moved, of removals under way
@@ -101,7 +104,7 @@ func New(o Options) *Executor {
 	orDefault(&o.Settle, time.Second)
 	orDefault(&o.RetryAfter, 3*time.Minute)
 	return &Executor{
-		o:        o,
+		o: o, reserving: make(chan struct{}, 1),
 		removals: map[string]bool{},
 		reserved: map[string]int{},
 		ended:    map[string]time.Time{},

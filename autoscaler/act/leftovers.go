@@ -78,22 +78,34 @@ func (e *Executor) busyWith(node, instance string) bool {
 	return removing || ended
 }
 
-// Protect sets scale-in protection on the instances in service that lack it and
-// are not being removed.
+// Protect sets scale-in protection on the instances in service that lack it and are not
+// being removed: Auto Scaling knows nothing of pods.
 func (e *Executor) Protect(ctx context.Context, groups []cluster.Group) error {
+	return e.setProtection(ctx, groups, true)
+}
+
+// Unprotect takes scale-in protection away, for an operator who wants Auto Scaling alone
+// to make groups smaller. A group that protects each new instance keeps it.
+func (e *Executor) Unprotect(ctx context.Context, groups []cluster.Group) error {
+	own := slices.DeleteFunc(slices.Clone(groups), func(g cluster.Group) bool { return g.ProtectsNew })
+	return e.setProtection(ctx, own, false)
+}
+
+func (e *Executor) setProtection(ctx context.Context, groups []cluster.Group, protected bool) error {
+	set := e.o.Groups.Unprotect
+	if protected {
+		set = e.o.Groups.Protect
+	}
 	var errs []error
 	for _, g := range groups {
-		var bare []string
+		var other []string
 		for _, i := range g.Instances {
-			if i.LifecycleState.InService() && !i.Protected && !e.busyWith("", i.ID) {
-				bare = append(bare, i.ID)
+			if i.LifecycleState.InService() && i.Protected != protected && !e.busyWith("", i.ID) {
+				other = append(other, i.ID)
 			}
 		}
-		if len(bare) == 0 {
-			continue
-		}
-		if err := e.o.Groups.Protect(ctx, g.Name, bare); err != nil {
-			errs = append(errs, err)
+		if len(other) > 0 {
+			errs = append(errs, set(ctx, g.Name, other))
 		}
 	}
 	return errors.Join(errs...)

@@ -232,8 +232,12 @@ func (e *Executor) stillFree(ctx context.Context, r scaledown.Removal, uid types
 // release is called, so that removals in parallel never want more places than
 // there are. The group is looked at afresh, one removal at a time.
 func (e *Executor) reserve(ctx context.Context, group string) (release func(), err error) {
-	e.reserving.Lock()
-	defer e.reserving.Unlock()
+	select {
+	case e.reserving <- struct{}{}:
+		defer func() { <-e.reserving }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 	spare, err := e.o.Groups.Spare(ctx, group)
 	if err != nil {
 		return nil, err

@@ -53,7 +53,7 @@ func (c *Client) observe(ctx context.Context, g fleet.Group, maxAge time.Duratio
 // plainGroup copies what needs no further question.
 func plainGroup(g fleet.Group) cluster.Group {
 	return cluster.Group{
-		Name: g.Name, Min: g.Min, Max: g.Max, Desired: g.Desired, Zones: g.Zones, Warm: g.Warm, Tags: g.Tags, Suspended: g.Suspended,
+		Name: g.Name, Min: g.Min, Max: g.Max, Desired: g.Desired, Zones: g.Zones, Warm: g.Warm, Tags: g.Tags, Suspended: g.Suspended, ProtectsNew: g.ProtectsNew,
 		Instances: slices.Clone(g.Members),
 	}
 }

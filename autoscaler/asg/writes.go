@@ -109,7 +109,7 @@ func (c *Client) Spare(ctx context.Context, group string) (int, error) {
 }
 
 // Terminate ends one instance together with its place in the desired capacity.
-// ErrAtMin when the group has no place to give. An instance that already
+// ErrAtMin when the group has no place to give; one of a Surplus goes without a place. An instance that already
 // leaves, or left, is a success: the answer to an earlier call may have been
 // lost. One request is sent for an instance, and none again while AWS may not
 // show yet what became of it.
@@ -152,7 +152,7 @@ func (c *Client) terminate(ctx context.Context, group, instance string, atMin bo
 	if sent, ok := c.remembered(group, instance); ok {
 		return fmt.Errorf("terminate instance %s of group %s: sent %s ago without an answer, and not sent again yet", instance, group, time.Since(sent.sent).Round(time.Second))
 	}
-	decrement := g.Desired > g.Min
+	decrement := g.Desired > g.Min && g.Surplus() == 0
 	if !atMin && spare(g) <= 0 {
 		return fmt.Errorf("terminate instance %s of group %s: %w (%d)", instance, group, ErrAtMin, g.Min)
 	}
@@ -193,14 +193,23 @@ func (c *Client) terminateOnce(ctx context.Context, group, instance string, decr
 // shrinking or rebalancing of AWS's own takes a working node. Only instances in
 // service can be protected; terminating by name ignores the protection.
 func (c *Client) Protect(ctx context.Context, group string, instances []string) error {
+	return c.setProtection(ctx, group, instances, true)
+}
+
+// Unprotect takes the scale-in protection of instances of a group away.
+func (c *Client) Unprotect(ctx context.Context, group string, instances []string) error {
+	return c.setProtection(ctx, group, instances, false)
+}
+
+func (c *Client) setProtection(ctx context.Context, group string, instances []string, protected bool) error {
 	for chunk := range slices.Chunk(instances, maxProtected) {
 		_, err := c.o.AutoScaling.SetInstanceProtection(ctx, &autoscaling.SetInstanceProtectionInput{
 			AutoScalingGroupName: aws.String(group),
 			InstanceIds:          chunk,
-			ProtectedFromScaleIn: aws.Bool(true),
+			ProtectedFromScaleIn: &protected,
 		})
 		if err != nil {
-			return fmt.Errorf("protect %d instances of group %s: %w", len(chunk), group, err)
+			return fmt.Errorf("set scale-in protection of %d instances of group %s to %t: %w", len(chunk), group, protected, err)
 		}
 		c.o.Fleet.Changed()
 	}
@@ -223,4 +232,4 @@ func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error)
 }
 
 // spare is how many of the instances that are there are above the minimum.
-func spare(g cluster.Group) int { return g.Desired - max(0, g.Missing()) - g.Min }
+func spare(g cluster.Group) int { return g.Desired - max(0, g.Missing()) - g.Min + g.Surplus() }

@@ -58,6 +58,8 @@ type Group struct {
 	LaunchFailure LaunchFailure
 	// Suspended are the group's suspended processes, by name.
 	Suspended []string
+	// ProtectsNew says that the group protects each new instance from scale-in.
+	ProtectsNew bool
 	// LastScaleUp, LastScaleDown and LastScaleDownFailure are when the group was
 	// last grown, when a node of it was last removed, and when a removal last
 	// failed, for the delays before nodes are taken out again. Zero when not
@@ -130,6 +132,23 @@ const (
 
 // Suspends reports whether the process is suspended.
 func (g *Group) Suspends(process string) bool { return slices.Contains(g.Suspended, process) }
+
+// Surplus is how many instances the group has beyond its desired capacity that Auto
+// Scaling does not end, since they are protected from scale-in: somebody has lowered the
+// capacity, perhaps to retire the group. What is unprotected it ends itself. Each of a
+// surplus can be ended without its place in the capacity.
+func (g *Group) Surplus() int {
+	members, bare := 0, 0
+	for i := range g.Instances {
+		if in := &g.Instances[i]; !in.Leaving() && !in.OutOfService() {
+			members++
+			if !in.Protected {
+				bare++
+			}
+		}
+	}
+	return max(0, members-max(0, g.Desired)-bare)
+}
 
 // Missing is how many instances the group was asked for and has not launched.
 func (g *Group) Missing() int {

@@ -158,9 +158,16 @@ func (p *player) everyPod(namespace string) []corev1.Pod {
 	return out
 }
 
-// pods are those of a class, of all classes without one, by name.
-func (p *player) pods(class string) []corev1.Pod {
-	return slices.DeleteFunc(p.everyPod("default"), func(pod corev1.Pod) bool { return class != "" && pod.Labels[classLabel] != class })
+// pods are those of all classes, by name.
+func (p *player) pods() []corev1.Pod { return p.everyPod("default") }
+
+// byClass are the pods of each class, by name.
+func (p *player) byClass() map[string][]corev1.Pod {
+	all := map[string][]corev1.Pod{}
+	for _, pod := range p.pods() {
+		all[pod.Labels[classLabel]] = append(all[pod.Labels[classLabel]], pod)
+	}
+	return all
 }
 
 func (p *player) remove(pod *corev1.Pod) {
@@ -170,9 +177,10 @@ func (p *player) remove(pod *corev1.Pod) {
 // controllers keep as many pods of each class as there are to be, and give up those of
 // a node whose kubelet has been silent for five minutes.
 func (p *player) controllers() {
+	all := p.byClass()
 	for _, c := range p.world.Classes {
 		var alive []corev1.Pod
-		for _, pod := range p.pods(c.Name) {
+		for _, pod := range all[c.Name] {
 			if m := p.machineOf(pod.Spec.NodeName); m != nil && !m.silent.IsZero() && time.Since(m.silent) > 6*time.Minute && pod.DeletionTimestamp == nil {
 				now := metav1.Now()
 				pod.DeletionTimestamp = &now
@@ -266,7 +274,7 @@ func (p *player) schedule() {
 	for _, c := range p.world.Classes {
 		classes[c.Name] = c
 	}
-	waiting := slices.DeleteFunc(p.pods(""), func(pod corev1.Pod) bool { return pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil })
+	waiting := slices.DeleteFunc(p.pods(), func(pod corev1.Pod) bool { return pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil })
 	slices.SortStableFunc(waiting, func(a, b corev1.Pod) int { return cmp.Compare(*b.Spec.Priority, *a.Spec.Priority) })
 	for i := range waiting {
 		pod := &waiting[i]
@@ -310,7 +318,7 @@ func (p *player) evict(a clienttesting.Action) (bool, runtime.Object, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	evicted := create.GetObject().(*policyv1.Eviction)
-	for _, pod := range p.pods("") {
+	for _, pod := range p.pods() {
 		if pod.Name != evicted.Name {
 			continue
 		}

@@ -13,7 +13,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
@@ -258,7 +257,7 @@ func (p *player) machineOf(node string) *machine {
 // forget deletes a Node with its pods, as the janitor and the garbage collector do.
 func (p *player) forget(node string) {
 	p.ok(p.kube.Tracker().Delete(corev1.SchemeGroupVersion.WithResource("nodes"), "", node))
-	for _, pod := range p.pods("") {
+	for _, pod := range p.pods() {
 		if pod.Spec.NodeName == node {
 			p.remove(&pod)
 		}
@@ -346,9 +345,10 @@ func (p *player) keep(n *corev1.Node, m *machine) {
 
 // budgets keep the status of disruption budgets.
 func (p *player) budgets() {
+	all := p.byClass()
 	for _, c := range p.world.Classes {
 		healthy, expected := 0, p.replicas[c.Name]
-		for _, pod := range p.pods(c.Name) {
+		for _, pod := range all[c.Name] {
 			if kube.PodReady(&pod) && pod.DeletionTimestamp == nil {
 				healthy++
 			}
@@ -363,7 +363,7 @@ func (p *player) budgets() {
 		switch {
 		case err != nil && demanded > 0:
 			p.ok(p.kube.Tracker().Add(b))
-		case err == nil && !equal(have, runtime.Object(b)):
+		case err == nil && !equal(have.(*policyv1.PodDisruptionBudget).Status, b.Status):
 			p.ok(p.kube.Tracker().Update(policyv1.SchemeGroupVersion.WithResource("poddisruptionbudgets"), b, "default"))
 		}
 	}
@@ -372,7 +372,7 @@ func (p *player) budgets() {
 // agents report whether their nodes may go.
 func (p *player) agents() {
 	busy := map[string]bool{}
-	for _, pod := range p.pods("") {
+	for _, pod := range p.pods() {
 		busy[pod.Spec.NodeName] = true
 	}
 	for _, n := range p.nodes() {

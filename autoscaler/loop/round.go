@@ -172,10 +172,14 @@ func (l *Loop) tidy(ctx, bounded context.Context, groups []cluster.Group, s *clu
 		}
 		return l.act.Replace(ctx, groups, bindings, now, l.spec.ProvisionTimeout.Duration)
 	}
+	protect := l.act.Protect
+	if l.spec.ScaleDown.Disabled {
+		protect = l.act.Unprotect
+	}
 	if l.tidying.CompareAndSwap(false, true) {
 		l.chores.Go(func() {
 			defer l.tidying.Store(false)
-			err := errors.Join(l.act.Protect(ctx, groups), replace())
+			err := errors.Join(protect(ctx, groups), replace())
 			if err != nil && ctx.Err() == nil {
 				l.metrics.errors.Inc()
 				l.o.Log.Error("look after groups", "err", err)

@@ -2,6 +2,7 @@ package loop_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,6 +49,7 @@ type watch struct {
 	initial map[string]bool      // instances that were there from the begin
 	idle    map[string]time.Time // instance -> since when it has run nothing
 	told    map[string]bool      // invariants with their subjects
+	paused  map[string]string    // group -> why it may not grow
 }
 
 // watched is a group as it was at the last look.
@@ -58,7 +60,7 @@ type watched struct {
 }
 
 func newWatch(p *player) *watch {
-	return &watch{player: p, groups: map[string]*watched{}, idle: map[string]time.Time{}, told: map[string]bool{}, newest: time.Now()}
+	return &watch{player: p, groups: map[string]*watched{}, idle: map[string]time.Time{}, told: map[string]bool{}, paused: map[string]string{}, newest: time.Now()}
 }
 
 // violated notes what was seen, once for each subject.
@@ -90,6 +92,7 @@ func (w *watch) look() {
 			w.initial[id] = true
 		}
 	}
+	w.pauses()
 	for _, g := range w.aws.Groups() {
 		w.group(g)
 	}
@@ -115,6 +118,20 @@ func (w *watch) calls() {
 	w.aws.ForgetCalls()
 }
 
+// pauses notes when a group or zone may be tried again: that is a fact of its own.
+func (w *watch) pauses() {
+	d := w.decisions()
+	if len(d) == 0 {
+		return
+	}
+	for _, g := range d[0].Groups {
+		if was := w.paused[g.Name]; was != g.Blocked && strings.Contains(was, "backed off") {
+			w.fact("the end of a pause")
+		}
+		w.paused[g.Name] = g.Blocked
+	}
+}
+
 // terminated judges that the loop ended an instance.
 func (w *watch) terminated(c awssim.Call) {
 	m := w.machines[c.Params["InstanceId"]]
@@ -137,7 +154,7 @@ func (w *watch) terminated(c awssim.Call) {
 	if !healthy {
 		return
 	}
-	for _, pod := range w.pods("") {
+	for _, pod := range w.pods() {
 		if pod.Spec.NodeName == m.instance.PrivateDNSName && pod.DeletionTimestamp == nil {
 			w.violated(emptyEnds, m.instance.ID, "was ended with pod %s", pod.Name)
 		}
@@ -180,7 +197,7 @@ func (w *watch) group(g awssim.Group) {
 // idlers remembers since when Ready nodes have run nothing.
 func (w *watch) idlers() {
 	busy := map[string]bool{}
-	for _, pod := range w.pods("") {
+	for _, pod := range w.pods() {
 		busy[pod.Spec.NodeName] = true
 	}
 	for id, m := range w.machines {
@@ -213,7 +230,7 @@ func (w *watch) replaced(pod *corev1.Pod) {
 	if m == nil || !m.silent.IsZero() || time.Since(w.newest) < 2*time.Minute {
 		return
 	}
-	for _, other := range w.pods(pod.Labels[classLabel]) {
+	for _, other := range w.byClass()[pod.Labels[classLabel]] {
 		if other.Spec.NodeName == "" && other.DeletionTimestamp == nil {
 			w.violated(placeFound, pod.Labels[classLabel], "%s was evicted from %s, and %s waits", pod.Name, pod.Spec.NodeName, other.Name)
 			return
@@ -228,7 +245,7 @@ func (w *watch) atTheEnd() {
 		w.violated(alive, "", "no round for three minutes")
 		return
 	}
-	for _, pod := range w.pods("") {
+	for _, pod := range w.pods() {
 		if pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
 			continue
 		}
@@ -269,13 +286,24 @@ func (w *watch) helper(pod *corev1.Pod) string {
 		if !spec.Nodes.Able() || len(g.Members) >= g.Max || g.Desired >= g.Max {
 			continue
 		}
-		for _, zone := range spec.Zones {
+		for _, zone := range emptiest(spec, g) {
 			if w.fresh(spec, zone).fits(class, pod) {
 				return spec.Name
 			}
 		}
 	}
 	return ""
+}
+
+// emptiest are the zones of a group with the fewest instances, where Auto Scaling
+// launches the next one.
+func emptiest(spec worlds.Group, g awssim.Group) []string {
+	count := map[string]int{}
+	for _, m := range g.Members {
+		count[m.Zone]++
+	}
+	least := slices.MinFunc(spec.Zones, func(a, b string) int { return count[a] - count[b] })
+	return slices.DeleteFunc(slices.Clone(spec.Zones), func(zone string) bool { return count[zone] > count[least] })
 }
 
 // fresh is a new node of a group as the scheduler will see it in the end.

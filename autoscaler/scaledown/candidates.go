@@ -20,6 +20,9 @@ type candidate struct {
 	// toMove are to find another place, toDrop are evicted without one.
 	toMove, toDrop []cluster.Pod
 	utilization    float64
+	// full says why the node stays unless its group has a surplus; empty when it may go
+	// in any case.
+	full string
 	// unneeded is since when the node has been unneeded by the controller's own
 	// record, since what the plan says it has been: it may be the node's word.
 	unneeded, since time.Time
@@ -72,6 +75,9 @@ func (p *planner) candidates() []*candidate {
 			p.noteHold(c, n.Empty())
 		}
 		cause, text := p.rules.Node(facts)
+		if text == "" && c.group.Suspends(cluster.ProcessTerminate) {
+			cause, text = Disabled, "the process Terminate of group " + c.group.Name + " is suspended"
+		}
 		if cause == NotReady && p.lost(c) {
 			cause, text = "", ""
 		} else if text == "" {
@@ -132,8 +138,10 @@ func (p *planner) departing(n *cluster.NodeState) {
 	// Auto Scaling lowers the desired capacity when it starts to terminate; until
 	// then the node still counts in it.
 	if !n.Instance.Leaving() {
-		p.groups[n.Group].spare--
-		p.groups[n.Group].room--
+		g := p.groups[n.Group]
+		g.spare--
+		g.room--
+		g.surplus = max(0, g.surplus-1)
 	}
 	for i := range n.Residents {
 		if owner := p.uncovered(n.Residents[i]); owner != "" {
@@ -177,7 +185,10 @@ func (p *planner) look(c *candidate) (Cause, string) {
 	threshold := p.threshold(c)
 	said, since, _ := rules.Report(c.node.Node(), p.now, p.o.ReportTimeout)
 	if c.utilization >= threshold && p.holdsPods(c.node) {
-		return NotUnderutilized, fmt.Sprintf("used at %.0f %%, from %.0f %% on a node stays", 100*c.utilization, 100*threshold)
+		c.full = fmt.Sprintf("used at %.0f %%, from %.0f %% on a node stays", 100*c.utilization, 100*threshold)
+		if c.group.surplus == 0 {
+			return NotUnderutilized, c.full
+		}
 	}
 	if blocked := p.judge(c); blocked != "" {
 		return BlockedByPod, blocked

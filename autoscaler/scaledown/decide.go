@@ -50,6 +50,10 @@ func (p *planner) decide(c *candidate) {
 		p.needed(c.node, MinSizeReached, fmt.Sprintf("group %s is at its minimum of %d", c.group.Name, c.group.Min))
 		return
 	}
+	if c.full != "" && c.group.surplus == 0 {
+		p.needed(c.node, NotUnderutilized, c.full)
+		return
+	}
 	if c.wait != "" {
 		p.depart()
 	}
@@ -57,9 +61,7 @@ func (p *planner) decide(c *candidate) {
 		p.needed(c.node, cause, text)
 		return
 	}
-	c.group.spare--
-	c.group.room--
-	c.group.gone[c.node.Zone]++
+	c.group.take(c.node.Zone)
 	p.decision.Unneeded[c.node.Name()] = c.unneeded
 	if !p.goesNow(c) {
 		p.budgets.giveBack()
@@ -72,6 +74,14 @@ func (p *planner) decide(c *candidate) {
 		p.draining++
 	}
 	p.chosen = append(p.chosen, c)
+}
+
+// take has a node of the zone go.
+func (g *group) take(zone string) {
+	g.spare--
+	g.room--
+	g.surplus = max(0, g.surplus-1)
+	g.gone[zone]++
 }
 
 // depart has the nodes be gone that leave now: what goes later is judged as the cluster

@@ -136,6 +136,7 @@ func (p *planner) decideLost(c *candidate) {
 		return
 	}
 	c.group.room--
+	c.group.surplus = max(0, c.group.surplus-1)
 	p.chosen = append(p.chosen, c)
 }
 

@@ -64,6 +64,8 @@ type group struct {
 	// spare is how many nodes may still go before fewer than the minimum are usable,
 	// room how many instances before AWS launches others.
 	spare, room int
+	// surplus is how many are to go by the operator's word, however full they are.
+	surplus int
 	// gone: zone -> nodes that the plan takes.
 	gone map[string]int
 	// nodes are the group's, in the ledger.
@@ -81,8 +83,9 @@ func (p *planner) plan() {
 	p.decision.Brake = p.brake
 	for i := range p.s.Groups() {
 		g := &p.s.Groups()[i]
-		room := max(0, min(g.Desired, members(g))-g.Min)
-		p.groups[g.Name] = &group{Group: g, spare: min(room, max(0, usable[g.Name]-g.Min)), room: room, gone: map[string]int{}}
+		surplus := g.Surplus()
+		room := max(0, min(g.Desired, members(g))-g.Min) + surplus
+		p.groups[g.Name] = &group{Group: g, spare: min(room, max(0, usable[g.Name]-g.Min)), room: room, surplus: surplus, gone: map[string]int{}}
 		if g.Headroom > 0 && g.Template != nil {
 			p.frugal = append(p.frugal, p.groups[g.Name])
 		}

@@ -118,6 +118,8 @@ type Group struct {
 	Tags map[string]string
 	// Propagated has the keys of the tags that instances get at their launch.
 	Propagated map[string]bool
+	// ProtectsNew says that the group protects each new instance from scale-in.
+	ProtectsNew bool
 	// Suspended are the names of the group's suspended processes.
 	Suspended []string
 	// Status is set while the group is being deleted, and only then.

@@ -51,7 +51,9 @@ type Cluster struct {
 func New(t testing.TB, w *awssim.World) *Cluster {
 	t.Helper()
 	t.Cleanup(w.Close)
-	client := fake.NewClientset()
+	// NewClientset keeps managed fields, which no service of ours reads: for each write
+	// it looks through all types of the API, and hours of virtual time are little else.
+	client := fake.NewSimpleClientset()
 	client.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.37.2"}
 	return &Cluster{
 		World: w, T: t, Client: client, Events: record.NewFakeRecorder(10000),

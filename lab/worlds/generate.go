@@ -11,8 +11,8 @@ import (
 // The times of a world. Calm is longer than the longest pause after a failure, half an
 // hour, with what comes after it.
 const (
-	storm = 40 * time.Minute
-	calm  = 60 * time.Minute
+	storm = 33 * time.Minute
+	calm  = 50 * time.Minute
 )
 
 var (
@@ -85,7 +85,7 @@ func (m maker) class(i int, groups []Group) Class {
 }
 
 func (m maker) event(w World) Event {
-	e := Event{At: time.Duration(m.Int64N(int64(storm * 3 / 4))), Kind: pick(m, kinds)}
+	e := Event{At: time.Duration(m.Int64N(int64(storm * 2 / 3))), Kind: pick(m, kinds)}
 	lasts := time.Minute + time.Duration(m.Int64N(int64(9*time.Minute)))
 	switch e.Kind {
 	case Scale:

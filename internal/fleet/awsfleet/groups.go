@@ -175,6 +175,7 @@ func groupOf(g types.AutoScalingGroup) fleet.Group {
 		out.Suspended = append(out.Suspended, aws.ToString(p.ProcessName))
 	}
 	slices.Sort(out.Suspended)
+	out.ProtectsNew = aws.ToBool(g.NewInstancesProtectedFromScaleIn)
 	for _, t := range g.Tags {
 		key := aws.ToString(t.Key)
 		out.Tags[key] = aws.ToString(t.Value)
