@@ -33,6 +33,7 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	JOINERY_HARSH=1 $(GO) test -timeout 20m $(HARSH)
 	$(GO) test -run Alloc ./autoscaler/...
 	$(GO) test -run TestRotationDays ./controlplane/token
+	$(GO) test -timeout 20m -run TestRandomWorlds ./autoscaler/loop -seeds 200
 	@# Helm, too, takes minutes. -count=1: Go's cache of test results does not see files
 	@# outside of a module.
 	cd deploy/render && $(GO) tool -n helm >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...
@@ -42,9 +43,11 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	@if why=$$($(GO) run ./cmd/joinery-lab ready); then $(MAKE) --no-print-directory machines; \
 	else echo "LEFT OUT: the tests on real machines: $$why"; test "$$CI" != true; fi
 
-nightly: ## the long forms of what test does briefly: a thousand months of rotation, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, load with HPA and VPA, a storm of faults, a release from nothing
+nightly: ## the long forms of what test does briefly: a thousand months of rotation, ten thousand random worlds, attacks to their end, images of every release, Kubernetes upgraded and etcd restored, load with HPA and VPA, a storm of faults, a release from nothing
 	$(GO) test -timeout 60m -run TestRotationDays ./controlplane/token -seeds 1000
 	JOINERY_HARSH=1 $(GO) test -count=1 -timeout 20m ./autoscaler/loop
+	$(GO) test -timeout 180m -run TestRandomWorlds ./autoscaler/loop -seeds 10000
+	$(GO) test -timeout 60m -run TestWorldsFindMutants ./autoscaler/loop -mutants
 	$(GO) test -count=1 -timeout 20m ./lab/attack -patient
 	$(GO) test -count=1 -timeout 40m ./lab/bakery -releases
 	$(GO) run ./cmd/joinery-lab prepare --maintenance

@@ -332,3 +332,31 @@ func TestCapacityFailureIsNoted(t *testing.T) {
 		}
 	})
 }
+
+// Instances beyond the desired capacity, which Auto Scaling leaves because they are
+// protected, end without their place in it; what is left is not ended below the minimum.
+func TestTerminateOfASurplusKeepsTheCapacity(t *testing.T) {
+	var w awssim.World
+	c := newClient(t, &w, nil)
+	workers(t, &w, 0, 6, 3)
+	var ids []string
+	for _, in := range got(t, c, "workers").Instances {
+		ids = append(ids, in.ID)
+	}
+	if err := c.Protect(t.Context(), "workers", ids); err != nil {
+		t.Fatal(err)
+	}
+	workers(t, &w, 1, 6, 1)
+	w.Settle()
+	for i, want := range []error{nil, nil, asg.ErrAtMin} {
+		if spare, err := c.Spare(t.Context(), "workers"); err != nil || spare != 2-i {
+			t.Errorf("%d to spare, %v: want %d", spare, err, 2-i)
+		}
+		if err := c.Terminate(t.Context(), "workers", ids[i]); !errors.Is(err, want) {
+			t.Errorf("terminate the instance %d: %v, want %v", i, err, want)
+		}
+		if d := trueSize(t, &w); d != 1 {
+			t.Errorf("desired %d, want 1", d)
+		}
+	}
+}

@@ -23,6 +23,7 @@ const (
 	noSeeSaw    = "nothing grows that has just shrunk, nor the other way round, without a new fact"
 	boughtOnce  = "what is bought in vain is bounded"
 	allRuns     = "what can run runs in the end"
+	deadGoes    = "what is dead goes in the end"
 	idleGoes    = "what is idle goes in the end"
 	nothingLeft = "no node is left in the middle of its removal"
 	alive       = "the loop goes on"
@@ -258,7 +259,17 @@ func (w *watch) atTheEnd() {
 			w.violated(nothingLeft, n.Name, "has the taints %v", n.Spec.Taints)
 		}
 	}
+	w.deadAtTheEnd()
 	w.idleAtTheEnd()
+}
+
+// deadAtTheEnd finds nodes whose kubelet has long been dead.
+func (w *watch) deadAtTheEnd() {
+	for id, m := range w.machines {
+		if m.instance.State == awssim.Running && !m.silent.IsZero() && !m.deleted && time.Since(m.silent) > 30*time.Minute && w.decisions()[0].Brake == "" {
+			w.violated(deadGoes, m.group.Name, "%s has been silent for %s; the loop says: %s", id, time.Since(m.silent).Round(time.Minute), w.needed(id))
+		}
+	}
 }
 
 // said is what the last round said about a pod.
@@ -272,7 +283,7 @@ func (w *watch) said(pod string) string {
 	return "nothing"
 }
 
-// helper names a group of which one more node would run the pod; empty for none.
+// helper names a group of which one more node would surely run the pod; empty for none.
 func (w *watch) helper(pod *corev1.Pod) string {
 	class := worlds.Class{}
 	for _, c := range w.world.Classes {
@@ -286,10 +297,9 @@ func (w *watch) helper(pod *corev1.Pod) string {
 		if !spec.Nodes.Able() || len(g.Members) >= g.Max || g.Desired >= g.Max {
 			continue
 		}
-		for _, zone := range emptiest(spec, g) {
-			if w.fresh(spec, zone).fits(class, pod) {
-				return spec.Name
-			}
+		// Which of several zones is next is Auto Scaling's to choose.
+		if !slices.ContainsFunc(emptiest(spec, g), func(zone string) bool { return !w.fresh(spec, zone).fits(class, pod) }) {
+			return spec.Name
 		}
 	}
 	return ""

@@ -76,7 +76,7 @@ func (p *planner) candidates() []*candidate {
 		}
 		cause, text := p.rules.Node(facts)
 		if text == "" && c.group.Suspends(cluster.ProcessTerminate) {
-			cause, text = Disabled, "the process Terminate of group " + c.group.Name + " is suspended"
+			cause, text = Disabled, "the process Terminate of group "+c.group.Name+" is suspended"
 		}
 		if cause == NotReady && p.lost(c) {
 			cause, text = "", ""

@@ -21,7 +21,7 @@ func TestSurplusGoes(t *testing.T) {
 		cpu            string // of the one pod on each of the nodes but the last, which is idle
 		suspended      bool
 		elsewhere      bool // another group has a free node at its minimum
-		want           int // nodes that go, now or later
+		want           int  // nodes that go, now or later
 	}{
 		{name: "retired, idle", cpu: "", want: 3},
 		{name: "retired and full, with no place for the pods", cpu: "1500m", want: 1},

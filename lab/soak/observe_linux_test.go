@@ -124,6 +124,15 @@ func (o *observer) askCluster(ctx context.Context, s *invariant.Snapshot) {
 		s.API = err
 		return
 	}
+	secrets, err := core.Secrets(metav1.NamespaceSystem).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		s.API = err
+		return
+	}
+	s.Secrets = map[string]bool{}
+	for i := range secrets.Items {
+		s.Secrets[secrets.Items[i].Name] = true
+	}
 	s.Nodes, s.Pods, s.Requests = nodes.Items, pods.Items, requests.Items
 	s.Token = o.tokenGood(ctx)
 }

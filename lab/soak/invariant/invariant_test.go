@@ -249,4 +249,12 @@ func TestLeft(t *testing.T) {
 	if left := w.Left(s); len(left) > 0 {
 		t.Errorf("a control-plane node's request is an administrator's to decide on: %v", left)
 	}
+	s.Requests[0].Spec.Username = kube.BootstrapUserPrefix + "joinr1"
+	if left := w.Left(s); len(left) > 0 {
+		t.Errorf("what was asked for with a revoked token is left alone: %v", left)
+	}
+	s.Secrets = map[string]bool{"bootstrap-token-joinr1": true}
+	if left := w.Left(s); len(left) == 0 {
+		t.Error("a live token's request waits, and nothing is left over")
+	}
 }

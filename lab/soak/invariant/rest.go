@@ -3,6 +3,7 @@ package invariant
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 
@@ -39,7 +40,7 @@ func (w *Watch) Left(s *Snapshot) (left []Finding) {
 	left = append(left, leftOfInstances(w, s)...)
 	left = append(left, leftOfNodes(s)...)
 	for _, r := range s.Requests {
-		if len(r.Status.Conditions) == 0 && kubelets(r) && !w.masters(r) {
+		if len(r.Status.Conditions) == 0 && kubelets(r) && !w.masters(r) && !revoked(s, r) {
 			left = append(left, finding(r.Name, "a request that nobody has decided on"))
 		}
 	}
@@ -47,6 +48,13 @@ func (w *Watch) Left(s *Snapshot) (left []Finding) {
 		left = append(left, finding(p.Name, "a pod on %q, %s", p.Spec.NodeName, p.Status.Phase))
 	}
 	return left
+}
+
+// revoked says whether a request was made with a token that was revoked since: nobody
+// decides on it any more, and Kubernetes deletes it in the end.
+func revoked(s *Snapshot, r certificatesv1.CertificateSigningRequest) bool {
+	id, holder := strings.CutPrefix(r.Spec.Username, kube.BootstrapUserPrefix)
+	return holder && !s.Secrets[kube.BootstrapTokenSecretName(id)]
 }
 
 // masters says whether a control-plane node made a request: those of nodes that were

@@ -26,6 +26,8 @@ type Snapshot struct {
 	Nodes    []corev1.Node
 	Pods     []corev1.Pod
 	Requests []certificatesv1.CertificateSigningRequest
+	// Secrets are the names of those in kube-system.
+	Secrets map[string]bool
 	// Token is why nobody could join with what is published.
 	Token error
 
