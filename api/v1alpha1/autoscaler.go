@@ -65,6 +65,14 @@ type AutoscalerSettings struct {
 	BalancingAllocatableRatio *float64 `json:"balancingAllocatableRatio,omitempty"`
 	// BalancingFreeRatio is the same for what DaemonSets leave; 0.05 by default.
 	BalancingFreeRatio *float64 `json:"balancingFreeRatio,omitempty"`
+	// MaxTotalUnreadyPercentage is the share of nodes, in percent, up to which nodes
+	// that are not Ready have each their own cause: 0 to 100, 45 by default, as in
+	// Cluster Autoscaler. Where more of the cluster or of a zone are not Ready, no node
+	// is removed; a group with more does not grow.
+	MaxTotalUnreadyPercentage *float64 `json:"maxTotalUnreadyPercentage,omitempty"`
+	// OKTotalUnreadyCount is how many nodes may be not Ready whatever their share is;
+	// 3 by default, as in Cluster Autoscaler.
+	OKTotalUnreadyCount *int `json:"okTotalUnreadyCount,omitempty"`
 	// Discovery is how groups are found: by their tags, next to those that Groups names,
 	// with "tags", the default; with "off" those that Groups names are all.
 	Discovery Discovery `json:"discovery,omitempty"`
@@ -151,6 +159,9 @@ type ScaleDownSettings struct {
 	// MoveCustomControllerPods lets pods be moved whose controller is of a kind
 	// that is not built in.
 	MoveCustomControllerPods bool `json:"moveCustomControllerPods,omitempty"`
+	// MinReplicaCount keeps the pods of a ReplicaSet or ReplicationController that is
+	// to have fewer replicas: 0 or more, 0 by default, as in Cluster Autoscaler.
+	MinReplicaCount int `json:"minReplicaCount,omitempty"`
 }
 
 // DrainPriority is one turn of a drain.
@@ -171,13 +182,17 @@ func (a *AutoscalerSettings) setDefaults() {
 	orShare(&a.BalancingMemoryRatio, 0.015)
 	orShare(&a.BalancingAllocatableRatio, 0.05)
 	orShare(&a.BalancingFreeRatio, 0.05)
+	orShare(&a.MaxTotalUnreadyPercentage, 45)
+	if a.OKTotalUnreadyCount == nil {
+		a.OKTotalUnreadyCount = new(3)
+	}
 	if a.Discovery == "" {
 		a.Discovery = DiscoveryTags
 	}
 	a.ScaleDown.setDefaults()
 }
 
-// orShare sets a share that is left out.
+// orShare sets a share or percentage that is left out.
 func orShare(f **float64, share float64) {
 	if *f == nil {
 		*f = &share
@@ -216,12 +231,23 @@ func (p *problems) autoscaler(field string, a AutoscalerSettings) {
 	p.file(field+".prices", a.Prices)
 	p.file(field+".schedulerConfig", a.SchedulerConfig)
 	p.limits(field+".limits", a.Limits)
+	p.unready(field, a)
 	p.nodesToCome(field, a)
 	p.groups(field, a)
 	for i, ns := range a.IgnoreRivalsIn {
 		if len(validation.IsDNS1123Label(ns)) > 0 {
 			p.add(fmt.Sprintf("%s.ignoreRivalsIn[%d]", field, i), ns, "expected the name of a namespace")
 		}
+	}
+}
+
+// unready checks from when on nodes that are not Ready have one cause.
+func (p *problems) unready(field string, a AutoscalerSettings) {
+	if share := a.MaxTotalUnreadyPercentage; share != nil && !(*share >= 0 && *share <= 100) {
+		p.add(field+".maxTotalUnreadyPercentage", fmt.Sprint(*share), "expected a percentage of 0 to 100")
+	}
+	if n := a.OKTotalUnreadyCount; n != nil && *n < 0 {
+		p.add(field+".okTotalUnreadyCount", fmt.Sprint(*n), "expected 0 or more nodes")
 	}
 }
 
@@ -259,6 +285,9 @@ func (p *problems) scaleDown(field string, s ScaleDownSettings) {
 	}
 	if s.MaxDrains < 1 {
 		p.add(field+".maxDrains", fmt.Sprint(s.MaxDrains), "expected 1 or more")
+	}
+	if s.MinReplicaCount < 0 {
+		p.add(field+".minReplicaCount", fmt.Sprint(s.MinReplicaCount), "expected 0 or more replicas")
 	}
 	p.between(field+".maxGrace", s.MaxGrace, time.Second, 7*24*time.Hour)
 	if d := s.DetachTimeout; d != nil {

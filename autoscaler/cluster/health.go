@@ -10,18 +10,29 @@ import (
 	"github.com/joinery/joinery/internal/kube"
 )
 
-// The share of broken nodes from which on a few accidents explain them no longer: more
-// than UnreadyCount, and more than UnreadyPercent of all.
+// UnreadyLimits are how many broken nodes a few accidents explain: up to Count of them,
+// and up to Percent of all. They count for the cluster, for each zone and for each group.
 // Source: Cluster Autoscaler, --ok-total-unready-count, --max-total-unready-percentage.
-const (
-	UnreadyCount   = 3
-	UnreadyPercent = 45
-)
+type UnreadyLimits struct {
+	Count   int
+	Percent float64
+}
 
-// TooManyUnready reports whether that many broken ones of total have one cause, such as
-// the network or the API server's own trouble: the machines may well run.
-func TooManyUnready(unready, total int) bool {
-	return unready > UnreadyCount && 100*unready > UnreadyPercent*total
+// DefaultUnready are the limits unless Input says otherwise: Cluster Autoscaler's.
+var DefaultUnready = UnreadyLimits{Count: 3, Percent: 45}
+
+// Exceeded reports whether that many broken ones of total have one cause, such as the
+// network or a failure of the API server: the machines may well run.
+func (l UnreadyLimits) Exceeded(unready, total int) bool {
+	return unready > l.Count && 100*float64(unready) > l.Percent*float64(total)
+}
+
+// UnreadyLimits returns how many broken nodes a few accidents explain.
+func (s *Snapshot) UnreadyLimits() UnreadyLimits {
+	if s.in.Unready != nil {
+		return *s.in.Unready
+	}
+	return DefaultUnready
 }
 
 // Lost reports whether the node had its time to become Ready and is not:
@@ -44,6 +55,7 @@ func (n *NodeState) Usable() bool {
 // too many of the cluster, or of a zone, are silent at once; empty when they may be. What
 // EC2 proves to be gone goes all the same: that is no guess.
 func (s *Snapshot) Brake() string {
+	limits := s.UnreadyLimits()
 	var all tally
 	zones := map[string]tally{}
 	for _, n := range s.order {
@@ -55,11 +67,11 @@ func (s *Snapshot) Brake() string {
 			zones[n.Zone] = zones[n.Zone].with(n)
 		}
 	}
-	if TooManyUnready(all.lost, all.total) {
+	if limits.Exceeded(all.lost, all.total) {
 		return fmt.Sprintf("%d of %d nodes are not Ready: that has one cause, and none is removed for it", all.lost, all.total)
 	}
 	for _, zone := range slices.Sorted(maps.Keys(zones)) {
-		if z := zones[zone]; TooManyUnready(z.lost, z.total) {
+		if z := zones[zone]; limits.Exceeded(z.lost, z.total) {
 			return fmt.Sprintf("%d of %d nodes in zone %s are not Ready: that has one cause, and none is removed for it", z.lost, z.total, zone)
 		}
 	}

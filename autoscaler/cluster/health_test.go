@@ -1,7 +1,9 @@
 package cluster_test
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,12 +65,51 @@ func TestUsableAndLostExclude(t *testing.T) {
 }
 
 func TestTooManyUnready(t *testing.T) {
+	half, one := cluster.UnreadyLimits{Count: 3, Percent: 0.5}, cluster.UnreadyLimits{Count: 1, Percent: 100}
 	for _, tt := range []struct {
+		limits         cluster.UnreadyLimits
 		unready, total int
 		want           bool
-	}{{0, 0, false}, {3, 3, false}, {4, 4, true}, {4, 8, true}, {4, 9, false}, {9, 20, false}, {10, 20, true}, {45, 100, false}, {46, 100, true}} {
-		if got := cluster.TooManyUnready(tt.unready, tt.total); got != tt.want {
-			t.Errorf("%d of %d: %t", tt.unready, tt.total, got)
+	}{
+		{cluster.DefaultUnready, 0, 0, false}, {cluster.DefaultUnready, 3, 3, false}, {cluster.DefaultUnready, 4, 4, true},
+		{cluster.DefaultUnready, 4, 8, true}, {cluster.DefaultUnready, 4, 9, false}, {cluster.DefaultUnready, 9, 20, false},
+		{cluster.DefaultUnready, 10, 20, true}, {cluster.DefaultUnready, 45, 100, false}, {cluster.DefaultUnready, 46, 100, true},
+		{cluster.UnreadyLimits{}, 0, 9, false}, {cluster.UnreadyLimits{}, 1, 1000, true},
+		{half, 4, 800, false}, {half, 5, 800, true}, {one, 9, 9, false},
+	} {
+		if got := tt.limits.Exceeded(tt.unready, tt.total); got != tt.want {
+			t.Errorf("%d of %d with %+v: %t", tt.unready, tt.total, tt.limits, got)
+		}
+	}
+}
+
+// TestBrakeFollowsItsLimits: of the cluster, and of one zone.
+func TestBrakeFollowsItsLimits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		limits *cluster.UnreadyLimits
+		want   string
+	}{
+		"default":           {nil, ""},
+		"a fifth":           {&cluster.UnreadyLimits{Count: 1, Percent: 19}, "2 of 10 nodes are not Ready"},
+		"a third, by zone":  {&cluster.UnreadyLimits{Count: 1, Percent: 33}, "2 of 5 nodes in zone us-west-2a are not Ready"},
+		"two are all right": {&cluster.UnreadyLimits{Count: 2}, ""},
+	} {
+		in := cluster.Input{Unready: tt.limits}
+		g := ct.Group("workers", 0, 10, 20, "2", "4Gi", "us-west-2a", "us-west-2b")
+		for i := range 10 {
+			n := ct.Join(&g, fmt.Sprintf("i-%d", i), g.Zones[i%2])
+			if i == 0 || i == 2 {
+				kube.Condition(n, corev1.NodeReady).Status = corev1.ConditionUnknown
+			}
+			in.Nodes = append(in.Nodes, n)
+		}
+		in.Groups = []cluster.Group{g}
+		s, err := cluster.New(ct.Honest(in))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Brake(); got != tt.want && (tt.want == "" || !strings.HasPrefix(got, tt.want)) {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
 		}
 	}
 }

@@ -203,6 +203,8 @@ type Input struct {
 	// Joined are instances that have been Nodes, whether or not they still are. One
 	// whose Node was deleted is not on its way.
 	Joined map[InstanceID]bool
+	// Unready are how many broken nodes a few accidents explain; nil is DefaultUnready.
+	Unready *UnreadyLimits
 	// DaemonSets give the overhead of an imagined node.
 	DaemonSets []*appsv1.DaemonSet
 	// LimitRanges and RuntimeClasses say how the API server admits their pods.

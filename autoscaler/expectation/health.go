@@ -10,7 +10,7 @@ import (
 // health finds the groups that are too unhealthy to grow: more of their members are no
 // usable nodes, though they had the time for it, than a few accidents explain.
 func (j *judgement) health() {
-	before := j.l.unhealthy
+	before, limits := j.l.unhealthy, j.s.UnreadyLimits()
 	j.l.unhealthy = map[string]string{}
 	for i := range j.s.Groups() {
 		g := &j.s.Groups()[i]
@@ -25,7 +25,7 @@ func (j *judgement) health() {
 				bad++
 			}
 		}
-		if cluster.TooManyUnready(bad, members) {
+		if limits.Exceeded(bad, members) {
 			j.l.unhealthy[g.Name] = fmt.Sprintf("%d of its %d instances are no Ready nodes: it grows again when fewer are", bad, members)
 		}
 	}

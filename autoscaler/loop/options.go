@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 	"github.com/joinery/joinery/internal/drain"
@@ -29,13 +30,22 @@ func (l *Loop) planOptions() (scaleup.Options, scaledown.Options) {
 		MaxParallel: s.MaxParallel, MaxDrains: s.MaxDrains, MaxHold: maxHold(s),
 		MaxGrace: maxGrace(s), DrainTimeout: s.DrainTimeout.Duration,
 		MoveLocalStorage: s.MoveLocalStorage, MoveSystemPods: s.MoveSystemPods, MoveCustomControllerPods: s.MoveCustomControllerPods,
-		Profile: l.o.Profile,
+		MinReplicaCount: s.MinReplicaCount,
+		Profile:         l.o.Profile,
 	}
 	if u := s.UtilizationThreshold; u != nil {
 		// To the planner 0 is the default; what is meant is "nothing at all".
 		down.UtilizationThreshold = max(*u, math.SmallestNonzeroFloat64)
 	}
 	return up, down
+}
+
+// unready words how many broken nodes a few accidents explain; nil is the default.
+func unready(s v1alpha1.AutoscalerSettings) *cluster.UnreadyLimits {
+	if s.OKTotalUnreadyCount == nil || s.MaxTotalUnreadyPercentage == nil {
+		return nil
+	}
+	return &cluster.UnreadyLimits{Count: *s.OKTotalUnreadyCount, Percent: *s.MaxTotalUnreadyPercentage}
 }
 
 // maxGrace words spec.autoscaler.scaleDown.maxGrace for the planner, to which a negative

@@ -15,7 +15,7 @@ import (
 
 func TestSettingsReachThePlanners(t *testing.T) {
 	c, err := v1alpha1.DecodeControllerConfig([]byte("apiVersion: joinery.dev/v1alpha1\nkind: ControllerConfig\nspec: {cluster: demo, endpoint: 'api:6443', approver: {stsProof: off}, autoscaler: " +
-		"{balancingIgnoreLabels: [rack], balancingMemoryRatio: 0, balancingFreeRatio: 1, limits: {maxNodes: 7, cores: 40, memory: 1Ti}, scaleDown: {utilizationThreshold: 0, delayAfterDelete: 1m, moveSystemPods: true, maxDrains: 3, maxGrace: 20m, drainTimeout: 7m}}}\n"))
+		"{maxTotalUnreadyPercentage: 20, okTotalUnreadyCount: 0, balancingIgnoreLabels: [rack], balancingMemoryRatio: 0, balancingFreeRatio: 1, limits: {maxNodes: 7, cores: 40, memory: 1Ti}, scaleDown: {utilizationThreshold: 0, delayAfterDelete: 1m, moveSystemPods: true, maxDrains: 3, minReplicaCount: 2, maxGrace: 20m, drainTimeout: 7m}}}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,10 @@ func TestSettingsReachThePlanners(t *testing.T) {
 	if down.DelayAfterDelete != time.Minute || down.DelayAfterFailure != 3*time.Minute || down.UnreadyTime != 20*time.Minute || !down.MoveSystemPods || down.MoveLocalStorage {
 		t.Errorf("scale-down options are %+v", down)
 	}
-	if down.MaxDrains != 3 || down.MaxGrace != 20*time.Minute || down.DrainTimeout != 7*time.Minute || down.MaxParallel != 10 {
+	if u := unready(l.spec); u == nil || u.Percent != 20 || u.Count != 0 {
+		t.Errorf("limits of unready nodes are %+v", u)
+	}
+	if down.MinReplicaCount != 2 || down.MaxDrains != 3 || down.MaxGrace != 20*time.Minute || down.DrainTimeout != 7*time.Minute || down.MaxParallel != 10 {
 		t.Errorf("drain options are %+v", down)
 	}
 	l.spec.ScaleDown.DrainPriorities = []v1alpha1.DrainPriority{{Priority: 9, Grace: metav1.Duration{Duration: time.Minute}}, {Priority: -9}}

@@ -10,9 +10,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	"github.com/prometheus/client_golang/prometheus"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
@@ -98,6 +100,9 @@ func (p *player) into() time.Duration { return time.Since(p.begin) }
 func (p *player) populate() {
 	for _, c := range p.world.Classes {
 		p.replicas[c.Name], p.demanded[c.Name] = c.Replicas, c.Available
+	}
+	for _, c := range p.world.Classes {
+		p.ok(p.kube.Tracker().Add(&appsv1.ReplicaSet{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: c.Name, UID: types.UID(c.Name)}}))
 	}
 	for _, g := range p.world.Groups {
 		p.putTemplate(g.Name, g.Type)

@@ -95,6 +95,7 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	}
 	l.remember(ctx, now)
 	l.expect.Apply(groups, now)
+	in.Unready = unready(l.spec)
 	in.Taints = kube.TaintRules{Startup: l.spec.StartupTaints, Status: l.spec.StatusTaints}
 	in.Groups, in.Joined = groups, l.act.Joined(groups, in.Bindings, now)
 	in.Distrusted = l.distrust.Distrusted(now, l.world.changes.of(in.Nodes))
@@ -195,6 +196,7 @@ func (l *Loop) shrink(ctx, bounded context.Context, s *cluster.Snapshot, now tim
 		return scaledown.Decision{}, nil
 	}
 	_, o := l.planOptions()
+	o.Owner = l.world.owners.lookup()
 	plan := scaledown.Plan(s, now, o)
 	if plan.Err != nil {
 		return scaledown.Decision{}, fmt.Errorf("plan scale-down: %w", plan.Err)

@@ -45,6 +45,7 @@ type world struct {
 	runtimes   nodelisters.RuntimeClassLister
 	volumes    volumeListers
 	changes    *changes
+	owners     *owners
 }
 
 // volumeListers list where volumes can be attached, and how many.
@@ -65,6 +66,7 @@ func newWorld(kube kubernetes.Interface, store *observe.Store) *world {
 		factory:    f,
 		cache:      cluster.NewCache(),
 		changes:    newChanges(),
+		owners:     newOwners(),
 		pods:       store.Pods(),
 		nodes:      store.Nodes(),
 		daemons:    f.Apps().V1().DaemonSets().Lister(),
@@ -93,6 +95,9 @@ func (w *world) start(ctx context.Context, p *pending, wake *waker, log *slog.Lo
 		if _, err := informer.AddEventHandler(w.changes.volumes()); err != nil {
 			return fmt.Errorf("follow volumes of nodes: %w", err)
 		}
+	}
+	if err := w.owners.follow(w.factory); err != nil {
+		return err
 	}
 	w.factory.StartWithContext(ctx)
 	late := time.AfterFunc(slowSync, func() {
@@ -123,7 +128,12 @@ func (w *world) sync(ctx context.Context, log *slog.Logger) error {
 			}
 		}
 		cancel()
-		if len(missing) == 0 || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if len(missing) == 0 {
+			// A plan before that would take controllers for missing.
+			cache.WaitForCacheSync(ctx.Done(), w.owners.synced...)
 			return ctx.Err()
 		}
 		slices.Sort(missing)

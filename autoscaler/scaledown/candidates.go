@@ -51,7 +51,7 @@ func (o Options) context(now time.Time, b *budgets) *ruleContext {
 			MoveCustomControllerPods: o.MoveCustomControllerPods, MinReplicaCount: o.MinReplicaCount,
 			ReportTimeout: o.ReportTimeout, MaxHold: o.MaxHold, MaxGrace: o.MaxGrace,
 		},
-		Covered: b.covers, Replicas: o.Replicas,
+		Covered: b.covers, Owner: o.Owner,
 	}}
 }
 

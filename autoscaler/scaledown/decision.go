@@ -3,7 +3,6 @@ package scaledown
 import (
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
@@ -67,9 +66,11 @@ type Options struct {
 	// not built in (--skip-nodes-with-custom-controller-pods=false).
 	MoveCustomControllerPods bool
 	// MinReplicaCount keeps pods whose controller is to have fewer replicas
-	// (--min-replica-count), which Replicas tells. 0 or a nil Replicas is off.
+	// (--min-replica-count), as Owner reports. 0 or a nil Owner is off.
 	MinReplicaCount int
-	Replicas        func(*corev1.Pod) (int32, bool)
+	// Owner looks up the controllers of pods, see rules.Context.Owner. Nil has none of
+	// them missing.
+	Owner func(types.UID) (replicas int32, found bool)
 	// Profile is the cluster's scheduler profile. Nil is the default one.
 	Profile *fit.Profile
 }

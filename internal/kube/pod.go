@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -36,6 +37,22 @@ func DaemonSetOf(p *corev1.Pod) types.UID {
 func DaemonSetOwner(apiVersion, name string, uid types.UID) metav1.OwnerReference {
 	controller := true
 	return metav1.OwnerReference{APIVersion: apiVersion, Kind: daemonSetKind, Name: name, UID: uid, Controller: &controller}
+}
+
+// BuiltIn reports whether a controller of pods is of Kubernetes' own kinds: a kind of the
+// same name in another API group, such as OpenKruise's StatefulSet, is none.
+func BuiltIn(ref *metav1.OwnerReference) bool {
+	group, _, _ := strings.Cut(ref.APIVersion, "/")
+	switch ref.Kind {
+	case "ReplicaSet", "StatefulSet", daemonSetKind:
+		return group == "apps"
+	case "Job":
+		return group == "batch"
+	case "ReplicationController":
+		return ref.APIVersion == "v1"
+	default:
+		return false
+	}
 }
 
 // StatefulSetPod reports whether a StatefulSet controls the pod. Its successor is made

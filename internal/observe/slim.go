@@ -4,8 +4,10 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	storagevolume "k8s.io/component-helpers/storage/volume"
 
 	"github.com/joinery/joinery/internal/kube"
@@ -37,7 +39,8 @@ const mostAnnotation = 4096
 //   - of everything: managed fields, and annotations that are none of
 //     annotationPrefixes;
 //   - of a Node: the images that it holds, its volumes, and what software it runs;
-//   - of a Pod: what its containers execute and mount, and what became of each.
+//   - of a Pod: what its containers execute and mount, and what became of each;
+//   - of a pod's controller, except DaemonSets: all but its name, UID and replicas.
 func Slim(obj any) (any, error) {
 	if m, err := meta.Accessor(obj); err == nil {
 		m.SetManagedFields(nil)
@@ -49,8 +52,21 @@ func Slim(obj any) (any, error) {
 		o.Status.NodeInfo, o.Status.Config = corev1.NodeSystemInfo{}, nil
 	case *corev1.Pod:
 		slimPod(o)
+	case *appsv1.ReplicaSet:
+		*o = appsv1.ReplicaSet{ObjectMeta: identity(&o.ObjectMeta), Spec: appsv1.ReplicaSetSpec{Replicas: o.Spec.Replicas}}
+	case *appsv1.StatefulSet:
+		*o = appsv1.StatefulSet{ObjectMeta: identity(&o.ObjectMeta), Spec: appsv1.StatefulSetSpec{Replicas: o.Spec.Replicas}}
+	case *corev1.ReplicationController:
+		*o = corev1.ReplicationController{ObjectMeta: identity(&o.ObjectMeta), Spec: corev1.ReplicationControllerSpec{Replicas: o.Spec.Replicas}}
+	case *batchv1.Job:
+		*o = batchv1.Job{ObjectMeta: identity(&o.ObjectMeta)}
 	}
 	return obj, nil
+}
+
+// identity returns by what an object is known.
+func identity(m *metav1.ObjectMeta) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Namespace: m.Namespace, Name: m.Name, UID: m.UID, ResourceVersion: m.ResourceVersion, Generation: m.Generation}
 }
 
 func kept(all map[string]string) map[string]string {

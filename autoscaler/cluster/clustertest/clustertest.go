@@ -130,8 +130,13 @@ func Running(name, node, cpu, memory string, opts ...func(*corev1.Pod)) *corev1.
 func OwnedBy(kind, name string) func(*corev1.Pod) {
 	return func(p *corev1.Pod) {
 		yes := true
-		p.OwnerReferences = []metav1.OwnerReference{{Kind: kind, Name: name, UID: types.UID("uid-" + kind + name), Controller: &yes}}
+		p.OwnerReferences = []metav1.OwnerReference{{APIVersion: apiVersion[kind], Kind: kind, Name: name, UID: types.UID("uid-" + kind + name), Controller: &yes}}
 	}
+}
+
+// apiVersion has the versions of the built-in controllers.
+var apiVersion = map[string]string{
+	"ReplicaSet": "apps/v1", "StatefulSet": "apps/v1", "DaemonSet": "apps/v1", "Job": "batch/v1", "ReplicationController": "v1",
 }
 
 // Labels adds labels to the pod.

@@ -8,8 +8,7 @@ import (
 // controller: nobody makes a bare pod anew. Pods of controllers that are not
 // built in count as bare unless the options say otherwise.
 //
-// That the controller still exists is not looked up: one that is gone has its
-// pods collected.
+// Whether the controller still exists is asked by owner.
 func controller(c *Context, pod *corev1.Pod) (Outcome, string) {
 	ref := metav1.GetControllerOfNoCopy(pod)
 	switch {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Outcome is what becomes of a pod when its node goes.
@@ -59,9 +60,9 @@ type Context struct {
 	// Unsupported says why no place can be found for the pod by simulation, and
 	// nothing when it can. Nil: it always can.
 	Unsupported func(*corev1.Pod) string
-	// Replicas gives how many replicas the pod's controller is to have, and false
-	// when there is no such controller. Nil turns the rule off.
-	Replicas func(*corev1.Pod) (int32, bool)
+	// Owner returns how many replicas the built-in controller of that UID is to have,
+	// and false when it does not exist. Nil turns the rules about it off.
+	Owner func(types.UID) (replicas int32, found bool)
 }
 
 // Unsimulated is the rule that keeps a pod because no place can be found for it by
@@ -78,6 +79,7 @@ var podRules = [...]struct {
 	{"mirror", mirror},
 	{"terminal", terminal},
 	{"ending", ending},
+	{"owner", owner},
 	{"daemonset", daemonSet},
 	{"grace", grace},
 	{"expendable", expendable},

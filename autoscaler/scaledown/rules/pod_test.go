@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	ct "github.com/joinery/joinery/autoscaler/cluster/clustertest"
 	"github.com/joinery/joinery/autoscaler/scaledown/rules"
@@ -56,8 +57,8 @@ func emptyDir(name string, medium corev1.StorageMedium) edit {
 	return ct.Volume(name, corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{Medium: medium}})
 }
 
-func replicas(n int32, found bool) func(*corev1.Pod) (int32, bool) {
-	return func(*corev1.Pod) (int32, bool) { return n, found }
+func replicas(n int32, found bool) func(types.UID) (int32, bool) {
+	return func(types.UID) (int32, bool) { return n, found }
 }
 
 func TestJudge(t *testing.T) {
@@ -70,8 +71,10 @@ func TestJudge(t *testing.T) {
 	hostPath := ct.Volume("host", corev1.VolumeSource{HostPath: &corev1.HostPathVolumeSource{}})
 	claims := rules.Context{Unsupported: func(*corev1.Pod) string { return "it has a claim" }}
 	atLeast2 := func(n int32, found bool) rules.Context {
-		return rules.Context{Options: rules.Options{MinReplicaCount: 2}, Replicas: replicas(n, found)}
+		return rules.Context{Options: rules.Options{MinReplicaCount: 2}, Owner: replicas(n, found)}
 	}
+	gone := rules.Context{Owner: replicas(0, false)}
+	ofAPI := func(version string) edit { return func(p *corev1.Pod) { p.OwnerReferences[0].APIVersion = version } }
 	tests := []struct {
 		name string
 		pod  []edit
@@ -110,11 +113,21 @@ func TestJudge(t *testing.T) {
 		{name: "enough replicas", c: atLeast2(2, true), want: rules.Move},
 		{name: "too few replicas", c: atLeast2(1, true), want: rules.Block, rule: "min-replicas"},
 		{name: "too few replicas, safe to evict", pod: []edit{safe("true")}, c: atLeast2(1, true), want: rules.Block, rule: "min-replicas"},
-		{name: "controller not found", c: atLeast2(9, false), want: rules.Block, rule: "min-replicas"},
+		{name: "controller not found", c: atLeast2(9, false), want: rules.Block, rule: "owner"},
+		{name: "controller not found, safe to evict", pod: []edit{safe("true")}, c: gone, want: rules.Block, rule: "owner"},
+		{name: "controller not found, expendable", pod: []edit{ct.Priority(-11)}, c: gone, want: rules.Block, rule: "owner"},
+		{name: "Job not found", pod: []edit{ct.OwnedBy("Job", "j")}, c: gone, want: rules.Block, rule: "owner"},
+		{name: "DaemonSet not found", pod: []edit{daemon}, c: gone, want: rules.Block, rule: "owner"},
+		{name: "StatefulSet not found", pod: []edit{ct.OwnedBy("StatefulSet", "s")}, c: gone, want: rules.Block, rule: "owner"},
+		{name: "ReplicationController not found", pod: []edit{ct.OwnedBy("ReplicationController", "r")}, c: gone, want: rules.Block, rule: "owner"},
+		{name: "controller not found, ended", pod: []edit{phase(corev1.PodSucceeded)}, c: gone, want: rules.Ignore, rule: "terminal"},
+		{name: "a StatefulSet of another API is not looked up", pod: []edit{ct.OwnedBy("StatefulSet", "s"), ofAPI("apps.kruise.io/v1beta1")}, c: gone, want: rules.Move},
+		{name: "a custom controller is not looked up", pod: []edit{ct.OwnedBy("GameServer", "g")}, c: gone, want: rules.Block, rule: "controller"},
+		{name: "a bare pod has no controller to look up", pod: []edit{bare}, c: gone, want: rules.Block, rule: "controller"},
 		{name: "too few of a ReplicationController", pod: []edit{ct.OwnedBy("ReplicationController", "r")}, c: atLeast2(1, true), want: rules.Block, rule: "min-replicas"},
 		{name: "a StatefulSet's replicas do not count", pod: []edit{ct.OwnedBy("StatefulSet", "s")}, c: atLeast2(1, true), want: rules.Move},
 		{name: "nobody to look replicas up", c: rules.Context{Options: rules.Options{MinReplicaCount: 2}}, want: rules.Move},
-		{name: "no minimum of replicas", c: rules.Context{Replicas: replicas(0, false)}, want: rules.Move},
+		{name: "no minimum of replicas", c: rules.Context{Owner: replicas(0, true)}, want: rules.Move},
 		{name: "a bare pod has no replicas", pod: []edit{bare}, c: atLeast2(1, true), want: rules.Block, rule: "controller"},
 
 		{name: "cannot be simulated", c: claims, want: rules.Block, rule: "unsupported"},
@@ -205,7 +218,7 @@ func TestJudgeNamesWhatBlocks(t *testing.T) {
 func TestJudgeAllocatesNothing(t *testing.T) {
 	c := rules.Context{
 		Now: now, Options: rules.Options{MinReplicaCount: 1}, Covered: always,
-		Unsupported: func(*corev1.Pod) string { return "" }, Replicas: replicas(3, true),
+		Unsupported: func(*corev1.Pod) string { return "" }, Owner: replicas(3, true),
 	}
 	pods := map[string]*corev1.Pod{
 		"plain":      running(),
