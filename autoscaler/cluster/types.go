@@ -134,7 +134,7 @@ const (
 func (g *Group) Suspends(process string) bool { return slices.Contains(g.Suspended, process) }
 
 // Surplus is how many instances the group has beyond its desired capacity that Auto
-// Scaling does not end, since they are protected from scale-in: somebody has lowered the
+// Scaling does not end, since they are protected from scale-in: a person has lowered the
 // capacity, perhaps to retire the group. What is unprotected it ends itself. Each of a
 // surplus can be ended without its place in the capacity.
 func (g *Group) Surplus() int {
@@ -161,7 +161,7 @@ const replacing = 30 * time.Second
 
 // Doubted reports whether the instance is expected to fail as others of its group have:
 // the group is backed off because instances did not become nodes, and it was launched
-// after they had failed. Such a one is no capacity on its way, and nothing is gained by
+// after they had failed. Such a one is no launching capacity, and nothing is gained by
 // replacing it before the group's pause is over. What was launched with the failed ones
 // may still come.
 func (g *Group) Doubted(i *Instance) bool {

@@ -57,7 +57,7 @@ func TestRetiredGroupEnds(t *testing.T) {
 	})
 }
 
-// Whoever disables scale-down wants Auto Scaling to make groups smaller: it can. A group
+// With scale-down disabled Auto Scaling can make groups smaller. A group
 // that protects its instances itself keeps them so.
 func TestProtectionFollowsTheSettings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -105,8 +105,8 @@ func TestGroupThatMayNotTerminateKeepsItsNodes(t *testing.T) {
 	})
 }
 
-// Instances that come after others of their group did not become nodes are no capacity
-// on its way: another group helps. One of them is replaced after each pause, not after
+// Instances that come after others of their group did not become nodes do not count as
+// launching: another group helps. One of them is replaced after each pause, not after
 // each time-out. TestRandomWorlds found both.
 func TestNothingIsExpectedAfterAFailure(t *testing.T) {
 	w := worlds.World{

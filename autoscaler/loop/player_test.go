@@ -389,5 +389,5 @@ func (p *player) agents() {
 	}
 }
 
-// happened is how a violation tells of a time.
+// happened says a time as violations do.
 func (p *player) happened(at time.Time) string { return fmt.Sprint(at.Sub(p.begin).Round(time.Second)) }

@@ -61,7 +61,7 @@ const (
 	Fickle      Nature = "fickle"      // are not Ready for two of ten minutes
 	Nameless    Nature = "without id"  // have no provider id
 	Labelled    Nature = "late label"  // get the label of their zone minutes after they are Ready
-	Stuck       Nature = "stuck"       // are held by a launch hook of somebody else
+	Stuck       Nature = "stuck"       // are held by a launch hook that is not ours
 )
 
 // Able reports whether nodes of this nature run pods as the group's template promises.

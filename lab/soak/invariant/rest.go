@@ -50,8 +50,8 @@ func (w *Watch) Left(s *Snapshot) (left []Finding) {
 	return left
 }
 
-// revoked says whether a request was made with a token that was revoked since: nobody
-// decides on it any more, and Kubernetes deletes it in the end.
+// revoked says whether a request was made with a token that was revoked since: the
+// approver leaves it alone, and Kubernetes deletes it in the end.
 func revoked(s *Snapshot, r certificatesv1.CertificateSigningRequest) bool {
 	id, holder := strings.CutPrefix(r.Spec.Username, kube.BootstrapUserPrefix)
 	return holder && !s.Secrets[kube.BootstrapTokenSecretName(id)]
