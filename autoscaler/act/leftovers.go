@@ -8,10 +8,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/internal/binding"
+	"github.com/joinery/joinery/internal/drain"
 	"github.com/joinery/joinery/internal/kube"
 )
 
@@ -21,15 +23,21 @@ const (
 	endedFor = 30 * time.Minute
 )
 
-// TakeBack takes the mark off nodes that nobody removes: an earlier controller
-// died during the removal. A node whose instance is on its way out, or is in
-// none of the groups, keeps it; bindings say which instance a node is. Before a mark goes the groups are looked at
-// afresh: one that is newer than the picture of them may be that of a node whose
-// instance its group ends, which controlplane/hooks drains.
+// TakeBack takes marks off nodes that no one removes. An earlier controller died during
+// the removal, or a Cluster Autoscaler left them. A node keeps its mark while its
+// instance leaves, and when its instance is in none of the groups. Bindings tell the
+// instance of each node. The groups are read again before a mark goes: the Node may be
+// newer than the groups, and controlplane/hooks may be draining it.
+//
+// Kube.DeletionCandidateTaint goes from every node of the groups: here it decides
+// nothing, but the scheduler avoids its node.
 func (e *Executor) TakeBack(ctx context.Context, groups []cluster.Group, bindings map[string]binding.Verdict) error {
 	nodes, err := e.o.Nodes.List(labels.Everything())
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
+	}
+	if err := e.forgetCandidates(ctx, nodes, groups, bindings); err != nil {
+		return err
 	}
 	if len(e.abandoned(nodes, groups, bindings)) == 0 {
 		return nil
@@ -55,15 +63,38 @@ func (e *Executor) TakeBack(ctx context.Context, groups []cluster.Group, binding
 	return errors.Join(errs...)
 }
 
+// forgetCandidates removes Cluster Autoscaler's soft taint.
+func (e *Executor) forgetCandidates(ctx context.Context, nodes []*corev1.Node, groups []cluster.Group, bindings map[string]binding.Verdict) error {
+	ours := staying(groups)
+	var errs []error
+	for _, n := range nodes {
+		v := bindings[n.Name]
+		if !kube.HasTaint(n, kube.DeletionCandidateTaint) || !v.Counts() || !ours[v.InstanceID] {
+			continue
+		}
+		e.o.Log.Info("removing a taint that Cluster Autoscaler left", "node", n.Name, "taint", kube.DeletionCandidateTaint)
+		if err := drain.RemoveTaint(ctx, e.o.Kube, n.Name, n.UID, kube.DeletionCandidateTaint); err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// staying returns the ids of the groups' instances that do not leave.
+func staying(groups []cluster.Group) map[string]bool {
+	ids := map[string]bool{}
+	for _, g := range groups {
+		for _, i := range g.Instances {
+			ids[i.ID] = !i.Leaving() && !i.LifecycleState.Pooled()
+		}
+	}
+	return ids
+}
+
 // abandoned returns the marked nodes whose instance does not leave its group,
 // and that are not being removed here.
 func (e *Executor) abandoned(nodes []*corev1.Node, groups []cluster.Group, bindings map[string]binding.Verdict) []*corev1.Node {
-	staying := map[string]bool{} // ids of instances that do not leave
-	for _, g := range groups {
-		for _, i := range g.Instances {
-			staying[i.ID] = !i.Leaving() && !i.LifecycleState.Pooled()
-		}
-	}
+	staying := staying(groups)
 	return slices.DeleteFunc(slices.Clone(nodes), func(n *corev1.Node) bool {
 		v := bindings[n.Name]
 		return !kube.Marked(n) || !v.Counts() || !staying[v.InstanceID] || e.busyWith(n.Name, v.InstanceID)

@@ -10,7 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	k8stesting "k8s.io/client-go/testing"
 
+	"github.com/joinery/joinery/internal/kube"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/bubble"
 )
@@ -119,4 +121,95 @@ func TestKarpenterOverOurNodes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// traces counts the lists for traces of other autoscalers.
+func (f *fixture) traces() (n int) {
+	for _, a := range f.kube.Actions() {
+		if l, ok := a.(k8stesting.ListAction); ok && strings.HasPrefix(l.GetListRestrictions().Fields.String(), "metadata.name=") {
+			n++
+		}
+	}
+	return n
+}
+
+// At rest the API server is asked for traces once a minute: five lists.
+func TestRestAsksForRivalsOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixtureWith(t, &awssim.World{}, "scaleDown: {disabled: true}")
+		f.group("workers", 0, 2)
+		f.join()
+		defer f.run()()
+		bubble.Sleep(5 * time.Minute)
+		before := f.traces()
+		bubble.Sleep(10 * time.Minute)
+		if n := f.traces() - before; n > 55 {
+			t.Errorf("%d lists in ten minutes at rest, want at most 55", n)
+		}
+	})
+}
+
+// A Cluster Autoscaler that starts while the cluster is at rest, and marks a node at
+// once, keeps its mark. Nothing is removed under it.
+func TestRivalThatStartsAtRest(t *testing.T) {
+	for name, taint := range map[string]string{"mark": kube.ToBeDeletedTaint, "candidate": kube.DeletionCandidateTaint, "idle node": ""} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFixtureWith(t, &awssim.World{}, "scaleDown: {unneededTime: 13m, delayAfterAdd: 1s}")
+				f.group("workers", 0, 2)
+				f.join()
+				defer f.run()()
+				bubble.Sleep(12*time.Minute + 45*time.Second)
+				f.ok(f.kube.Tracker().Add(rivalLease("scaling", "cluster-autoscaler", 3600)))
+				if taint != "" {
+					n := f.nodes()[0]
+					n.Spec.Taints = append(n.Spec.Taints, corev1.Taint{Key: taint, Effect: corev1.TaintEffectPreferNoSchedule})
+					_, err := f.kube.CoreV1().Nodes().Update(t.Context(), &n, metav1.UpdateOptions{})
+					f.ok(err)
+				}
+				bubble.Sleep(5 * time.Minute)
+				if n := f.nodes()[0]; taint != "" && !kube.HasTaint(&n, taint) {
+					t.Errorf("the other's taint %s is gone", taint)
+				}
+				if d := f.desired("workers"); d != 2 {
+					t.Errorf("desired is %d, want 2", d)
+				}
+				if n := f.eventsWith("RivalAutoscaler"); n != 1 {
+					t.Errorf("%d events, want 1", n)
+				}
+			})
+		})
+	}
+}
+
+// What a Cluster Autoscaler left on nodes goes once it is gone. An operator's own taint
+// stays, and so does everything on a Node of no group.
+func TestLeftoversOfClusterAutoscaler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &awssim.World{})
+		f.group("workers", 2, 2)
+		f.join()
+		left := []corev1.Taint{
+			{Key: kube.ToBeDeletedTaint, Value: "1", Effect: corev1.TaintEffectNoSchedule},
+			{Key: kube.DeletionCandidateTaint, Value: "1", Effect: corev1.TaintEffectPreferNoSchedule},
+			{Key: kube.StatusTaintPrefix + "disk", Effect: corev1.TaintEffectNoSchedule},
+		}
+		for _, n := range f.nodes() {
+			n.Spec.Taints = left
+			_, err := f.kube.CoreV1().Nodes().Update(t.Context(), &n, metav1.UpdateOptions{})
+			f.ok(err)
+		}
+		f.ok(f.kube.Tracker().Add(&corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "on-premises"}, Spec: corev1.NodeSpec{Taints: left}}))
+		defer f.run()()
+		bubble.Sleep(time.Minute)
+		for _, n := range f.nodes() {
+			want := 1
+			if n.Name == "on-premises" {
+				want = 3
+			}
+			if len(n.Spec.Taints) != want || !kube.HasTaint(&n, kube.StatusTaintPrefix+"disk") {
+				t.Errorf("node %s has taints %v", n.Name, n.Spec.Taints)
+			}
+		}
+	})
 }

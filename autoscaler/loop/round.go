@@ -1,6 +1,7 @@
 package loop
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,13 +27,16 @@ const (
 	// restBinding and busyBinding are the same of what EC2 said about the instances of
 	// nodes. An instance that is new in it is asked about at once.
 	restBinding, busyBinding = 30 * time.Minute, time.Minute
+	// restRivals and busyRivals are the same of what the API server said about other
+	// autoscalers. Nothing is done on an older answer than the second.
+	restRivals, busyRivals = time.Minute, 10 * time.Second
 )
 
 // round observes, plans, acts and explains once, in d. It returns how long to wait
 // for the next round. Its own calls end with bounded, the background's with ctx.
 func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Decision) (next time.Duration, err error) {
 	next = l.spec.Resync.Duration
-	rivals, err := l.rivals.Active(bounded, now)
+	rivals, err := l.rivals.Active(bounded, now, l.rivalAge())
 	if err != nil {
 		return next, err
 	}
@@ -43,8 +47,8 @@ func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Dec
 	if err != nil {
 		return next, err
 	}
-	if l.refused(d, rival.OverNodes(rivals, s.Nodes())) {
-		return next, nil
+	if came, err := l.rivalCame(bounded, s, now, d, l.rivalAge()); came {
+		return next, err
 	}
 	skipped := l.groups.Skipped()
 	describeGroups(d, groups, skipped, now)
@@ -70,10 +74,34 @@ func (l *Loop) refused(d *explain.Decision, name string) bool {
 	return true
 }
 
+// atRest reports whether nothing is pending, launching or terminating.
+func (l *Loop) atRest() bool {
+	return l.settled && l.pending.count() == 0 && l.act.Removing() == 0
+}
+
+// rivalAge is how old the answer about other autoscalers may be.
+func (l *Loop) rivalAge() time.Duration {
+	if l.atRest() {
+		return restRivals
+	}
+	return busyRivals
+}
+
+// rivalCame ends a round because of another autoscaler over groups or nodes, by an
+// answer that is no older than age. It is asked again before anything is done: at rest
+// the answer at the start of the round may be a minute old.
+func (l *Loop) rivalCame(ctx context.Context, s *cluster.Snapshot, now time.Time, d *explain.Decision, age time.Duration) (bool, error) {
+	rivals, err := l.rivals.Active(ctx, now, age)
+	if err != nil {
+		return true, err
+	}
+	return l.refused(d, cmp.Or(rival.OverGroups(rivals), rival.OverNodes(rivals, s.Nodes()))), nil
+}
+
 // observe takes the snapshot of this round.
 func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cluster.Snapshot, error) {
 	age, bindingAge := busyAge, busyBinding
-	if l.settled && l.pending.count() == 0 && l.act.Removing() == 0 {
+	if l.atRest() {
 		age, bindingAge = restAge, restBinding
 	}
 	l.recall(ctx)
@@ -111,12 +139,19 @@ func (l *Loop) observe(ctx context.Context, now time.Time) ([]cluster.Group, *cl
 	}
 	l.settled = true
 	for _, n := range s.Nodes() {
-		if n.Kind != cluster.Joined || kube.Marked(n.Node()) && n.Excluded == "" {
-			l.settled = false
-		}
+		l.settled = l.settled && settled(n)
 	}
 	l.metrics.setGroups(groups, s)
 	return groups, s, nil
+}
+
+// settled reports whether nothing is to be done about a node:
+//   - it has joined;
+//   - no removal of it has begun, and no mark of a Cluster Autoscaler is left on it,
+//     unless it is no business of the autoscaler.
+func settled(n *cluster.NodeState) bool {
+	marked := kube.Marked(n.Node()) || kube.HasTaint(n.Node(), kube.DeletionCandidateTaint)
+	return n.Kind == cluster.Joined && (!marked || n.Excluded != "")
 }
 
 // grow plans and raises groups.
@@ -129,6 +164,11 @@ func (l *Loop) grow(ctx context.Context, s *cluster.Snapshot, now time.Time, d *
 	}
 	l.doubt(s, plan, now)
 	l.countPods(plan)
+	if len(plan.Increases) > 0 {
+		if came, err := l.rivalCame(ctx, s, now, d, busyRivals); came {
+			return err
+		}
+	}
 	l.check(s, "scale-up", validate.Plan{NewNodes: plan.NewNodes, Gone: plan.Leaving, Placements: plan.Placements})
 	results := l.act.ScaleUp(ctx, plan)
 	l.expectOf(s, plan, results)
@@ -206,6 +246,11 @@ func (l *Loop) shrink(ctx, bounded context.Context, s *cluster.Snapshot, now tim
 	l.act.TellLost(plan)
 	l.check(s, "scale-down", validate.Plan{Removed: plan.Nodes(), Placements: plan.Moves})
 	explainShrinking(d, plan)
+	if len(plan.Nodes()) > 0 {
+		if came, err := l.rivalCame(bounded, s, now, d, busyRivals); came {
+			return plan, err
+		}
+	}
 	err := errors.Join(l.act.RecordUnneeded(bounded, plan), l.act.RecordHolds(bounded, plan, now))
 	l.act.ScaleDown(ctx, plan)
 	return plan, err

@@ -24,9 +24,6 @@ import (
 	"github.com/joinery/joinery/internal/observe"
 )
 
-// maxAge is how long an answer is believed.
-const maxAge = 10 * time.Second
-
 // maxFound bounds the rivals that are told: anyone who may make pods can make many that
 // look like one.
 const maxFound = 10
@@ -60,8 +57,9 @@ type Watcher struct {
 	asked time.Time
 	found []Rival
 
-	mu   sync.Mutex
-	pods map[types.UID]*corev1.Pod // that run an autoscaler
+	mu      sync.Mutex
+	pods    map[types.UID]*corev1.Pod // that run an autoscaler
+	changed bool                      // pods, since Active last asked
 }
 
 // New returns a Watcher that has asked nothing yet.
@@ -79,9 +77,9 @@ func (w *Watcher) Follow(ctx context.Context) (stop func(), err error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if kube.PodAutoscaler(p) != "" {
-			w.pods[p.UID] = p
+			w.keep(p.UID, p)
 		} else {
-			delete(w.pods, p.UID) // an image of a running pod can be changed
+			w.keep(p.UID, nil) // an image of a running pod can be changed
 		}
 	}
 	return w.o.Store.FollowPods(ctx, cache.ResourceEventHandlerFuncs{
@@ -90,17 +88,35 @@ func (w *Watcher) Follow(ctx context.Context) (stop func(), err error) {
 		DeleteFunc: func(obj any) {
 			if p, ok := observe.Deleted(obj).(*corev1.Pod); ok {
 				w.mu.Lock()
-				delete(w.pods, p.UID)
-				w.mu.Unlock()
+				defer w.mu.Unlock()
+				w.keep(p.UID, nil)
 			}
 		},
 	})
 }
 
-// Active returns the rivals that act, none when there are none. An error means that it
-// is not known, and that nothing must be done.
-func (w *Watcher) Active(ctx context.Context, now time.Time) ([]Rival, error) {
-	if !w.asked.IsZero() && now.Sub(w.asked) < maxAge {
+// keep notes a pod that runs an autoscaler, or with nil that it does not.
+func (w *Watcher) keep(uid types.UID, p *corev1.Pod) {
+	if _, known := w.pods[uid]; !known && p == nil {
+		return
+	}
+	w.changed = true
+	if p == nil {
+		delete(w.pods, uid)
+	} else {
+		w.pods[uid] = p
+	}
+}
+
+// Active returns the rivals that act, none when there are none. The API server is asked
+// when its last answer is older than maxAge, and when a pod that runs an autoscaler came,
+// changed or went. An error means that it is not known, and that nothing must be done.
+func (w *Watcher) Active(ctx context.Context, now time.Time, maxAge time.Duration) ([]Rival, error) {
+	w.mu.Lock()
+	changed := w.changed
+	w.changed = false
+	w.mu.Unlock()
+	if !changed && !w.asked.IsZero() && now.Sub(w.asked) < maxAge {
 		return w.found, nil
 	}
 	w.asked = time.Time{}

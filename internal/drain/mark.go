@@ -114,6 +114,18 @@ func Unmark(ctx context.Context, client kubernetes.Interface, name string, uid t
 	})
 }
 
+// RemoveTaint removes each taint of a key. A Node without one is not touched. Errors are
+// as for Mark.
+func RemoveTaint(ctx context.Context, client kubernetes.Interface, name string, uid types.UID, key string) error {
+	return change(ctx, client, name, uid, func(n *corev1.Node) *nodePatch {
+		if !kube.HasTaint(n, key) {
+			return nil
+		}
+		kept := slices.DeleteFunc(slices.Clone(n.Spec.Taints), func(t corev1.Taint) bool { return t.Key == key })
+		return &nodePatch{Spec: &patchSpec{Taints: kept}}
+	})
+}
+
 // change reads a Node and patches it as decided, again when another client changed it in
 // between. A nil patch changes nothing.
 func change(ctx context.Context, client kubernetes.Interface, name string, uid types.UID, decide func(*corev1.Node) *nodePatch) error {

@@ -9,8 +9,9 @@ const (
 	// ToBeDeletedTaint marks a node whose removal has begun; its value is the Unix time
 	// of that. Source: Cluster Autoscaler, utils/taints.ToBeDeletedTaint.
 	ToBeDeletedTaint = "ToBeDeletedByClusterAutoscaler"
-	// DeletionCandidateTaint marks a node that Cluster Autoscaler may remove soon. It
-	// keeps nothing away and decides nothing here.
+	// DeletionCandidateTaint marks a node that Cluster Autoscaler may remove soon, with
+	// the effect PreferNoSchedule. It decides nothing here. The autoscaler removes it
+	// from the nodes of its groups.
 	// Source: Cluster Autoscaler, utils/taints.DeletionCandidateTaint.
 	DeletionCandidateTaint = "DeletionCandidateOfClusterAutoscaler"
 	// UninitializedTaint is on a node until the cloud provider has looked at it.
