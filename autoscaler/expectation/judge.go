@@ -79,7 +79,7 @@ func (l *Ledger) Judge(s *cluster.Snapshot) (out []Outcome, changed bool) {
 	for i := range s.Groups() {
 		j.owed(&s.Groups()[i])
 	}
-	l.forget(j.now)
+	l.forget(j.now, func(group string) bool { return s.Group(group) != nil })
 	return j.out, l.changed
 }
 

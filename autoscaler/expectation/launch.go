@@ -86,6 +86,9 @@ type promise struct {
 	Judged bool `json:"judged,omitempty"`
 	// GivenUp says that it was judged never: only late can follow.
 	GivenUp bool `json:"givenUp,omitempty"`
+	// Late says that its node came after all. That outcome is told, but not yet whether
+	// the node helps.
+	Late bool `json:"late,omitempty"`
 }
 
 // holds reports whether the pods of the promise buy nothing meanwhile.

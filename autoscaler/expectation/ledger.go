@@ -185,8 +185,11 @@ func accountOf[K comparable](all map[K]*account, key K) *account {
 	return a
 }
 
-// forget drops what nothing follows from any more.
-func (l *Ledger) forget(now time.Time) {
+// forget drops what nothing follows from any more. A group that is not there for a
+// while can be an old answer of AWS: what is known of it is kept for a day.
+func (l *Ledger) forget(now time.Time, there func(group string) bool) {
+	maps.DeleteFunc(l.owing, func(g string, o owing) bool { return !there(g) && now.Sub(o.Since) > forgetAfter })
+	maps.DeleteFunc(l.failed, func(g string, at time.Time) bool { return !there(g) && now.Sub(at) > forgetAfter })
 	l.open = slices.DeleteFunc(l.open, func(p *promise) bool { return p.At.IsZero() })
 	maps.DeleteFunc(l.places, func(_ Place, p *pause) bool { return !now.Before(p.Until) && now.Sub(p.Failed) > pauseReset })
 	maps.DeleteFunc(l.subjects, func(_ Subject, a *account) bool { return now.Sub(a.Failed) > forgetAfter })

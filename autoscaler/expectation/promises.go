@@ -111,7 +111,7 @@ func (j *judgement) ready(p *promise, g *cluster.Group, st *cluster.NodeState) {
 		j.forgive(p)
 	}
 	if p.GivenUp {
-		p.GivenUp = false
+		p.GivenUp, p.Late = false, true
 		j.settle(p, Late, "")
 	}
 	settled := j.now.Sub(p.Ready) > j.l.o.Settle
@@ -127,11 +127,11 @@ func (j *judgement) ready(p *promise, g *cluster.Group, st *cluster.NodeState) {
 			p.Empty = shortfall(g.Template, st)
 		}
 		return
-	case !p.Judged:
+	case st.Empty() && (!p.Judged || p.Late):
 		cause := fmt.Sprintf("node %s of group %s is ready and empty, and the scheduler does not use it: %s", st.Name(), p.Group, shortfall(g.Template, st))
 		j.l.vain(p, waiting, j.now, cause)
 		j.l.refuse(p, waiting, j.now, cause)
-		j.settle(p, Short, cause)
+		j.settleOnce(p, Short, cause)
 	}
 	j.l.close(p)
 }
