@@ -184,7 +184,11 @@ func (f *fixture) deletePods() {
 func (f *fixture) eventsWith(text string) int {
 	n := 0
 	for len(f.events.Events) > 0 {
-		if strings.Contains(<-f.events.Events, text) {
+		event := <-f.events.Events
+		if simcluster.Garbled(event) {
+			f.t.Errorf("a text that was put together wrongly: %s", event)
+		}
+		if strings.Contains(event, text) {
 			n++
 		}
 	}

@@ -43,7 +43,7 @@ type Cluster struct {
 	Events *record.FakeRecorder
 	// Registry has the metrics of the services.
 	Registry *prometheus.Registry
-	// Log goes nowhere.
+	// Log fails the test for a text that was put together wrongly, see Garbled.
 	Log *slog.Logger
 }
 
@@ -55,9 +55,33 @@ func New(t testing.TB, w *awssim.World) *Cluster {
 	// it looks through all types of the API, and hours of virtual time are little else.
 	client := fake.NewSimpleClientset()
 	client.Discovery().(*fakediscovery.FakeDiscovery).FakedServerVersion = &version.Info{GitVersion: "v1.37.2"}
-	return &Cluster{
+	c := &Cluster{
 		World: w, T: t, Client: client, Events: record.NewFakeRecorder(10000),
-		Registry: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler),
+		Registry: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(proofreader{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	t.Cleanup(func() {
+		for len(c.Events.Events) > 0 {
+			proofread(t, <-c.Events.Events)
+		}
+	})
+	return c
+}
+
+// Garbled reports whether a text has what package fmt writes in place of a missing or
+// wrong argument, such as "%!w(<nil>)" for an error that is none.
+func Garbled(text string) bool { return strings.Contains(text, "%!") }
+
+// proofreader is the writer of a log.
+type proofreader struct{ t testing.TB }
+
+func (p proofreader) Write(line []byte) (int, error) {
+	proofread(p.t, string(line))
+	return len(line), nil
+}
+
+func proofread(t testing.TB, text string) {
+	if Garbled(text) {
+		t.Errorf("a text that was put together wrongly: %s", text)
 	}
 }
 
