@@ -76,6 +76,7 @@ func (l *Ledger) Judge(s *cluster.Snapshot) (out []Outcome, changed bool) {
 	for _, p := range l.open {
 		j.promise(p)
 	}
+	j.removed()
 	for i := range s.Groups() {
 		j.owed(&s.Groups()[i])
 	}

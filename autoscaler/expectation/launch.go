@@ -45,6 +45,8 @@ type Launch struct {
 	Version, Type string
 	At            time.Time
 	Nodes         []Node
+	// Alive, where Ledger.Moving, is Alive of the snapshot that was planned on.
+	Alive map[Subject]int
 }
 
 // Node is one node of a launch.

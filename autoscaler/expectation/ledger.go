@@ -26,6 +26,9 @@ type Ledger struct {
 	places   map[Place]*pause
 	subjects map[Subject]*account
 	pods     map[types.UID]*account
+	// removals can be undone still; undone: subject -> removals that were.
+	removals []Removal
+	undone   map[Subject]*undone
 	// met: instance id -> when it was first seen without a usable node.
 	met map[string]time.Time
 	// known are the instances that were members when last looked at; nil before.
@@ -53,12 +56,14 @@ func New(o Options) *Ledger {
 	o.Timeout, o.Settle = cmp.Or(o.Timeout, 15*time.Minute), cmp.Or(o.Settle, time.Minute)
 	return &Ledger{
 		o: o, places: map[Place]*pause{}, subjects: map[Subject]*account{}, pods: map[types.UID]*account{},
-		met: map[string]time.Time{}, owing: map[string]owing{}, failed: map[string]time.Time{}, held: map[types.UID]*promise{},
+		undone: map[Subject]*undone{},
+		met:    map[string]time.Time{}, owing: map[string]owing{}, failed: map[string]time.Time{}, held: map[types.UID]*promise{},
 	}
 }
 
 // Record accounts for a launch that AWS accepted.
 func (l *Ledger) Record(launch Launch) {
+	l.undo(&launch)
 	for _, n := range launch.Nodes {
 		p := &promise{
 			Group: launch.Group, Version: launch.Version, Type: launch.Type,
@@ -193,6 +198,7 @@ func (l *Ledger) forget(now time.Time, there func(group string) bool) {
 	l.open = slices.DeleteFunc(l.open, func(p *promise) bool { return p.At.IsZero() })
 	maps.DeleteFunc(l.places, func(_ Place, p *pause) bool { return !now.Before(p.Until) && now.Sub(p.Failed) > pauseReset })
 	maps.DeleteFunc(l.subjects, func(_ Subject, a *account) bool { return now.Sub(a.Failed) > forgetAfter })
+	maps.DeleteFunc(l.undone, func(_ Subject, u *undone) bool { return now.Sub(u.At) > forgetAfter })
 	maps.DeleteFunc(l.pods, func(_ types.UID, a *account) bool { return now.Sub(a.Failed) > forgetAfter })
 }
 

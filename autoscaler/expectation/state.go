@@ -16,15 +16,16 @@ import (
 type limits struct {
 	promises int
 	pods     int // of all promises
-	accounts int // of subjects, and of pods
+	accounts int // of subjects, of pods, and of subjects that removals moved
+	removals int
 	met      int
 }
 
-var widest = limits{promises: 500, pods: 2000, accounts: 500, met: 1000}
+var widest = limits{promises: 500, pods: 2000, accounts: 500, removals: 20, met: 1000}
 
 // half returns limits for about half as much; none of none.
 func (m limits) half() limits {
-	return limits{promises: m.promises / 2, pods: m.pods / 2, accounts: m.accounts / 2, met: m.met / 2}
+	return limits{promises: m.promises / 2, pods: m.pods / 2, accounts: m.accounts / 2, removals: m.removals / 2, met: m.met / 2}
 }
 
 // state is the account as it is written down.
@@ -33,6 +34,8 @@ type state struct {
 	Places   []placed               `json:"places,omitempty"`
 	Subjects map[Subject]*account   `json:"subjects,omitempty"`
 	Pods     map[types.UID]*account `json:"pods,omitempty"`
+	Removals []Removal              `json:"removals,omitempty"`
+	Undone   map[Subject]*undone    `json:"undone,omitempty"`
 	Met      map[string]time.Time   `json:"met,omitempty"`
 	Owing    map[string]owing       `json:"owing,omitempty"`
 	Failed   map[string]time.Time   `json:"failed,omitempty"`
@@ -56,8 +59,10 @@ func (l *Ledger) State(most int) ([]byte, error) {
 
 func (l *Ledger) state(m limits) ([]byte, error) {
 	s := state{
-		Promises: l.newest(m), Subjects: newestAccounts(l.subjects, m.accounts), Pods: newestAccounts(l.pods, m.accounts),
-		Met: newestTimes(l.met, m.met), Owing: l.owing, Failed: l.failed,
+		Promises: l.newestPromises(m),
+		Subjects: newest(l.subjects, m.accounts, failedAt), Pods: newest(l.pods, m.accounts, failedAt),
+		Removals: l.removals[max(0, len(l.removals)-m.removals):], Undone: newest(l.undone, m.accounts, func(u *undone) time.Time { return u.At }),
+		Met: newest(l.met, m.met, func(at time.Time) time.Time { return at }), Owing: l.owing, Failed: l.failed,
 	}
 	for at, p := range l.places {
 		s.Places = append(s.Places, placed{at, *p})
@@ -68,8 +73,8 @@ func (l *Ledger) state(m limits) ([]byte, error) {
 	return json.Marshal(s)
 }
 
-// newest are the promises that fit the bounds, with as many of their pods.
-func (l *Ledger) newest(m limits) []*promise {
+// newestPromises are the promises that fit the bounds, with as many of their pods.
+func (l *Ledger) newestPromises(m limits) []*promise {
 	kept, pods := slices.Clone(l.open), 0
 	kept = kept[max(0, len(kept)-m.promises):]
 	for i := len(kept) - 1; i >= 0; i-- {
@@ -83,26 +88,17 @@ func (l *Ledger) newest(m limits) []*promise {
 	return kept
 }
 
-func newestAccounts[K cmp.Ordered](all map[K]*account, most int) map[K]*account {
+func failedAt(a *account) time.Time { return a.Failed }
+
+// newest returns the entries that are the newest by their time, at most so many.
+func newest[K cmp.Ordered, V any](all map[K]V, most int, at func(V) time.Time) map[K]V {
 	if len(all) <= most {
 		return all
 	}
 	keys := slices.SortedFunc(maps.Keys(all), func(a, b K) int {
-		return cmp.Or(all[b].Failed.Compare(all[a].Failed), cmp.Compare(a, b))
+		return cmp.Or(at(all[b]).Compare(at(all[a])), cmp.Compare(a, b))
 	})
-	out := make(map[K]*account, most)
-	for _, k := range keys[:most] {
-		out[k] = all[k]
-	}
-	return out
-}
-
-func newestTimes(all map[string]time.Time, most int) map[string]time.Time {
-	if len(all) <= most {
-		return all
-	}
-	keys := slices.SortedFunc(maps.Keys(all), func(a, b string) int { return cmp.Or(all[b].Compare(all[a]), cmp.Compare(a, b)) })
-	out := make(map[string]time.Time, most)
+	out := make(map[K]V, most)
 	for _, k := range keys[:most] {
 		out[k] = all[k]
 	}
@@ -125,6 +121,9 @@ func (l *Ledger) Restore(text []byte) error {
 	}
 	maps.DeleteFunc(s.Subjects, func(_ Subject, a *account) bool { return a == nil })
 	maps.DeleteFunc(s.Pods, func(_ types.UID, a *account) bool { return a == nil })
+	maps.DeleteFunc(s.Undone, func(_ Subject, u *undone) bool { return u == nil })
+	l.removals = append(s.Removals, l.removals...)
+	add(l.undone, s.Undone)
 	add(l.subjects, s.Subjects)
 	add(l.pods, s.Pods)
 	add(l.met, s.Met)

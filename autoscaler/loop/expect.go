@@ -2,6 +2,7 @@ package loop
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -10,6 +11,7 @@ import (
 	"github.com/joinery/joinery/autoscaler/cluster"
 	"github.com/joinery/joinery/autoscaler/expectation"
 	"github.com/joinery/joinery/autoscaler/explain"
+	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/autoscaler/scaleup"
 )
 
@@ -82,6 +84,9 @@ func (l *Loop) expectOf(s *cluster.Snapshot, plan scaleup.Decision, results []ac
 			launch.Nodes = append(launch.Nodes, expectation.Node{Zone: n.Zone, Sure: s.SureZone(n.Group, n.Zone, added), Pods: pods[n.Name]})
 			added[n.Zone]++
 		}
+		if l.expect.Moving() {
+			launch.Alive = expectation.Alive(s)
+		}
 		l.expect.Record(launch)
 		l.memory.launched = true
 	}
@@ -108,4 +113,37 @@ func plannedPods(s *cluster.Snapshot, plan scaleup.Decision) map[string][]expect
 		}
 	}
 	return out
+}
+
+// expectOfRemovals records which pods a plan moves. They are to find a place without a
+// purchase.
+func (l *Loop) expectOfRemovals(s *cluster.Snapshot, plan scaledown.Decision, now time.Time) {
+	var alive map[expectation.Subject]int
+	for i := range plan.Remove {
+		r := &plan.Remove[i]
+		n := s.Node(r.Node)
+		if r.Empty || n == nil {
+			continue
+		}
+		if alive == nil {
+			alive = expectation.Alive(s)
+		}
+		moved := map[expectation.Subject]int{}
+		for _, p := range n.Residents {
+			if slices.Contains(r.Pods, cluster.Key(p.Pod)) {
+				subject := expectation.SubjectOf(s.WithVolumes(p))
+				moved[subject] = alive[subject]
+			}
+		}
+		l.expect.RecordRemoval(expectation.Removal{Node: r.Node, At: now, Moved: moved})
+		l.memory.launched = true
+	}
+}
+
+// stay has the plan keep the nodes whose removal would be undone as the last one was.
+func (l *Loop) stay(now time.Time, o *scaledown.Options) {
+	if !l.expect.MayStay() {
+		return
+	}
+	o.Stays = func(c *cluster.Class) string { return l.expect.Stays(expectation.SubjectOf(c), now) }
 }

@@ -237,6 +237,7 @@ func (l *Loop) shrink(ctx, bounded context.Context, s *cluster.Snapshot, now tim
 	}
 	_, o := l.planOptions()
 	o.Owner = l.world.owners.lookup()
+	l.stay(now, &o)
 	plan := scaledown.Plan(s, now, o)
 	if plan.Err != nil {
 		return scaledown.Decision{}, fmt.Errorf("plan scale-down: %w", plan.Err)
@@ -252,6 +253,7 @@ func (l *Loop) shrink(ctx, bounded context.Context, s *cluster.Snapshot, now tim
 		}
 	}
 	err := errors.Join(l.act.RecordUnneeded(bounded, plan), l.act.RecordHolds(bounded, plan, now))
+	l.expectOfRemovals(s, plan, now)
 	l.act.ScaleDown(ctx, plan)
 	return plan, err
 }

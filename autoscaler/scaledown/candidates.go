@@ -193,6 +193,9 @@ func (p *planner) look(c *candidate) (Cause, string) {
 	if blocked := p.judge(c); blocked != "" {
 		return BlockedByPod, blocked
 	}
+	if stays := p.stays(c); stays != "" {
+		return MovedInVain, stays
+	}
 	c.unneeded = p.unneededSince(c.node)
 	if c.empty() && said == rules.SaysPods && p.noteHold(c, true) {
 		// The record goes on, but an honest node must not go the moment it falls silent.
@@ -209,6 +212,20 @@ func (p *planner) look(c *candidate) (Cause, string) {
 	c.since = c.unneeded
 	c.setWait(p.now, c.since.Add(p.unneededTime(c)), p.coolDown(c.group))
 	return "", ""
+}
+
+// stays returns why the pods of the node are not moved. Nodes that go by the operator's
+// word are not asked about.
+func (p *planner) stays(c *candidate) string {
+	if p.o.Stays == nil || c.group.surplus > 0 {
+		return ""
+	}
+	for i := range c.toMove {
+		if why := p.o.Stays(c.toMove[i].Class); why != "" {
+			return "pod " + cluster.Key(c.toMove[i].Pod).String() + ": " + why
+		}
+	}
+	return ""
 }
 
 // coolDown is until when the group keeps its nodes after something happened to

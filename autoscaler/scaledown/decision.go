@@ -71,6 +71,9 @@ type Options struct {
 	// Owner looks up the controllers of pods, see rules.Context.Owner. Nil has none of
 	// them missing.
 	Owner func(types.UID) (replicas int32, found bool)
+	// Stays returns why pods of a class are not moved by choice, empty when they may be.
+	// Nil has none of them stay.
+	Stays func(*cluster.Class) string
 	// Profile is the cluster's scheduler profile. Nil is the default one.
 	Profile *fit.Profile
 }
@@ -214,6 +217,7 @@ const (
 	BlockedByPod       = rules.BlockedByPod
 	NoPlaceToMovePods  = rules.NoPlaceToMovePods
 	NeededByPods       = rules.NeededByPods
+	MovedInVain        = rules.MovedInVain
 	MinSizeReached     = rules.MinSizeReached
 	NotUnneededLong    = rules.NotUnneededLong
 	RecentlyAdded      = rules.RecentlyAdded

@@ -23,6 +23,7 @@ const (
 	BlockedByPod       Cause = "BlockedByPod"
 	NoPlaceToMovePods  Cause = "NoPlaceToMovePods"
 	NeededByPods       Cause = "NeededByPods"
+	MovedInVain        Cause = "MovedInVain"
 	MinSizeReached     Cause = "NodeGroupMinSizeReached"
 	NotUnneededLong    Cause = "NotUnneededLongEnough"
 	RecentlyAdded      Cause = "GroupRecentlyGrown"
