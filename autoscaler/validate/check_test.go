@@ -41,6 +41,16 @@ func TestProblems(t *testing.T) {
 		{"fewer nodes than the minimum", func(s *scene) { s.plan.Removed = []string{"node-a", "node-b"} },
 			[]string{`group "workers" of desired size 2 would shrink by 2 nodes below its minimum of 1`}},
 		{"as few nodes as the minimum", func(s *scene) { s.plan.Removed = []string{"node-a"} }, nil},
+		{"an instance beyond the desired size", func(s *scene) {
+			s.group().Min, s.group().Desired = 1, 1
+			s.protect()
+			s.plan.Removed = []string{"node-a"}
+		}, nil},
+		{"all instances of which one is beyond it", func(s *scene) {
+			s.group().Min, s.group().Desired = 1, 1
+			s.protect()
+			s.plan.Removed = []string{"node-a", "node-b"}
+		}, []string{`group "workers" of desired size 1 would shrink by 2 nodes below its minimum of 1`}},
 		{"a group that is out of bounds already", func(s *scene) { s.group().Min, s.group().Max = 3, 1 }, nil},
 		{"a removal of what is not there", func(s *scene) { s.plan.Removed = []string{"node-c"} },
 			[]string{"node node-c: the plan removes a node that does not exist"}},

@@ -41,6 +41,13 @@ func newScene() *scene {
 func (s *scene) group() *cluster.Group { return &s.in.Groups[0] }
 func (s *scene) nodeA() *corev1.Node   { return s.in.Nodes[0] }
 
+// protect protects the group's instances from scale-in.
+func (s *scene) protect() {
+	for i := range s.group().Instances {
+		s.group().Instances[i].Protected = true
+	}
+}
+
 // run adds pods that have a node.
 func (s *scene) run(pods ...*corev1.Pod) { s.in.Pods = append(s.in.Pods, pods...) }
 

@@ -100,7 +100,8 @@ func (c *check) checkSizes() {
 		if n := c.grown[g.Name]; n > 0 && g.Desired+n > g.Max {
 			c.nodeProblem("", "group %q of desired size %d would grow by %d nodes beyond its maximum of %d", g.Name, g.Desired, n, g.Max)
 		}
-		if n := c.shrunk[g.Name]; n > 0 && g.Desired-n < g.Min {
+		// Instances beyond the desired capacity go without a place in it.
+		if n := c.shrunk[g.Name]; n > 0 && g.Desired+g.Surplus()-n < g.Min {
 			c.nodeProblem("", "group %q of desired size %d would shrink by %d nodes below its minimum of %d", g.Name, g.Desired, n, g.Min)
 		}
 	}

@@ -43,7 +43,8 @@ type Cluster struct {
 	Events *record.FakeRecorder
 	// Registry has the metrics of the services.
 	Registry *prometheus.Registry
-	// Log fails the test for a text that was put together wrongly, see Garbled.
+	// Log fails the test for a text that was put together wrongly, see Garbled, and for a
+	// plan in which the validator finds a fault.
 	Log *slog.Logger
 }
 
@@ -80,6 +81,9 @@ func (p proofreader) Write(line []byte) (int, error) {
 }
 
 func proofread(t testing.TB, text string) {
+	if strings.Contains(text, "a plan does not hold") {
+		t.Errorf("the validator has found a fault: %s", text)
+	}
 	if Garbled(text) {
 		t.Errorf("a text that was put together wrongly: %s", text)
 	}
