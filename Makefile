@@ -14,7 +14,7 @@ MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/...
 
 # What is run a second time with a simulated AWS that does all that real AWS does
 # at its worst.
-HARSH := ./agent/... ./autoscaler/asg ./cmd/joinery-controller ./controlplane/adopt ./controlplane/attest ./controlplane/awscalls ./controlplane/bundle ./controlplane/doctor ./controlplane/hooks/queue ./controlplane/images ./controlplane/labels ./internal/binding/binder ./internal/fleet/... ./lab/soak/invariant
+HARSH := ./agent/... ./autoscaler/asg ./cmd/joinery-controller ./controlplane/adopt ./controlplane/attest ./controlplane/awscalls ./controlplane/bundle ./controlplane/doctor ./controlplane/hooks/queue ./controlplane/images ./controlplane/labels ./controlplane/release ./internal/binding/binder ./internal/fleet/... ./lab/soak/invariant
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10

@@ -157,7 +157,7 @@ func (c *ControllerConfig) setDefaults() {
 	orDuration(&s.Token.Jitter, min(5*time.Minute, s.Token.shortestPause()/2))
 	orDuration(&s.Token.Overlap, min(30*time.Minute, s.Token.TTL.Duration))
 	orDuration(&s.Approver.LaunchWindow, 30*time.Minute)
-	s.Lifecycle.setDefaults()
+	s.Lifecycle.SetDefaults()
 	s.Autoscaler.setDefaults()
 }
 

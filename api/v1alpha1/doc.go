@@ -50,6 +50,9 @@ const (
 	// is of the domain that NodeRestriction keeps every kubelet from: a node cannot
 	// stay by saying that its time has just begun.
 	UnneededSinceLabel = OwnLabelDomain + "/unneeded-since"
+	// HeldSinceLabel is the Node label in which the controller keeps since when a node
+	// has held itself (Unix seconds), as the controller saw it.
+	HeldSinceLabel = OwnLabelDomain + "/held-since"
 	// OwnLabelDomain is the domain of the labels in which the controller records on
 	// a Node what no node may say of itself. No declaration sets one.
 	OwnLabelDomain = "joinery.node-restriction.kubernetes.io"

@@ -35,7 +35,8 @@ type LifecycleSettings struct {
 	QueueURL string `json:"queueURL,omitempty"`
 }
 
-func (l *LifecycleSettings) setDefaults() {
+// SetDefaults sets what is empty, as decoding a ControllerConfig does.
+func (l *LifecycleSettings) SetDefaults() {
 	orText(&l.LaunchHook, "joinery-launch")
 	orText(&l.TerminateHook, "joinery-terminate")
 	orDuration(&l.JoinTimeout, 15*time.Minute)

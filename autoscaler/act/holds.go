@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/internal/drain"
 	"github.com/joinery/joinery/internal/quote"
@@ -159,12 +160,12 @@ func (e *Executor) holdEnded(ctx context.Context, n *corev1.Node, s *holdSight, 
 }
 
 func hasLabel(n *corev1.Node) bool {
-	_, ok := n.Labels[scaledown.HeldSinceLabel]
+	_, ok := n.Labels[v1alpha1.HeldSinceLabel]
 	return ok
 }
 
 func (e *Executor) label(ctx context.Context, n *corev1.Node, since *string) error {
-	if err := drain.Label(ctx, e.o.Kube, n.Name, n.UID, scaledown.HeldSinceLabel, since); err != nil {
+	if err := drain.Label(ctx, e.o.Kube, n.Name, n.UID, v1alpha1.HeldSinceLabel, since); err != nil {
 		return fmt.Errorf("record hold of node %s: %w", n.Name, err)
 	}
 	return nil

@@ -59,7 +59,7 @@ func TestHoldThatExpiredIsToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 2)
 		f.change(0, func(n *corev1.Node) {
-			n.Labels = map[string]string{scaledown.HeldSinceLabel: fmt.Sprint(time.Now().Add(-24 * time.Hour).Unix())}
+			n.Labels = map[string]string{v1alpha1.HeldSinceLabel: fmt.Sprint(time.Now().Add(-24 * time.Hour).Unix())}
 		})
 		f.rounds(time.Minute, always)
 		f.event(1, "Warning", "HoldExpired", "InhibitorHeld")
@@ -119,7 +119,7 @@ func TestHoldOutlivesTheLeader(t *testing.T) {
 		f := newFixture(t, 1, 2)
 		before := time.Now().Add(-5 * time.Hour)
 		f.change(0, func(n *corev1.Node) {
-			n.Labels = map[string]string{scaledown.HeldSinceLabel: fmt.Sprint(before.Unix())}
+			n.Labels = map[string]string{v1alpha1.HeldSinceLabel: fmt.Sprint(before.Unix())}
 		})
 		f.rounds(time.Hour, always)
 		if since := scaledown.HeldSince(f.node(0)); since.Unix() != before.Unix() {
@@ -134,7 +134,7 @@ func TestExpiredHoldDoesNotStopARemoval(t *testing.T) {
 		f := newFixture(t, 1, 2)
 		f.change(0, says(corev1.ConditionFalse, v1alpha1.InhibitorHeld))
 		f.change(0, func(n *corev1.Node) {
-			n.Labels = map[string]string{scaledown.HeldSinceLabel: fmt.Sprint(time.Now().Add(-8 * 24 * time.Hour).Unix())}
+			n.Labels = map[string]string{v1alpha1.HeldSinceLabel: fmt.Sprint(time.Now().Add(-8 * 24 * time.Hour).Unix())}
 		})
 		f.ScaleDown(t.Context(), f.removal(0))
 		f.Wait()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 
+	"github.com/joinery/joinery/controlplane/release"
 	"github.com/joinery/joinery/lab/awssim"
 	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
@@ -121,4 +122,42 @@ func TestNothingIsExpectedAfterAFailure(t *testing.T) {
 	for _, v := range lived(t, w) {
 		t.Errorf("%s: %s", v.invariant, v.text)
 	}
+}
+
+// A group that is released stays so, beside a controller that goes on: it is neither
+// protected again nor sized, and nothing is written to it.
+func TestReleasedGroupIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, &awssim.World{})
+		f.group("workers", 1, 3)
+		f.group("others", 1, 1)
+		f.join()
+		defer f.run()()
+		bubble.Sleep(time.Minute)
+		if n := f.protected("workers"); n != 3 {
+			t.Fatalf("%d instances are protected, want 3", n)
+		}
+		by := f.cluster.Readers(f.aws.Config("operator"))
+		_, err := release.Run(t.Context(), release.Options{
+			Fleet: by.Fleet, AutoScaling: by.AutoScaling, EC2: by.EC2, Client: f.kube,
+			Cluster: simcluster.Name, Group: "workers", Hooks: []string{"joinery-launch", "joinery-terminate"},
+		})
+		f.ok(err)
+		f.aws.ForgetCalls()
+		f.pend(20, "app", "1", "1Gi")
+		during(20*time.Minute, f.idleNodes)
+		if n, d := f.protected("workers"), f.desired("workers"); n != 0 || d != 3 {
+			t.Errorf("%d instances are protected of desired %d, want 0 of 3", n, d)
+		}
+		if n := f.desired("others"); n < 5 {
+			t.Errorf("the other group grew to %d", n)
+		}
+		for _, action := range []string{"SetInstanceProtection", "SetDesiredCapacity", "TerminateInstanceInAutoScalingGroup"} {
+			for _, c := range f.aws.CallsTo("autoscaling", action) {
+				if c.Params["AutoScalingGroupName"] == "workers" {
+					t.Errorf("%s on the released group", action)
+				}
+			}
+		}
+	})
 }

@@ -7,6 +7,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/joinery/joinery/api/v1alpha1"
 	"github.com/joinery/joinery/autoscaler/scaledown"
 	"github.com/joinery/joinery/internal/kube"
 )
@@ -40,7 +41,7 @@ func TestLiarHoldsItselfOnlySoLong(t *testing.T) {
 					agent(n, "False", reason, time.Hour)
 				}
 				if tc.held > 0 {
-					metav1.SetMetaDataLabel(&n.ObjectMeta, scaledown.HeldSinceLabel, strconv.FormatInt(now.Add(-tc.held).Unix(), 10))
+					metav1.SetMetaDataLabel(&n.ObjectMeta, v1alpha1.HeldSinceLabel, strconv.FormatInt(now.Add(-tc.held).Unix(), 10))
 				}
 				if tc.label != "" {
 					metav1.SetMetaDataLabel(&n.ObjectMeta, "joinery.node-restriction.kubernetes.io/hold", tc.label)

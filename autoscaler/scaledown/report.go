@@ -38,9 +38,6 @@ const (
 	HoldExpired   = rules.Expired
 )
 
-// HeldSinceLabel on a Node holds since when it has held itself.
-const HeldSinceLabel = rules.HeldSinceLabel
-
 // HeldSince returns what HeldSinceLabel says; zero for nothing that can be read.
 func HeldSince(node *corev1.Node) time.Time { return rules.HeldSince(node) }
 

@@ -85,7 +85,7 @@ func command(name string, stdout, stderr io.Writer) *cobra.Command {
 	k := &kubeconfig{}
 	root.PersistentFlags().StringVar(&k.path, "kubeconfig", "", "the kubeconfig to use; as kubectl chooses it when empty")
 	root.PersistentFlags().StringVar(&k.context, "context", "", "the context to use in it; its current one when empty")
-	root.AddCommand(doctorCommand(k), adoptCommand(k), tokenCommand(k), iamCommand(), uninstallCommand(k))
+	root.AddCommand(doctorCommand(k), adoptCommand(k), tokenCommand(k), iamCommand(), releaseCommand(k), uninstallCommand(k))
 	version.AddTo(root)
 	return root
 }

@@ -56,7 +56,7 @@ func newAccount(t *testing.T, region string) *account {
 	}
 	w.PutLaunchTemplate("workers", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "m5.large"})
 	for _, cluster := range []string{"demo", "other"} {
-		err := w.PutGroup(awssim.GroupSpec{Name: cluster, LaunchTemplate: "workers", Max: 3, Desired: 2, Tags: []awssim.Tag{{Key: "joinery:cluster", Value: cluster}}})
+		err := w.PutGroup(awssim.GroupSpec{Name: cluster, LaunchTemplate: "workers", Max: 3, Desired: 2, Tags: []awssim.Tag{{Key: "joinery:cluster", Value: cluster}, {Key: "k8s.io/cluster-autoscaler/" + cluster}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -70,10 +71,11 @@ func operators(t *testing.T, file string) string {
 
 func TestOperatorMayDoWhatTheGuideSays(t *testing.T) {
 	// The commands that ask AWS do so through these files alone.
-	want := called(t, "cmd/joinery", "controlplane/doctor", "controlplane/adopt", "controlplane/images", "internal/fleet/launch", "internal/fleet/awsfleet/instances.go")
+	want := called(t, "cmd/joinery", "controlplane/doctor", "controlplane/adopt", "controlplane/images", "controlplane/release", "internal/fleet/launch", "internal/fleet/awsfleet/instances.go")
 	want["autoscaling:DescribeAutoScalingGroups"] = true // by awsfleet.Reader.Managed, beside calls that only the controller makes
 	maps.Copy(want, told(t, "docs/operate.md", "docs/running.md", "docs/lifecycle.md", "controlplane/doctor/*.go"))
-	want["kms:Decrypt"] = true // SSM takes it on the caller's behalf
+	delete(want, "ec2:DeleteTags") // by joinery release --leave, an administrator's
+	want["kms:Decrypt"] = true     // SSM takes it on the caller's behalf
 	wanted := slices.Sorted(maps.Keys(want))
 	got := slices.Sorted(maps.Keys(allowed(load(t, func(v iam.Values) (string, error) { return iam.Render("operator", v) }))))
 	if !slices.Equal(got, wanted) {
@@ -128,6 +130,21 @@ func operatorAttempts(t *testing.T, a *account, operator aws.Config) []attempt {
 				LifecycleTransition: aws.String("autoscaling:EC2_INSTANCE_LAUNCHING"), HeartbeatTimeout: aws.Int32(300), DefaultResult: aws.String("ABANDON")}))
 		}
 	}
+	unhook := func(group string) func() error {
+		return func() error {
+			return just(groups.DeleteLifecycleHook(ctx, &autoscaling.DeleteLifecycleHookInput{AutoScalingGroupName: &group, LifecycleHookName: aws.String("joinery-launch")}))
+		}
+	}
+	protection := func(group string) func() error {
+		return func() error {
+			return just(groups.SetInstanceProtection(ctx, &autoscaling.SetInstanceProtectionInput{AutoScalingGroupName: &group, InstanceIds: []string{a.ours}, ProtectedFromScaleIn: aws.Bool(false)}))
+		}
+	}
+	untag := func(group string) func() error {
+		return func() error {
+			return just(groups.DeleteTags(ctx, &autoscaling.DeleteTagsInput{Tags: []types.Tag{{ResourceId: &group, ResourceType: aws.String("auto-scaling-group"), Key: aws.String("joinery:cluster")}}}))
+		}
+	}
 	queue := func(name string) func() error {
 		return func() error { return just(queues.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: &name})) }
 	}
@@ -153,6 +170,15 @@ func operatorAttempts(t *testing.T, a *account, operator aws.Config) []attempt {
 		}, false},
 		{"hook of a group", hook("demo"), true},
 		{"hook of the other cluster's", hook("other"), false},
+		{"seeing hooks", func() error {
+			return just(groups.DescribeLifecycleHooks(ctx, &autoscaling.DescribeLifecycleHooksInput{AutoScalingGroupName: aws.String("demo")}))
+		}, true},
+		{"protection of the other cluster's", protection("other"), false},
+		{"tag of the other cluster's", untag("other"), false},
+		{"tag of a group", untag("demo"), true},
+		{"protection of a group that lost it", protection("demo"), true},
+		{"deleting its hook", unhook("demo"), true},
+		{"deleting the hook of the other cluster's", unhook("other"), false},
 		{"the queue", queue("joinery-demo"), true},
 		{"another queue", queue("joinery-other"), false},
 		{"ending an instance", func() error {

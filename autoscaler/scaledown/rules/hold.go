@@ -15,9 +15,6 @@ import (
 // keeps every kubelet from, on creation, change and removal: what a node says of
 // itself holds it only for as long as the operator wants.
 const (
-	// HeldSinceLabel holds since when the node has held itself, in Unix seconds, as
-	// the controller saw it.
-	HeldSinceLabel = v1alpha1.OwnLabelDomain + "/held-since"
 	// HoldLabel is the operator's override: HoldUnlimited or HoldReleased.
 	HoldLabel = v1alpha1.OwnLabelDomain + "/hold"
 	// HoldUnlimited has the node's holds count without a limit.
@@ -101,7 +98,7 @@ func (c *Context) worth(node *corev1.Node) Hold {
 
 // HeldSince returns since when the node has held itself by HeldSinceLabel; zero when
 // there is no such label or it cannot be read.
-func HeldSince(node *corev1.Node) time.Time { return recorded(node, HeldSinceLabel) }
+func HeldSince(node *corev1.Node) time.Time { return recorded(node, v1alpha1.HeldSinceLabel) }
 
 // UnneededSince returns since when the node has been unneeded by
 // v1alpha1.UnneededSinceLabel; zero when there is no such label or it cannot be read.

@@ -14,13 +14,13 @@ import (
 )
 
 func heldSince(ago time.Duration) map[string]string {
-	return map[string]string{rules.HeldSinceLabel: strconv.FormatInt(now.Add(-ago).Unix(), 10)}
+	return map[string]string{v1alpha1.HeldSinceLabel: strconv.FormatInt(now.Add(-ago).Unix(), 10)}
 }
 
 func TestHoldCountsOnlySoLong(t *testing.T) {
 	const most = 24 * time.Hour
 	override := func(value string) map[string]string {
-		return map[string]string{rules.HeldSinceLabel: heldSince(48 * time.Hour)[rules.HeldSinceLabel], rules.HoldLabel: value}
+		return map[string]string{v1alpha1.HeldSinceLabel: heldSince(48 * time.Hour)[v1alpha1.HeldSinceLabel], rules.HoldLabel: value}
 	}
 	for name, tc := range map[string]struct {
 		labels map[string]string
@@ -33,7 +33,7 @@ func TestHoldCountsOnlySoLong(t *testing.T) {
 		"for too long":           {heldSince(48 * time.Hour), most, rules.Expired},
 		"for long without limit": {heldSince(1000 * time.Hour), 0, rules.Holding},
 		"since a time to come":   {heldSince(-time.Hour), most, rules.Holding},
-		"since nonsense":         {map[string]string{rules.HeldSinceLabel: "yesterday"}, most, rules.Holding},
+		"since nonsense":         {map[string]string{v1alpha1.HeldSinceLabel: "yesterday"}, most, rules.Holding},
 		"unlimited by label":     {override(rules.HoldUnlimited), most, rules.Unlimited},
 		"released by label":      {override(rules.HoldReleased), 0, rules.Released},
 		"another word":           {override("yes"), most, rules.Expired},
