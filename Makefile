@@ -14,7 +14,7 @@ MACHINES := ./lab/machine/... ./lab/cluster/... ./lab/demo/... ./lab/masters/...
 
 # What is run a second time with a simulated AWS that does all that real AWS does
 # at its worst.
-HARSH := ./agent/... ./autoscaler/asg ./cmd/joinery-controller ./controlplane/adopt ./controlplane/attest ./controlplane/awscalls ./controlplane/bundle ./controlplane/doctor ./controlplane/hooks/queue ./controlplane/images ./controlplane/labels ./controlplane/release ./internal/binding/binder ./internal/fleet/... ./lab/soak/invariant
+HARSH := ./agent/... ./autoscaler/act ./autoscaler/asg ./cmd/joinery-controller ./controlplane/adopt ./controlplane/attest ./controlplane/awscalls ./controlplane/bundle ./controlplane/csr ./controlplane/doctor ./controlplane/hooks/... ./controlplane/images ./controlplane/labels ./controlplane/nodes ./controlplane/release ./controlplane/token ./deploy/iam ./internal/binding/binder ./internal/fleet/... ./lab/soak/invariant
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 10
@@ -32,7 +32,6 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account|companions)(/|$$)|/lab/soak$$')
 	JOINERY_HARSH=1 $(GO) test -timeout 20m $(HARSH)
 	$(GO) test -run Alloc ./autoscaler/...
-	$(GO) test -run TestRotationDays ./controlplane/token
 	$(GO) test -timeout 20m -run TestRandomWorlds ./autoscaler/loop -seeds 200
 	@# Helm, too, takes minutes. -count=1: Go's cache of test results does not see files
 	@# outside of a module.

@@ -14,15 +14,9 @@ var simulations = []string{module + "/lab/awssim", module + "/lab/simcluster"}
 // kindOnly are packages with tests on a simulated AWS that `make test` does not run
 // again under a harsh one, and why. The others are all in the Makefile's HARSH.
 var kindOnly = map[string]string{
-	"autoscaler/act":     "TestRemovalDrainsAndTerminates and TestProtectAndReplace fail",
-	"autoscaler/loop":    "passes, and takes minutes: in `make nightly`",
-	"controlplane/csr":   "TestRejoinOfAnInstanceThatLeaves fails",
-	"controlplane/hooks": "fixtures expect a launch at once, and one that is looked for too early ends the run",
-	"controlplane/nodes": "four tests that expect the end of an instance to be seen within a second fail",
-	"controlplane/token": "the days of rotation fail; a controller whose read was old tells its own earlier write as somebody else's",
-	"deploy/iam":         "three tests fail, where a group or a security group that was just made is not seen yet",
-	"deploy/terraform":   "OpenTofu's minutes, once",
-	"lab/awssim":         "tests of the weather itself, which each sets",
+	"autoscaler/loop":  "passes, and takes minutes: in `make nightly`",
+	"deploy/terraform": "OpenTofu's minutes, once",
+	"lab/awssim":       "tests of the weather itself, which each sets",
 }
 
 // TestHarshIsComplete holds every package with tests on a simulated AWS to one of two

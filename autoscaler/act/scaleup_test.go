@@ -68,6 +68,7 @@ func TestProtectAndReplace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 2)
 		f.ok(f.Protect(t.Context(), f.groups()))
+		f.aws.Settle()
 		f.ok(f.Protect(t.Context(), f.groups()))
 		if calls := f.aws.CallsTo("autoscaling", "SetInstanceProtection"); len(calls) != 1 {
 			t.Errorf("%d protecting calls, want 1", len(calls))

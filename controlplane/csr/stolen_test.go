@@ -233,6 +233,7 @@ func TestRejoinOfAnInstanceThatLeaves(t *testing.T) {
 		made := r.request(t, r.instance.PrivateDNSName)
 		made.Annotations = map[string]string{v1alpha1.STSProofAnnotation: r.prove(t, made.Spec.Request)}
 		r.Terminate(r.instance.ID)
+		r.Settle() // a verdict is as new as what AWS shows
 		r.send(t, "leaving", made, 5*time.Minute)
 		if got := r.outcome(t, "leaving"); !strings.HasPrefix(got, "Denied") {
 			t.Errorf("got %q", got)

@@ -90,7 +90,8 @@ const (
 	sharedAge = 5 * time.Second
 	// afterFailure is the pause after a look that failed in part.
 	afterFailure = 5 * time.Second
-	// soon is the pause for soonFor after something happened.
+	// soon is the pause for soonFor after something happened. In the first seconds it is
+	// as long as what has passed: AWS may show what was before.
 	soon, soonFor = 5 * time.Second, 30 * time.Second
 )
 
@@ -138,11 +139,6 @@ type sight struct {
 	said        Reason // what was last said of it
 }
 
-type cachedHooks struct {
-	hookSet
-	at time.Time
-}
-
 // NewLoop returns a loop; it registers its metrics.
 func NewLoop(d Deps, p Policy) *Loop {
 	d.Log = d.Log.With("part", "hooks")
@@ -175,6 +171,7 @@ func (l *Loop) Told() {
 func (l *Loop) Run(ctx context.Context) error {
 	l.hooks, l.seen, l.until = map[string]cachedHooks{}, map[key]*sight{}, time.Time{}
 	l.maxAge = 0
+	l.woken.Store(true) // the first answer may be of before the last leader's end
 	stop, err := l.deps.Store.FollowNodes(ctx, cache.ResourceEventHandlerFuncs{
 		AddFunc:    func(o any) { l.nodeSeen(nil, o) },
 		UpdateFunc: l.nodeSeen,
@@ -196,7 +193,7 @@ func (l *Loop) round(ctx context.Context) (rest time.Duration, err error) {
 	}
 	pause, err := l.look(ctx)
 	if pause < Rest && time.Now().Before(l.until) {
-		pause = min(pause, soon)
+		pause = min(pause, soon, max(leastPause, soonFor-time.Until(l.until)))
 	}
 	l.maxAge = sharedAge
 	l.idle.Store(pause == Rest && err == nil)

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -154,7 +156,13 @@ func (r *rig) inService() (awssim.Instance, string) {
 	bubble.Sleep(6 * time.Second)
 	in := r.member(0)
 	name := r.join(in, nil)
-	bubble.Sleep(15 * time.Second)
+	for range 40 {
+		bubble.Sleep(time.Second)
+		if r.states() == "InService" {
+			break
+		}
+	}
+	bubble.Sleep(10 * time.Second)
 	r.want("joined", "InService")
 	return in, name
 }
@@ -296,6 +304,28 @@ func TestRestingLoopAsksLittle(t *testing.T) {
 		bubble.Sleep(time.Hour)
 		if n := len(r.Calls()); n > 200 {
 			t.Errorf("%d AWS calls in an hour in which nothing is held", n)
+		}
+	})
+}
+
+// A group's hooks are made after the group, as Terraform does, and the first answer about
+// them is older. They are known before the first of their timeouts is over.
+func TestHooksThatAreShownLateAreSeenInTime(t *testing.T) {
+	withRig(t, awssim.GroupSpec{Desired: 0}, func(r *rig) {
+		for _, name := range []string{"up", "down"} {
+			_, err := r.asg.DeleteLifecycleHook(r.T.Context(), &autoscaling.DeleteLifecycleHookInput{AutoScalingGroupName: aws.String("g"), LifecycleHookName: &name})
+			r.OK(err)
+		}
+		r.Settle()
+		r.start(policy)
+		bubble.Sleep(2 * time.Second) // it has looked, and there were none
+		r.putHook("up", "LAUNCHING", 60)
+		r.setDesired(1)
+		first := r.member(0).ID
+		bubble.Sleep(5 * time.Minute)
+		r.want("without a Node, long past the hook's timeout", "Pending:Wait")
+		if r.member(0).ID != first {
+			t.Error("the instance was abandoned by a hook that no one had noticed")
 		}
 	})
 }

@@ -18,7 +18,31 @@ const (
 	// doubtedAge is the same while an instance waits and no hook of ours is known
 	// that could hold it.
 	doubtedAge = 30 * time.Second
+	// freshAge is the same, and how long nothing is looked at, while a group that has
+	// been known for less than fresh shows no hook of ours. Hooks are made after their
+	// group, and AWS shows both some seconds late.
+	freshAge, fresh = 20 * time.Second, 2 * time.Minute
 )
+
+// cachedHooks are a group's hooks as read at a time.
+type cachedHooks struct {
+	hookSet
+	at    time.Time
+	since time.Time // when the group was first seen
+}
+
+// incomplete reports whether the answer may be older than the hooks.
+func (c cachedHooks) incomplete() bool {
+	return (c.launch == nil || c.terminate == nil) && c.at.Sub(c.since) < fresh
+}
+
+// pause is hookSet.pause, shorter for an incomplete answer.
+func (c cachedHooks) pause() time.Duration {
+	if c.incomplete() {
+		return min(c.hookSet.pause(), freshAge)
+	}
+	return c.hookSet.pause()
+}
 
 // observe returns the instances that our hooks hold, and how long to rest if
 // there are none. What can be read is returned along with an error about what
@@ -104,14 +128,21 @@ func (l *Loop) hookOf(ctx context.Context, group string, p Phase, now time.Time)
 }
 
 func (l *Loop) hooksOf(ctx context.Context, group string, now time.Time, age time.Duration) (hookSet, error) {
-	if have, ok := l.hooks[group]; ok && now.Sub(have.at) < age {
+	have, ok := l.hooks[group]
+	if !ok {
+		have.since = now
+	}
+	if have.incomplete() {
+		age = min(age, freshAge)
+	}
+	if ok && now.Sub(have.at) < age {
 		return have.hookSet, nil
 	}
 	set, err := l.actions.hooks(ctx, group)
 	if err != nil {
 		return hookSet{}, err
 	}
-	l.hooks[group] = cachedHooks{set, now}
+	l.hooks[group] = cachedHooks{set, now, have.since}
 	return set, nil
 }
 

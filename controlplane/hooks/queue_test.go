@@ -39,6 +39,15 @@ func (r *rig) lead() (stop func()) {
 	return stop
 }
 
+// lateness is how much later than usual an instance is let go by a harsh AWS. Several
+// answers in a row must show that it waits before it is.
+func lateness(t *testing.T) time.Duration {
+	w := &awssim.World{}
+	w.Instances() // begins it
+	t.Cleanup(w.Close)
+	return 4 * w.Weather.Stale
+}
+
 // ended returns how long after now the hook lets the instance go, in steps of
 // 50 ms.
 func (r *rig) ended(state string) time.Duration {
@@ -59,7 +68,7 @@ func (r *rig) deleteNode(name string) {
 // begins to wait, with the queue it is let go within two seconds. Without it that
 // takes up to a minute.
 func TestEventsShortenTheWaits(t *testing.T) {
-	const soon = 2 * time.Second
+	soon := 2*time.Second + lateness(t)
 	worst := map[bool]map[string]time.Duration{true: {}, false: {}}
 	for _, events := range []bool{true, false} {
 		for phase := range 6 {
@@ -99,7 +108,7 @@ func TestEventsShortenTheWaits(t *testing.T) {
 	}
 	if took := worst[false]; took["launch"] > soon {
 		t.Errorf("a launch takes %s without events: that the Node is Ready is seen by watching it", took["launch"])
-	} else if took["node without pods"] < 10*soon || took["no node"] < 10*soon || took["no node"] > time.Minute+soon {
+	} else if took["node without pods"] < 20*time.Second+soon || took["no node"] < 20*time.Second+soon || took["no node"] > time.Minute+2*soon {
 		t.Errorf("polling alone takes %v: the comparison says nothing", took)
 	}
 }
@@ -119,7 +128,7 @@ func TestEventOfAHookThatIsNew(t *testing.T) {
 		r.setDesired(1)
 		bubble.Sleep(6 * time.Second)
 		r.join(r.member(0), nil)
-		if took := r.ended("Pending:Wait"); took > 2*time.Second {
+		if took := r.ended("Pending:Wait"); took > 2*time.Second+lateness(t) {
 			t.Errorf("let go after %s", took)
 		}
 	})
@@ -134,7 +143,8 @@ func TestForgedEventsDecideNothing(t *testing.T) {
 		r.lead()
 		bubble.Sleep(10 * time.Second)
 		serving, name := r.member(0), r.join(r.member(0), nil)
-		bubble.Sleep(10 * time.Second)
+		r.member(1)
+		bubble.Sleep(25 * time.Second)
 		r.want("one serves and one joins", "InService Pending:Wait")
 		r.addPod("cart", name, nil)
 		url, admin := r.CreateQueue("events"), sqs.NewFromConfig(r.Config("operator"))
@@ -195,18 +205,19 @@ func TestNextLeaderHears(t *testing.T) {
 			r.deleteNode(r.join(r.member(i), nil))
 			r.join(r.member(i), nil)
 		}
-		bubble.Sleep(15 * time.Second)
+		bubble.Sleep(30 * time.Second)
 		r.want("joined", "InService InService")
 		first, second := r.member(0), r.member(1)
 		// It takes the message and dies before it could delete it.
 		r.Inject(awssim.Fault{Service: "sqs", Action: "DeleteMessage", Delay: time.Minute, Count: 1})
-		r.Inject(awssim.Fault{Service: "autoscaling", Action: "CompleteLifecycleAction", Delay: time.Minute, Count: 1})
+		lifted := r.Inject(awssim.Fault{Service: "autoscaling", Action: "CompleteLifecycleAction", Delay: time.Minute, Count: 1})
 		r.terminate(first.ID)
 		bubble.Sleep(1500 * time.Millisecond)
 		stop()
+		lifted()
 		synctest.Wait()
 		r.lead()
-		if took := r.ended("Terminating:Wait"); took > 5*time.Second {
+		if took := r.ended("Terminating:Wait"); took > 5*time.Second+lateness(t) {
 			t.Errorf("let go by the next leader after %s", took)
 		}
 		bubble.Sleep(5 * time.Minute) // the message came back meanwhile, and was stale
@@ -215,7 +226,7 @@ func TestNextLeaderHears(t *testing.T) {
 			t.Errorf("the next leader received %v messages, expected the one that the last did not delete", n)
 		}
 		r.terminate(second.ID)
-		if took := r.ended("Terminating:Wait"); took > 2*time.Second {
+		if took := r.ended("Terminating:Wait"); took > 2*time.Second+lateness(t) {
 			t.Errorf("let go after %s", took)
 		}
 		if n := r.effective(); n != 4 {

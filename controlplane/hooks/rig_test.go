@@ -18,6 +18,7 @@ import (
 	"github.com/joinery/joinery/deploy/iam"
 	"github.com/joinery/joinery/internal/identity"
 	"github.com/joinery/joinery/lab/awssim"
+	"github.com/joinery/joinery/lab/bubble"
 	"github.com/joinery/joinery/lab/simcluster"
 )
 
@@ -126,6 +127,14 @@ func (r *rig) member(i int) awssim.Instance {
 	r.T.Helper()
 	g, err := r.Group("g")
 	r.OK(err)
+	for range 10 { // at its worst AWS launches some seconds later
+		if len(g.Members) > i {
+			break
+		}
+		bubble.Sleep(time.Second)
+		g, err = r.Group("g")
+		r.OK(err)
+	}
 	in, err := r.Instance(g.Members[i].InstanceID)
 	r.OK(err)
 	return in

@@ -133,6 +133,7 @@ func TestPodsThatGoWithTheNode(t *testing.T) {
 			p.OwnerReferences = []metav1.OwnerReference{kube.DaemonSetOwner("apps/v1", "d", "d")}
 		})
 		r.Terminate(instance)
+		r.Settle()
 		bubble.Sleep(11 * time.Second)
 		r.want(t, "once it is gone")
 		if !r.podIsThere(t) {
@@ -148,6 +149,7 @@ func TestSilenceIsAskedAboutAtOnce(t *testing.T) {
 		r.put(t, newNode("dying", instance, true))
 		bubble.Sleep(12500 * time.Millisecond)
 		r.Terminate(instance)
+		r.Settle()
 		n := newNode("dying", instance, false)
 		if _, err := r.Client.CoreV1().Nodes().UpdateStatus(t.Context(), n, metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)

@@ -86,8 +86,9 @@ type sim struct {
 	sick    time.Time
 	episode int // of the holder's sickness; tells timers that they are stale
 
-	version int // of what is known of the parameter
-	read    int // version that cached is of
+	version int       // of what is known of the parameter
+	changed time.Time // when it last became another
+	read    int       // version that cached is of
 	cached  bundle.Stored
 	readErr error
 
@@ -138,7 +139,7 @@ func newSim(seed uint64, masters int) *sim {
 		options: token.Options{Schedule: schedule, Jitter: 5 * time.Minute, TTL: simTTL, Overlap: 30 * time.Minute, Recheck: time.Minute},
 		version: 1,
 	}
-	s.admin = ssm.NewFromConfig(s.aws.Config("admin"))
+	s.admin = ssm.NewFromConfig(s.aws.Config(awssim.Oracle))
 	s.store = bundle.NewStore(s.admin, "demo", simParameter, "")
 	for i := range masters {
 		s.masters = append(s.masters, &master{s: s, name: string(rune('A' + i))})
@@ -449,7 +450,7 @@ func (w wire) RoundTrip(r *http.Request) (*http.Response, error) {
 // written is called after the parameter may have changed.
 func (s *sim) written() {
 	s.mu.Lock()
-	s.version++
+	s.version, s.changed = s.version+1, time.Now()
 	s.mu.Unlock()
 	if s.check != nil {
 		s.check(s)
@@ -479,7 +480,7 @@ func (s *sim) look() (bundle.Stored, error) {
 func (p *process) Get(ctx context.Context) (bundle.Stored, error) {
 	s := p.m.s
 	s.mu.Lock()
-	known := s.read == s.version && s.onWire == 0
+	known := s.read == s.version && s.onWire == 0 && time.Since(s.changed) > s.aws.Weather.Stale
 	s.mu.Unlock()
 	if !known {
 		return p.api.Get(ctx)
@@ -515,7 +516,7 @@ func (s *sim) overwrite(text string) {
 		panic(err)
 	}
 	s.mu.Lock()
-	s.version++
+	s.version, s.changed = s.version+1, time.Now()
 	s.mu.Unlock()
 }
 

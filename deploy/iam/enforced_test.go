@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -103,6 +104,13 @@ func (a *account) check(t *testing.T, attempts []attempt) {
 	t.Helper()
 	for _, tt := range attempts {
 		err := tt.call()
+		for range 100 {
+			if !throttled(err) {
+				break
+			}
+			time.Sleep(100 * time.Millisecond)
+			err = tt.call()
+		}
 		switch {
 		case tt.may && err != nil:
 			t.Errorf("%s: %v", tt.name, err)
@@ -116,6 +124,12 @@ func (a *account) check(t *testing.T, attempts []attempt) {
 func denied(err error) bool {
 	var api smithy.APIError
 	return errors.As(err, &api) && (strings.HasPrefix(api.ErrorCode(), "AccessDenied") || api.ErrorCode() == "UnauthorizedOperation")
+}
+
+// throttled reports that a service refused for too many requests.
+func throttled(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && (strings.HasPrefix(api.ErrorCode(), "Throttling") || api.ErrorCode() == "RequestLimitExceeded")
 }
 
 // just drops a call's result.

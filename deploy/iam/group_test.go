@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/autoscaling"
@@ -11,6 +12,24 @@ import (
 	"github.com/joinery/joinery/deploy/iam"
 	"github.com/joinery/joinery/lab/awssim"
 )
+
+// launched waits until a group has launched what it was asked for, which takes AWS some
+// seconds at its worst.
+func launched(t *testing.T, w *awssim.World, group string) {
+	t.Helper()
+	for range 600 {
+		g, err := w.Group(group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(g.Members) >= g.Desired {
+			w.Settle()
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("group %s has launched nothing in a minute", group)
+}
 
 // The extra policy for a group that the configuration names lets the controller scale
 // that group, which lacks the cluster's tag, and no other.
@@ -43,6 +62,7 @@ func TestGroupPolicyReachesOneGroup(t *testing.T) {
 				t.Fatal(err)
 			}
 			members := func() (ids []string) {
+				launched(t, a.world, "named")
 				for _, i := range a.world.Instances() {
 					if i.Group == "named" {
 						ids = append(ids, i.ID)

@@ -76,7 +76,8 @@ func (b *builder) steps() (err error) {
 	b.t.Helper()
 	ctx := b.t.Context()
 	keep := func(e error) { err = errors.Join(err, e) }
-	do := func(_ any, e error) { keep(e) }
+	// What a step waits for is there: packer asks again until AWS shows it.
+	do := func(_ any, e error) { keep(e); b.w.Settle() }
 	do(b.ec2.DescribeRegions(ctx, nil))
 	do(b.ec2.DescribeVpcs(ctx, nil))
 	do(b.ec2.DescribeSubnets(ctx, nil))
@@ -88,6 +89,7 @@ func (b *builder) steps() (err error) {
 	if e != nil {
 		return errors.Join(err, e)
 	}
+	b.w.Settle()
 	do(b.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{*g.GroupId}}))
 	do(b.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: g.GroupId, IpPermissions: []types.IpPermission{{
 		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), IpRanges: []types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}}}}}))
@@ -97,6 +99,7 @@ func (b *builder) steps() (err error) {
 	if e != nil {
 		return errors.Join(err, e)
 	}
+	b.w.Settle()
 	id := r.Instances[0].InstanceId
 	do(b.ec2.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{*id}}))
 	do(b.ec2.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: []string{*id}}))
@@ -115,6 +118,7 @@ func (b *builder) image(instance *string) (err error) {
 	if e != nil {
 		return e
 	}
+	b.w.Settle()
 	shown, e := b.ec2.DescribeImages(ctx, &ec2.DescribeImagesInput{ImageIds: []string{*m.ImageId}})
 	if e != nil {
 		return e
