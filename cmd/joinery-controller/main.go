@@ -66,16 +66,27 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			return run(cmd.Context(), c, broken, output.NewLogger(stderr, slog.LevelInfo))
 		},
 	}
+	var offline bool
 	check := &cobra.Command{
 		Use: "check-config", Short: "Say everything that is wrong with a configuration and the files that it names", Args: cobra.NoArgs,
+		Long: `Say everything that is wrong with a configuration and the files that it names.
+If it names Auto Scaling groups, AWS is asked whether it knows them. Where AWS cannot
+be asked, that is said and is no error.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if _, err := load(file); err != nil {
+			c, err := load(file)
+			if err != nil {
 				return err
+			}
+			if !offline {
+				if err := checkNamed(cmd.Context(), c.Spec, cmd.OutOrStdout()); err != nil {
+					return err
+				}
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), file+": valid")
 			return nil
 		},
 	}
+	check.Flags().BoolVar(&offline, "offline", false, "ask AWS nothing")
 	for _, c := range []*cobra.Command{run, check} {
 		c.Flags().StringVar(&file, "config", defaultConfig, "the ControllerConfig to use")
 	}

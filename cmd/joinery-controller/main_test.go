@@ -26,6 +26,7 @@ import (
 	"github.com/joinery/joinery/controlplane/leader"
 	"github.com/joinery/joinery/controlplane/progress"
 	"github.com/joinery/joinery/controlplane/token"
+	"github.com/joinery/joinery/lab/awssim"
 )
 
 func write(t *testing.T, text string) string {
@@ -243,5 +244,66 @@ func TestLentMetricsCanBeRegisteredAgain(t *testing.T) {
 		}
 		l.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "b", Help: "b"}))
 		l.giveBack()
+	}
+}
+
+// Names that AWS does not know are told all at once, with their places. Without AWS, or
+// offline, the configuration is judged by itself.
+func TestCheckConfigAsksAboutNamedGroups(t *testing.T) {
+	w := &awssim.World{}
+	t.Cleanup(w.Close)
+	w.PutLaunchTemplate("workers", awssim.LaunchTemplateData{ImageID: awssim.DefaultImageID, InstanceType: "t3.medium"})
+	for name, owner := range map[string]string{"plain": "", "ours": "demo", "theirs": "prod"} {
+		var tags []awssim.Tag
+		if owner != "" {
+			tags = append(tags, awssim.Tag{Key: "joinery:cluster", Value: owner})
+		}
+		if err := w.PutGroup(awssim.GroupSpec{Name: name, LaunchTemplate: "workers", Max: 1, Tags: tags}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Settle()
+	server := httptest.NewServer(w)
+	t.Cleanup(server.Close)
+	keys := w.Credentials("operator")
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID": keys.AccessKeyID, "AWS_SECRET_ACCESS_KEY": keys.SecretAccessKey, "AWS_SESSION_TOKEN": keys.SessionToken,
+		"AWS_REGION": w.Region, "AWS_CONFIG_FILE": "/dev/null", "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+	} {
+		t.Setenv(name, value)
+	}
+	check := func(endpoint string, flags ...string) (string, error) {
+		t.Setenv("AWS_ENDPOINT_URL", endpoint)
+		file := write(t, `
+apiVersion: joinery.dev/v1alpha1
+kind: ControllerConfig
+spec:
+  cluster: demo
+  endpoint: "10.0.0.1:6443"
+  approver: {stsProof: off}
+  autoscaler: {groups: [{name: plain}, {name: typo}, {name: ours}, {name: theirs}, {name: gone}]}
+`)
+		var out bytes.Buffer
+		c := command(&out, &out)
+		c.SetArgs(append([]string{"check-config", "--config", file}, flags...))
+		err := c.Execute()
+		if err != nil {
+			report(&out, err)
+		}
+		return out.String(), err
+	}
+	text, err := check(server.URL)
+	want := `joinery-controller: config: spec.autoscaler.groups[1].name: "typo": expected the name of an Auto Scaling group in region us-west-2
+joinery-controller: config: spec.autoscaler.groups[3].name: "theirs": tag joinery:cluster names another cluster, "prod": expected a group of cluster demo, or one without that tag
+joinery-controller: config: spec.autoscaler.groups[4].name: "gone": expected the name of an Auto Scaling group in region us-west-2
+`
+	if err == nil || text != want {
+		t.Errorf("%v\ngot\n%s\nwant\n%s", err, text, want)
+	}
+	if text, err := check("http://127.0.0.1:1"); err != nil || !strings.Contains(text, "AWS could not be asked about the groups") || !strings.Contains(text, ": valid") {
+		t.Errorf("without AWS: %v\n%s", err, text)
+	}
+	if text, err := check("http://127.0.0.1:1", "--offline"); err != nil || strings.Contains(text, "AWS") || !strings.Contains(text, ": valid") {
+		t.Errorf("offline: %v\n%s", err, text)
 	}
 }
