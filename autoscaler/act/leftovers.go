@@ -110,9 +110,38 @@ func (e *Executor) busyWith(node, instance string) bool {
 }
 
 // Protect sets scale-in protection on the instances in service that lack it and are not
-// being removed: Auto Scaling knows nothing of pods.
-func (e *Executor) Protect(ctx context.Context, groups []cluster.Group) error {
-	return e.setProtection(ctx, groups, true)
+// being removed: Auto Scaling knows nothing of pods. An instance refresh that waits for
+// protected instances would fail by that, so those that it is to replace lose it: those
+// that EC2 launched before it began, by what the bindings tell.
+func (e *Executor) Protect(ctx context.Context, groups []cluster.Group, bindings map[string]binding.Verdict) error {
+	launched := map[string]time.Time{}
+	for _, v := range bindings {
+		if v.Instance != nil {
+			launched[v.InstanceID] = v.Instance.LaunchTime
+		}
+	}
+	var kept, refreshed []cluster.Group
+	for _, g := range groups {
+		if g.Refresh == nil || !g.Refresh.Waits {
+			kept = append(kept, g)
+			continue
+		}
+		old, own := g, g
+		old.Instances, own.Instances = nil, nil
+		for _, i := range g.Instances {
+			at, ok := launched[i.ID]
+			if !ok {
+				at = i.LaunchedAt
+			}
+			if at.Before(g.Refresh.Began) {
+				old.Instances = append(old.Instances, i)
+			} else {
+				own.Instances = append(own.Instances, i)
+			}
+		}
+		kept, refreshed = append(kept, own), append(refreshed, old)
+	}
+	return errors.Join(e.setProtection(ctx, kept, true), e.Unprotect(ctx, refreshed))
 }
 
 // Unprotect takes scale-in protection away, for an operator who wants Auto Scaling alone

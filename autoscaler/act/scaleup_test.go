@@ -67,9 +67,9 @@ func TestScaleUpFailureIsOneGroupsOwn(t *testing.T) {
 func TestProtectAndReplace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, 1, 2)
-		f.ok(f.Protect(t.Context(), f.groups()))
+		f.ok(f.Protect(t.Context(), f.groups(), f.bindings()))
 		f.aws.Settle()
-		f.ok(f.Protect(t.Context(), f.groups()))
+		f.ok(f.Protect(t.Context(), f.groups(), f.bindings()))
 		if calls := f.aws.CallsTo("autoscaling", "SetInstanceProtection"); len(calls) != 1 {
 			t.Errorf("%d protecting calls, want 1", len(calls))
 		}

@@ -23,6 +23,7 @@ func (c *Client) observe(ctx context.Context, g fleet.Group, maxAge time.Duratio
 		c.readActivities(ctx, group)
 	}
 	c.fillHistory(&group)
+	c.fillRefresh(ctx, &group)
 	c.fillHardware(ctx, &group)
 	set, bad := parseSettings(group.Tags)
 	group.Priority, group.Headroom, group.ScaleDown = set.priority, set.headroom, set.scaleDown

@@ -35,6 +35,8 @@ type growth struct {
 	shown   int
 	shownAt time.Time
 	ended   endings
+	// refreshes is of the group's instance refreshes.
+	refreshes refreshes
 }
 
 func (c *Client) growthOf(group string) *growth {

@@ -60,6 +60,8 @@ type Group struct {
 	Suspended []string
 	// ProtectsNew says that the group protects each new instance from scale-in.
 	ProtectsNew bool
+	// Refresh is the instance refresh that is under way; nil for none.
+	Refresh *Refresh
 	// LastScaleUp, LastScaleDown and LastScaleDownFailure are when the group was
 	// last grown, when a node of it was last removed, and when a removal last
 	// failed, for the delays before nodes are taken out again. Zero when not
@@ -88,6 +90,20 @@ type Group struct {
 	Warm int
 	// ScaleDown overrides the planner's options for this group.
 	ScaleDown ScaleDownOverrides
+}
+
+// Refresh is an instance refresh under way: Auto Scaling ends a group's instances in turn,
+// and launches others (EC2 Auto Scaling User Guide, "Use an instance refresh").
+type Refresh struct {
+	ID, Status string
+	// Began is when it was started. Instances that are younger are its own work.
+	Began time.Time
+	// Done is the share of the instances that are replaced, in percent.
+	Done int
+	// Waits says that it waits for instances that are protected from scale-in, and fails
+	// after an hour. Skips says that it leaves them as they are. Otherwise it replaces
+	// them.
+	Waits, Skips bool
 }
 
 // ScaleDownOverrides are the settings of one group, from its tags
@@ -136,8 +152,12 @@ func (g *Group) Suspends(process string) bool { return slices.Contains(g.Suspend
 // Surplus is how many instances the group has beyond its desired capacity that Auto
 // Scaling does not end, since they are protected from scale-in: a person has lowered the
 // capacity, perhaps to retire the group. What is unprotected it ends itself. Each of a
-// surplus can be ended without its place in the capacity.
+// surplus can be ended without its place in the capacity. What an instance refresh has
+// beyond the capacity is its own, and none.
 func (g *Group) Surplus() int {
+	if g.Refresh != nil {
+		return 0
+	}
 	members, bare := 0, 0
 	for i := range g.Instances {
 		if in := &g.Instances[i]; !in.Leaving() && !in.OutOfService() {

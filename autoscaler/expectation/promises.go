@@ -167,7 +167,7 @@ func (j *judgement) forgive(p *promise) {
 // until AWS has made up: what it was asked for comes first when it launches again.
 func (j *judgement) owed(g *cluster.Group) {
 	missing := g.Missing()
-	if missing <= 0 {
+	if missing <= 0 || g.Refresh != nil { // a refresh has some missing all the time
 		delete(j.l.owing, g.Name)
 		return
 	}

@@ -48,6 +48,8 @@ type Group struct {
 	Max     int    `json:"max"`
 	// Blocked says why the group cannot be grown; empty when it can.
 	Blocked string `json:"blocked,omitempty"`
+	// Refresh tells of the group's instance refresh under way; empty for none.
+	Refresh string `json:"refresh,omitempty"`
 }
 
 // Increase is a group that was grown, or was not because of Error.

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -33,6 +34,9 @@ func describeGroups(d *explain.Decision, groups []cluster.Group, skipped []asg.S
 		}
 		if e.Blocked == "" {
 			e.Blocked = cmp.Or(g.Unhealthy, closedZones(g))
+		}
+		if g.Refresh != nil {
+			e.Refresh = fmt.Sprintf("instance refresh %s is %s, %d %% done", g.Refresh.ID, g.Refresh.Status, g.Refresh.Done)
 		}
 		d.Groups = append(d.Groups, e)
 	}

@@ -113,6 +113,8 @@ type Loop struct {
 	// unknown are the named groups of which an Event said that AWS does not know them;
 	// of the loop's goroutine only.
 	unknown map[string]bool
+	// refreshes are the instance refreshes under way of which an Event told, by id.
+	refreshes map[string]bool
 	// decision is that of the round under way; of the loop's goroutine only.
 	decision explain.Decision
 }

@@ -53,6 +53,7 @@ func (l *Loop) round(ctx, bounded context.Context, now time.Time, d *explain.Dec
 	skipped := l.groups.Skipped()
 	describeGroups(d, groups, skipped, now)
 	l.tellUnknown(skipped)
+	l.tellRefreshes(groups)
 	describeExcluded(d, s)
 	describeDistrusted(d, s)
 	d.Pending = len(s.Pending())
@@ -213,14 +214,14 @@ func (l *Loop) tidy(ctx, bounded context.Context, groups []cluster.Group, s *clu
 		}
 		return l.act.Replace(ctx, groups, bindings, now, l.spec.ProvisionTimeout.Duration)
 	}
-	protect := l.act.Protect
+	protect := func() error { return l.act.Protect(ctx, groups, bindings) }
 	if l.spec.ScaleDown.Disabled {
-		protect = l.act.Unprotect
+		protect = func() error { return l.act.Unprotect(ctx, groups) }
 	}
 	if l.tidying.CompareAndSwap(false, true) {
 		l.chores.Go(func() {
 			defer l.tidying.Store(false)
-			err := errors.Join(protect(ctx, groups), replace())
+			err := errors.Join(protect(), replace())
 			if err != nil && ctx.Err() == nil {
 				l.metrics.errors.Inc()
 				l.o.Log.Error("look after groups", "err", err)

@@ -78,6 +78,9 @@ func (p *planner) candidates() []*candidate {
 		if text == "" && c.group.Suspends(cluster.ProcessTerminate) {
 			cause, text = Disabled, "the process Terminate of group "+c.group.Name+" is suspended"
 		}
+		if r := refreshOf(c); text == "" && r != nil {
+			cause, text = InstanceRefresh, fmt.Sprintf("an instance refresh of group %s is under way (%s, %d %%)", c.group.Name, r.Status, r.Done)
+		}
 		if cause == NotReady && p.lost(c) {
 			cause, text = "", ""
 		} else if text == "" {
@@ -91,6 +94,13 @@ func (p *planner) candidates() []*candidate {
 		out = append(out, c)
 	}
 	return out
+}
+
+func refreshOf(c *candidate) *cluster.Refresh {
+	if c.group == nil {
+		return nil
+	}
+	return c.group.Refresh
 }
 
 // goesOn keeps the recorded time of a node that stays by its own word alone: it would

@@ -218,6 +218,7 @@ const (
 	NoPlaceToMovePods  = rules.NoPlaceToMovePods
 	NeededByPods       = rules.NeededByPods
 	MovedInVain        = rules.MovedInVain
+	InstanceRefresh    = rules.InstanceRefresh
 	MinSizeReached     = rules.MinSizeReached
 	NotUnneededLong    = rules.NotUnneededLong
 	RecentlyAdded      = rules.RecentlyAdded

@@ -20,6 +20,7 @@ func TestSurplusGoes(t *testing.T) {
 		bare           bool   // the instances are not protected
 		cpu            string // of the one pod on each of the nodes but the last, which is idle
 		suspended      bool
+		refreshing     bool // an instance refresh is under way
 		elsewhere      bool // another group has a free node at its minimum
 		want           int  // nodes that go, now or later
 	}{
@@ -29,6 +30,7 @@ func TestSurplusGoes(t *testing.T) {
 		{name: "made smaller by one, all full but one", least: 2, desired: 2, cpu: "1500m", want: 1},
 		{name: "not made smaller, all full but one", desired: 3, least: 3, cpu: "1200m", want: 0},
 		{name: "Auto Scaling ends them itself", bare: true, cpu: "1200m", want: 0},
+		{name: "an instance refresh has more than the desired capacity", desired: 2, refreshing: true, cpu: "", want: 0},
 		{name: "nothing is to be ended there", cpu: "", suspended: true, want: 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -37,6 +39,9 @@ func TestSurplusGoes(t *testing.T) {
 			g.Min, g.Max, g.Desired = tt.least, tt.desired, tt.desired
 			if tt.suspended {
 				g.Suspended = []string{cluster.ProcessTerminate}
+			}
+			if tt.refreshing {
+				g.Refresh = &cluster.Refresh{ID: "r", Status: "InProgress"}
 			}
 			for i := range in.Nodes {
 				g.Instances[i].Protected = !tt.bare

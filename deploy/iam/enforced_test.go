@@ -245,6 +245,9 @@ func TestControllerIsBoundToItsCluster(t *testing.T) {
 					return just(groups.DeleteAutoScalingGroup(ctx, &autoscaling.DeleteAutoScalingGroupInput{AutoScalingGroupName: aws.String("demo"), ForceDelete: aws.Bool(true)}))
 				}, false},
 				{"seeing groups", func() error { return just(groups.DescribeAutoScalingGroups(ctx, nil)) }, true},
+				{"seeing instance refreshes", func() error {
+					return just(groups.DescribeInstanceRefreshes(ctx, &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String("demo")}))
+				}, true},
 				{"seeing activities", func() error { return just(groups.DescribeScalingActivities(ctx, nil)) }, true},
 				{"seeing instances", func() error { return just(instances.DescribeInstances(ctx, nil)) }, true},
 				{"seeing templates", func() error {

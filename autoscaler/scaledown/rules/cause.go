@@ -24,6 +24,7 @@ const (
 	NoPlaceToMovePods  Cause = "NoPlaceToMovePods"
 	NeededByPods       Cause = "NeededByPods"
 	MovedInVain        Cause = "MovedInVain"
+	InstanceRefresh    Cause = "InstanceRefresh"
 	MinSizeReached     Cause = "NodeGroupMinSizeReached"
 	NotUnneededLong    Cause = "NotUnneededLongEnough"
 	RecentlyAdded      Cause = "GroupRecentlyGrown"
