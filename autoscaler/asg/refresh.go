@@ -15,7 +15,7 @@ import (
 const (
 	// refreshEvery is how often a group is asked about for an instance refresh. It takes
 	// one call for each group, and a refresh waits an hour for protected instances.
-	refreshEvery = 5 * time.Minute
+	refreshEvery = 10 * time.Minute
 	// refreshSoon is the same while one is under way, and while an instance leaves that
 	// was not ended here: that may be one.
 	refreshSoon = 20 * time.Second
