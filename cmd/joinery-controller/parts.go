@@ -73,7 +73,10 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 	janitor := nodes.NewJanitor(nodes.Deps{
 		Client: client, Store: a.store, Binding: a.binder, Groups: reader, Events: events, Registry: reg, Meter: a.meter, Log: log,
 	}, nodes.Options{Cluster: s.Cluster})
-	hooks, wakeHooks := a.hooks(reader)
+	hooks, wakeHooks := a.hooks(reader, func(instances ...string) {
+		reader.Changed(instances...)
+		janitor.Ended(instances...)
+	})
 	removed := func() {
 		janitor.Wake()
 		wakeHooks()

@@ -8,16 +8,16 @@ import (
 	"github.com/joinery/joinery/controlplane/leader"
 )
 
-// queue returns the service that hears of lifecycle actions as they begin; none
-// without a queue. told is called when there are any.
-func (a assembly) queue(told func()) []leader.Service {
+// queue returns the service that is notified of lifecycle actions as they begin, and of
+// instances that end; none without a queue. told and ended are called when there are any.
+func (a assembly) queue(told func(), ended func(instances ...string)) []leader.Service {
 	l := a.spec.Lifecycle
 	if l.QueueURL == "" {
 		return nil
 	}
 	listener := queue.NewListener(queue.Deps{
 		SQS: sqs.NewFromConfig(a.aws, patient), URL: l.QueueURL, LaunchHook: l.LaunchHook, TerminateHook: l.TerminateHook,
-		Wake: told, Warn: a.warn, Registry: a.reg, Meter: a.meter, Log: a.log,
+		Wake: told, Ended: ended, Warn: a.warn, Registry: a.reg, Meter: a.meter, Log: a.log,
 	})
 	return []leader.Service{{Name: "queue", Run: listener.Run}}
 }

@@ -84,7 +84,8 @@ func TestEventArrivesOverAConnection(t *testing.T) {
 	a := assembly{
 		spec: withLifecycle(t, `queueURL: "`+someQueue+`"`), aws: c, reg: prometheus.NewRegistry(), events: record.NewFakeRecorder(10), log: slog.New(slog.DiscardHandler),
 	}
-	services := a.queue(func() { told <- struct{}{} })
+	ended := make(chan []string, 10)
+	services := a.queue(func() { told <- struct{}{} }, func(ids ...string) { ended <- ids })
 	stopped := make(chan error, 1)
 	go func() { stopped <- services[0].Run(ctx) }()
 	admin := sqs.NewFromConfig(world.Config("operator"))
@@ -97,6 +98,21 @@ func TestEventArrivesOverAConnection(t *testing.T) {
 	case <-told:
 	case <-ctx.Done():
 		t.Fatal("nobody was told")
+	}
+	// EC2's own event, as the simulated one sends it.
+	world.RouteStateChanges("joinery-demo")
+	in, err := world.AddInstance(awssim.InstanceSpec{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	world.Terminate(in.ID)
+	select {
+	case ids := <-ended:
+		if !slices.Contains(ids, in.ID) {
+			t.Errorf("told that %q end, want %s", ids, in.ID)
+		}
+	case <-ctx.Done():
+		t.Fatal("no word of an instance that ends")
 	}
 	cancel()
 	if err := <-stopped; err == nil {

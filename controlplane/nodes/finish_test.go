@@ -166,3 +166,29 @@ func TestSilenceIsAskedAboutAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// EC2's own word comes before the kubelet is missed: it is asked about the instance for as
+// long as its answers may be old. A claim about one that runs changes nothing, and costs
+// little.
+func TestEndedInstanceIsAskedAboutAtOnce(t *testing.T) {
+	withRig(t, func(t *testing.T, r *rig) {
+		dying, fine := r.launch(t), r.launch(t)
+		r.put(t, newNode("dying", dying, true))
+		r.put(t, newNode("fine", fine, true))
+		bubble.Sleep(time.Minute)
+		r.Terminate(dying)
+		r.Ended(dying)
+		bubble.Sleep(10*time.Second + 2*r.Weather.Stale)
+		r.want(t, "soon after EC2's event, the kubelet still Ready", "fine")
+		bubble.Sleep(time.Minute)
+		r.ForgetCalls()
+		for range 60 {
+			r.Ended(fine, "i-0123456789abcdef0")
+			bubble.Sleep(time.Second)
+		}
+		r.want(t, "after a minute of false claims", "fine")
+		if n := len(r.Calls()); n > 70 {
+			t.Errorf("%d AWS calls in a minute of false claims", n)
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,6 +103,9 @@ type Janitor struct {
 	wake    *drive.Wake
 	// removal is woken when an instance began to end.
 	removal chan struct{}
+	// told: instance -> until when EC2 is asked about it, because it is said to end.
+	mu   sync.Mutex
+	told map[string]time.Time
 
 	// What follows is of the running round only.
 	since   Since
@@ -120,7 +124,7 @@ func NewJanitor(d Deps, o Options) *Janitor {
 		o.Settle = 15 * time.Second
 	}
 	d.Log = d.Log.With("part", "nodes")
-	return &Janitor{deps: d, options: o, metrics: newMetrics(d.Registry), wake: drive.NewWake(), removal: make(chan struct{}, 1)}
+	return &Janitor{deps: d, options: o, metrics: newMetrics(d.Registry), wake: drive.NewWake(), removal: make(chan struct{}, 1), told: map[string]time.Time{}}
 }
 
 // Wake makes the janitor look at once, as after a termination, and then every
@@ -170,7 +174,8 @@ func (j *Janitor) look(ctx context.Context) (rest time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if doubted := j.doubted(all); len(doubted) > 0 {
+	told := j.toldOf(time.Now())
+	if doubted := j.doubted(all, told); len(doubted) > 0 {
 		if err := j.deps.Binding.Renew(ctx, doubted, soon); err != nil {
 			return 0, err
 		}
@@ -196,12 +201,13 @@ func (j *Janitor) look(ctx context.Context) (rest time.Duration, err error) {
 	if len(j.condemned) > 0 {
 		return soon, err // EC2 or the controllers are about to be done with it
 	}
-	return j.rest(pending > 0), err
+	return j.rest(pending > 0, len(told) > 0), err
 }
 
 // doubted returns the Nodes that EC2 is asked about right now: those whose kubelet is
-// silent, that are being removed, or that did not stand well the last time.
-func (j *Janitor) doubted(all []*corev1.Node) []string {
+// silent, that are being removed, whose instance is told to end, or that did not stand
+// well the last time.
+func (j *Janitor) doubted(all []*corev1.Node, told map[string]bool) []string {
 	select {
 	case <-j.removal:
 		j.until = time.Now().Add(soonFor)
@@ -210,7 +216,8 @@ func (j *Janitor) doubted(all []*corev1.Node) []string {
 	var names []string
 	for _, n := range all {
 		s := j.since[string(n.UID)]
-		doubted := !kube.KubeletReady(n) || kube.Leaving(n) || s.Standing == binding.Leaving || s.Standing == binding.Impostor && s.Proven
+		id, _ := kube.InstanceOf(n)
+		doubted := told[id] || !kube.KubeletReady(n) || kube.Leaving(n) || s.Standing == binding.Leaving || s.Standing == binding.Impostor && s.Proven
 		if doubted && !kube.ControlPlane(n) {
 			names = append(names, n.Name)
 		}
@@ -218,8 +225,8 @@ func (j *Janitor) doubted(all []*corev1.Node) []string {
 	return names
 }
 
-func (j *Janitor) rest(pending bool) time.Duration {
-	if pending && time.Now().Before(j.until) {
+func (j *Janitor) rest(pending, told bool) time.Duration {
+	if told || pending && time.Now().Before(j.until) {
 		return soon
 	}
 	return j.options.Every

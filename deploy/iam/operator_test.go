@@ -111,7 +111,7 @@ func TestOperatorIsBoundToTheCluster(t *testing.T) {
 // EventBridge's API is not simulated.
 func (a *account) checkEvents(t *testing.T, region string) {
 	t.Helper()
-	for rule, may := range map[string]bool{"joinery-demo": true, "joinery-other": false} {
+	for rule, may := range map[string]bool{"joinery-demo": true, "joinery-demo-state": true, "joinery-other": false, "joinery-other-state": false} {
 		for _, action := range []string{"events:PutRule", "events:PutTargets"} {
 			arn := "arn:" + a.world.Partition() + ":events:" + region + ":" + a.world.AccountID + ":rule/" + rule
 			if got := a.world.Simulate("operator", action, arn, nil); got != may {

@@ -34,6 +34,29 @@ resource "aws_cloudwatch_event_rule" "lifecycle" {
   tags = local.tags
 }
 
+# Instances cannot be told apart in the pattern: those of others are dropped by the
+# controller.
+resource "aws_cloudwatch_event_rule" "state" {
+  count = var.event_queue ? 1 : 0
+
+  name        = "${local.name}-state"
+  description = "Instances that end, for the cluster ${var.cluster}"
+  event_pattern = jsonencode({
+    source        = ["aws.ec2"]
+    "detail-type" = ["EC2 Instance State-change Notification"]
+    detail        = { state = ["shutting-down", "terminated", "stopping", "stopped"] }
+  })
+  tags = local.tags
+}
+
+resource "aws_cloudwatch_event_target" "state" {
+  count = var.event_queue ? 1 : 0
+
+  rule      = aws_cloudwatch_event_rule.state[0].name
+  target_id = "joinery"
+  arn       = aws_sqs_queue.events[0].arn
+}
+
 resource "aws_cloudwatch_event_target" "queue" {
   count = var.event_queue ? 1 : 0
 

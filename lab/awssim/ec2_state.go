@@ -30,7 +30,7 @@ func (w *World) bootLocked(i *instance) {
 			case err != nil:
 				w.terminateLocked(i, serverError)
 			default:
-				i.State = Running
+				w.setStateLocked(i, Running)
 				w.memberRunningLocked(i)
 				if i.halted && i.State == Running {
 					w.haltLocked(i)
@@ -45,7 +45,8 @@ func (w *World) terminateLocked(i *instance, reason string) {
 	if i.State.gone() {
 		return
 	}
-	i.State, i.StateReason = ShuttingDown, reason
+	i.StateReason = reason
+	w.setStateLocked(i, ShuttingDown)
 	if i.abortLaunch != nil {
 		i.abortLaunch()
 	}
@@ -54,7 +55,8 @@ func (w *World) terminateLocked(i *instance, reason string) {
 		name: "terminate", quiet: w.Timing.Shutdown,
 		do: func(ctx context.Context) error { return w.Hypervisor.Terminate(ctx, i.ID) },
 		done: func(error) { // a machine that cannot be ended is gone for the account all the same
-			i.State, i.endTime = Terminated, time.Now()
+			i.endTime = time.Now()
+			w.setStateLocked(i, Terminated)
 			w.detachLocked(i)
 			w.memberGoneLocked(i)
 		},
@@ -63,13 +65,14 @@ func (w *World) terminateLocked(i *instance, reason string) {
 
 // stopLocked stops an instance; its address and identity stay.
 func (w *World) stopLocked(i *instance, reason string) {
-	i.State, i.StateReason = Stopping, reason
+	i.StateReason = reason
+	w.setStateLocked(i, Stopping)
 	w.runLocked(i, job{
 		name: "stop", quiet: w.Timing.Shutdown,
 		do: func(ctx context.Context) error { return w.Hypervisor.Stop(ctx, i.ID) },
 		done: func(error) {
 			if i.State == Stopping {
-				i.State = Stopped
+				w.setStateLocked(i, Stopped)
 				w.memberStoppedLocked(i)
 			}
 		},

@@ -16,18 +16,50 @@ func (w *World) RouteLifecycleEvents(queueName string) {
 	w.eventQueue = queueName
 }
 
+// RouteStateChanges is a rule that sends EC2's events about the states of all instances to
+// a queue; an empty name ends that.
+func (w *World) RouteStateChanges(queueName string) {
+	w.start()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stateQueue = queueName
+}
+
 // event is one of EventBridge.
 // https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-event-reference.html
 type event struct {
-	Version    string          `json:"version"`
-	ID         string          `json:"id"`
-	DetailType string          `json:"detail-type"`
-	Source     string          `json:"source"`
-	Account    string          `json:"account"`
-	Time       time.Time       `json:"time"`
-	Region     string          `json:"region"`
-	Resources  []string        `json:"resources"`
-	Detail     lifecycleDetail `json:"detail"`
+	Version    string    `json:"version"`
+	ID         string    `json:"id"`
+	DetailType string    `json:"detail-type"`
+	Source     string    `json:"source"`
+	Account    string    `json:"account"`
+	Time       time.Time `json:"time"`
+	Region     string    `json:"region"`
+	Resources  []string  `json:"resources"`
+	Detail     any       `json:"detail"`
+}
+
+// stateDetail is the detail of an EC2 Instance State-change Notification.
+// https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/monitoring-instance-state-changes.html
+type stateDetail struct {
+	ID    string `json:"instance-id"`
+	State State  `json:"state"`
+}
+
+// setStateLocked gives an instance another state, and tells EventBridge.
+func (w *World) setStateLocked(i *instance, s State) {
+	i.State = s
+	q := w.queues[w.stateQueue]
+	if q == nil {
+		return
+	}
+	body, _ := json.Marshal(event{
+		Version: "0", ID: w.uuidLocked("event"), DetailType: "EC2 Instance State-change Notification", Source: "aws.ec2", Account: w.AccountID,
+		Time: time.Now().UTC().Truncate(time.Second), Region: w.Region,
+		Resources: []string{"arn:" + w.Partition() + ":ec2:" + w.Region + ":" + w.AccountID + ":instance/" + i.ID},
+		Detail:    stateDetail{i.ID, s},
+	})
+	w.sendLocked(q, string(body))
 }
 
 type lifecycleDetail struct {

@@ -105,6 +105,7 @@ type World struct {
 	queues         map[string]*queue         // name -> SQS queue
 
 	eventQueue string // queue to which EventBridge sends lifecycle events; empty: none
+	stateQueue string // the same of EC2's events about states
 }
 
 // start gives unset fields their defaults and makes the empty tables.

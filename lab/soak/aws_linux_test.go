@@ -34,7 +34,12 @@ var awsFaults = []fault{
 	{"nodes cannot read the bundle", inject(awssim.Fault{Service: "ssm", Principal: site.NodeRole, Code: "InternalServerError", Status: http.StatusInternalServerError})},
 	{"events are lost", func(k *stroke) (lift, error) {
 		k.World.RouteLifecycleEvents("")
-		return func(context.Context) error { k.World.RouteLifecycleEvents(queueName); return nil }, nil
+		k.World.RouteStateChanges("")
+		return func(context.Context) error {
+			k.World.RouteLifecycleEvents(queueName)
+			k.World.RouteStateChanges(queueName)
+			return nil
+		}, nil
 	}},
 	{"a rebalance is recommended", func(k *stroke) (lift, error) {
 		i, _, err := k.worker()

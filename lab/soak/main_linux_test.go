@@ -107,6 +107,7 @@ func (s *scene) ssm() *ssm.Client { return ssm.NewFromConfig(s.World.Config("ope
 func (s *scene) populate() error {
 	s.World.CreateQueue(queueName)
 	s.World.RouteLifecycleEvents(queueName)
+	s.World.RouteStateChanges(queueName)
 	policy, err := iam.Queue(iam.Values{Partition: s.World.Partition(), Region: site.Region, Account: "123456789012", Cluster: clusterName}, queueName)
 	if err != nil {
 		return err

@@ -18,7 +18,9 @@ const (
 	Launch Kind = "launch"
 	// Terminate says the same of an instance on its way out.
 	Terminate Kind = "terminate"
-	// Foreign is either of them by a hook that is none of ours.
+	// Ended says that EC2 is ending or stopping an instance, or has.
+	Ended Kind = "ended"
+	// Foreign is an event of a hook that is none of ours, or of an instance's other state.
 	Foreign Kind = "foreign"
 	// Test is what Auto Scaling sends once to the notification target of a hook.
 	Test Kind = "test"
@@ -37,8 +39,21 @@ type Event struct {
 // 256 KiB (EventBridge User Guide, "Quotas"), one of a lifecycle hook under 2.
 const maxBytes = 256 << 10
 
-// source is Auto Scaling's name in EventBridge.
-const source = "aws.autoscaling"
+// source is Auto Scaling's name in EventBridge, ec2Source that of EC2.
+const (
+	source    = "aws.autoscaling"
+	ec2Source = "aws.ec2"
+)
+
+// stateChange is the detail type of EC2's events about the states of instances (EC2 User
+// Guide, "State change events for your instances"). True are the states in which nothing
+// runs for long.
+const stateChange = "EC2 Instance State-change Notification"
+
+var ends = map[string]bool{
+	"pending": false, "running": false,
+	"shutting-down": true, "terminated": true, "stopping": true, "stopped": true,
+}
 
 // kinds maps the detail types of lifecycle actions ("Amazon EC2 Auto Scaling
 // event reference") to the kinds and to the transitions that they must name.
@@ -61,6 +76,9 @@ type message struct {
 		Hook       string `json:"LifecycleHookName"`
 		Transition string `json:"LifecycleTransition"`
 		Instance   string `json:"EC2InstanceId"`
+		// Those of EC2's own events.
+		ID    string `json:"instance-id"`
+		State string `json:"state"`
 	} `json:"detail"`
 	// Event is set in Auto Scaling's own notifications.
 	Event string `json:"Event"`
@@ -90,8 +108,10 @@ func Parse(body string) (Event, error) {
 		return unknown, errors.New("a field is there twice")
 	case m.Event == testNotification && m.Source == "" && m.DetailType == "":
 		return Event{Kind: Test}, nil
+	case m.Source == ec2Source:
+		return parseState(m)
 	case m.Source != source:
-		return unknown, errors.New("not an event of Auto Scaling")
+		return unknown, errors.New("not an event of Auto Scaling or EC2")
 	}
 	is, known := kinds[m.DetailType]
 	switch d := m.Detail; {
@@ -103,4 +123,20 @@ func Parse(body string) (Event, error) {
 		return unknown, errors.New("the name of a group, a hook or an instance is not one")
 	}
 	return Event{Kind: is.kind, Group: m.Detail.Group, Hook: m.Detail.Hook, Instance: m.Detail.Instance}, nil
+}
+
+// parseState reads an event of EC2.
+func parseState(m message) (Event, error) {
+	end, known := ends[m.Detail.State]
+	switch {
+	case m.DetailType != stateChange:
+		return Event{Kind: Unknown}, errors.New("not the event of a state change")
+	case !known:
+		return Event{Kind: Unknown}, errors.New("the state is not one")
+	case !instanceID.MatchString(m.Detail.ID):
+		return Event{Kind: Unknown}, errors.New("the name of a group, a hook or an instance is not one")
+	case !end:
+		return Event{Kind: Foreign, Instance: m.Detail.ID}, nil
+	}
+	return Event{Kind: Ended, Instance: m.Detail.ID}, nil
 }

@@ -18,6 +18,14 @@ const terminateEvent = `{"version": "0", "id": "12345678-1234-1234-1234-12345678
 const testNotification = `{"AccountId": "123456789012", "RequestId": "x", "AutoScalingGroupARN": "arn:x", "AutoScalingGroupName": "workers",
   "Service": "AWS Auto Scaling", "Event": "autoscaling:TEST_NOTIFICATION", "Time": "2026-11-24T12:00:00.000Z"}`
 
+// stateEvent is an event as the EC2 User Guide shows it.
+const stateEvent = `{"version": "0", "id": "12345678-1234-1234-1234-123456789012", "detail-type": "EC2 Instance State-change Notification",
+  "source": "aws.ec2", "account": "123456789012", "time": "2026-11-24T12:00:00Z", "region": "us-west-2",
+  "resources": ["arn:aws:ec2:us-west-2:123456789012:instance/i-1234567890abcdef0"],
+  "detail": {"instance-id": "i-1234567890abcdef0", "state": "shutting-down"}}`
+
+func inState(state string) string { return strings.Replace(stateEvent, "shutting-down", state, 1) }
+
 func changed(old, now string) string { return strings.Replace(terminateEvent, old, now, 1) }
 
 var launchEvent = strings.NewReplacer("terminate", "launch", "TERMINATING", "LAUNCHING").Replace(terminateEvent)
@@ -31,6 +39,15 @@ func TestParse(t *testing.T) {
 		"terminate":              {terminateEvent, known},
 		"launch":                 {launchEvent, queue.Event{Kind: queue.Launch, Group: "workers", Hook: "joinery-launch", Instance: "i-1234567890abcdef0"}},
 		"a field that is new":    {changed(`"Origin"`, `"Action": "ReplaceRootVolume", "Origin"`), known},
+		"an instance ends":       {stateEvent, queue.Event{Kind: queue.Ended, Instance: "i-1234567890abcdef0"}},
+		"has ended":              {inState("terminated"), queue.Event{Kind: queue.Ended, Instance: "i-1234567890abcdef0"}},
+		"stops":                  {inState("stopping"), queue.Event{Kind: queue.Ended, Instance: "i-1234567890abcdef0"}},
+		"begins":                 {inState("running"), queue.Event{Kind: queue.Foreign, Instance: "i-1234567890abcdef0"}},
+		"a state that is none":   {inState("flying"), queue.Event{}},
+		"no state":               {strings.Replace(stateEvent, `"state"`, `"stat"`, 1), queue.Event{}},
+		"another event of EC2":   {strings.Replace(stateEvent, "State-change", "Rebalance", 1), queue.Event{}},
+		"state by Auto Scaling":  {strings.Replace(stateEvent, "aws.ec2", "aws.autoscaling", 1), queue.Event{}},
+		"state of no instance":   {strings.Replace(stateEvent, `"instance-id": "i-`, `"instance-id": "x-`, 1), queue.Event{}},
 		"test":                   {testNotification, queue.Event{Kind: queue.Test}},
 		"nothing":                {"", queue.Event{}},
 		"no JSON":                {"hello", queue.Event{}},
@@ -40,7 +57,8 @@ func TestParse(t *testing.T) {
 		"cut short":              {terminateEvent[:len(terminateEvent)-2], queue.Event{}},
 		"field twice":            {changed(`"source"`, `"source": "aws.autoscaling", "source"`), queue.Event{}},
 		"other letters":          {changed(`"source"`, `"Source"`), queue.Event{}},
-		"another source":         {changed("aws.autoscaling", "aws.ec2"), queue.Event{}},
+		"another source":         {changed("aws.autoscaling", "aws.ecs"), queue.Event{}},
+		"EC2's lifecycle":        {changed("aws.autoscaling", "aws.ec2"), queue.Event{}},
 		"another detail type":    {changed("Instance-terminate Lifecycle Action", "Instance Terminate Successful"), queue.Event{}},
 		"transition and type":    {changed("EC2_INSTANCE_TERMINATING", "EC2_INSTANCE_LAUNCHING"), queue.Event{}},
 		"no detail":              {changed(`"detail":`, `"other":`), queue.Event{}},
@@ -74,7 +92,7 @@ func TestParse(t *testing.T) {
 // FuzzParse: what is accepted is what it says, and what is refused is refused in
 // words of our own.
 func FuzzParse(f *testing.F) {
-	for _, body := range []string{terminateEvent, launchEvent, testNotification, "", "null", `{"detail": {}}`} {
+	for _, body := range []string{terminateEvent, launchEvent, stateEvent, inState("running"), testNotification, "", "null", `{"detail": {}}`} {
 		f.Add(body)
 	}
 	reasons := map[string]bool{}
@@ -85,6 +103,10 @@ func FuzzParse(f *testing.F) {
 			if err != nil || e.Group == "" || e.Hook == "" || !strings.HasPrefix(e.Instance, "i-") || !strings.Contains(body, "Lifecycle Action") && !strings.Contains(body, `\u`) {
 				t.Errorf("%+v, %v", e, err)
 			}
+		case queue.Ended, queue.Foreign:
+			if err != nil || e.Group != "" || !strings.HasPrefix(e.Instance, "i-") {
+				t.Errorf("%+v, %v", e, err)
+			}
 		case queue.Test:
 			if err != nil || e != (queue.Event{Kind: queue.Test}) {
 				t.Errorf("%+v, %v", e, err)
@@ -93,7 +115,7 @@ func FuzzParse(f *testing.F) {
 			if err == nil || e != (queue.Event{Kind: queue.Unknown}) {
 				t.Fatalf("%+v, %v", e, err)
 			}
-			if reasons[err.Error()] = true; len(body) <= 256<<10 && len(reasons) > 6 {
+			if reasons[err.Error()] = true; len(body) <= 256<<10 && len(reasons) > 8 {
 				t.Errorf("a reason repeats the message: %v", err)
 			}
 		default:

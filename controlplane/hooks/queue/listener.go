@@ -1,6 +1,6 @@
-// Package queue hears of lifecycle actions from an SQS queue, to which
-// EventBridge sends Auto Scaling's events. A message is a hint and nothing more:
-// it makes the hooks loop look, and the loop goes by what it sees itself. So a
+// Package queue is notified of lifecycle actions, and of instances that end, by an SQS
+// queue to which EventBridge sends events of Auto Scaling and EC2. A message is a hint and
+// nothing more: it makes a service look, which goes by what it sees itself. So a
 // message that is forged, late, lost or there twice changes no decision, and
 // without the queue everything happens just as well, only later.
 package queue
@@ -35,6 +35,8 @@ type Deps struct {
 	LaunchHook, TerminateHook string
 	// Wake is called when one of them began to hold an instance. It must not block.
 	Wake func()
+	// Ended is called with instances that EC2 is said to end or stop. It must not block.
+	Ended func(instances ...string)
 	// Warn tells operators that the queue has not been read, or not been emptied,
 	// for a while.
 	Warn func(reason string, err error)
@@ -83,10 +85,10 @@ func NewListener(d Deps) *Listener {
 	d.Log = d.Log.With("part", "queue")
 	l := &Listener{deps: d, messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "joinery_queue_messages_total",
-		Help: "Messages received from the queue of lifecycle events by kind: launch, terminate, foreign (another's hook), test, unknown.",
+		Help: "Messages received from the queue of lifecycle events by kind: launch, terminate, ended (an instance), foreign (another's hook, an instance's other state), test, unknown.",
 	}, []string{"kind"})}
 	d.Registry.MustRegister(l.messages)
-	for _, k := range []Kind{Launch, Terminate, Foreign, Test, Unknown} {
+	for _, k := range []Kind{Launch, Terminate, Ended, Foreign, Test, Unknown} {
 		l.messages.WithLabelValues(string(k))
 	}
 	return l
@@ -125,7 +127,7 @@ func (l *Listener) hear(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("receive lifecycle events: %w", err)
 	}
-	wake, dropped := false, []any(nil)
+	wake, dropped, ended := false, []any(nil), []string(nil)
 	for _, m := range received {
 		e, reason := Parse(aws.ToString(m.Body))
 		e = l.ours(e)
@@ -134,12 +136,17 @@ func (l *Listener) hear(ctx context.Context) (int, error) {
 		case Launch, Terminate:
 			wake = true
 			l.deps.Log.Debug("lifecycle event", "kind", e.Kind, "group", e.Group, "hook", e.Hook, "instance", e.Instance)
+		case Ended:
+			ended = append(ended, e.Instance)
 		case Unknown:
 			dropped = []any{"id", aws.ToString(m.MessageId), "reason", reason}
 		}
 	}
 	if wake {
 		l.deps.Wake()
+	}
+	if len(ended) > 0 {
+		l.deps.Ended(ended...)
 	}
 	if dropped != nil {
 		l.deps.Log.Warn("the queue of lifecycle events holds something else, which is dropped", dropped...)
