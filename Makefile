@@ -32,7 +32,7 @@ test: verify ## everything: checks, unit tests, simulated AWS, real machines
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $$($(GO) list ./... | grep -vE '/lab/(machine|cluster|demo|masters|attack|lifecycle|storm|bakery|packer|account|companions)(/|$$)|/lab/soak$$')
 	JOINERY_HARSH=1 $(GO) test -timeout 20m $(HARSH)
 	$(GO) test -run Alloc ./autoscaler/...
-	$(GO) test -timeout 20m -run TestRandomWorlds ./autoscaler/loop -seeds 200
+	$(GO) test -timeout 20m -run 'Test(Random|Liar)Worlds' ./autoscaler/loop -seeds 200
 	@# Helm, too, takes minutes. -count=1: Go's cache of test results does not see files
 	@# outside of a module.
 	cd deploy/render && $(GO) tool -n helm >/dev/null && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test -count=1 ./...

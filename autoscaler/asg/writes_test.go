@@ -76,30 +76,32 @@ func TestRaiseGrowsFromTheMembers(t *testing.T) {
 		{"up to the maximum", 0, 0, 5, asg.Raised{From: 4, To: 6, Max: 6}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var w awssim.World
-			c := newClient(t, &w, nil)
-			workers(t, &w, 0, 6, 4)
-			groups, err := c.Groups(t.Context(), 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ids []string
-			for _, i := range groups[0].Instances {
-				ids = append(ids, i.ID)
-			}
-			if err := c.Protect(t.Context(), "workers", ids); err != nil {
-				t.Fatal(err)
-			}
-			lower(t, &w, tt.desired)
-			w.Settle()
-			before := len(w.CallsTo("autoscaling", "SetDesiredCapacity"))
-			got, err := c.Raise(t.Context(), "workers", tt.from, tt.to)
-			if err != nil || got != tt.want {
-				t.Errorf("got %+v %v, want %+v", got, err, tt.want)
-			}
-			if n := len(w.CallsTo("autoscaling", "SetDesiredCapacity")) - before; n != 1 {
-				t.Errorf("%d writes, want 1", n)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				var w awssim.World
+				c := newClient(t, &w, nil)
+				workers(t, &w, 0, 6, 4)
+				groups, err := c.Groups(t.Context(), 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var ids []string
+				for _, i := range groups[0].Instances {
+					ids = append(ids, i.ID)
+				}
+				if err := c.Protect(t.Context(), "workers", ids); err != nil {
+					t.Fatal(err)
+				}
+				lower(t, &w, tt.desired)
+				w.Settle()
+				before := len(w.CallsTo("autoscaling", "SetDesiredCapacity"))
+				got, err := c.Raise(t.Context(), "workers", tt.from, tt.to)
+				if err != nil || got != tt.want {
+					t.Errorf("got %+v %v, want %+v", got, err, tt.want)
+				}
+				if n := len(w.CallsTo("autoscaling", "SetDesiredCapacity")) - before; n != 1 {
+					t.Errorf("%d writes, want 1", n)
+				}
+			})
 		})
 	}
 }

@@ -198,9 +198,9 @@ func (w *liars) judge() {
 // A third of the nodes lie at random. No instance is ended because of another node's
 // word, no node with work that must not move goes, and the group stays within what it
 // would have had if the liars had never joined, plus one.
-func Test200LiarWorlds(t *testing.T) {
+func TestLiarWorlds(t *testing.T) {
 	lied, ended := 0, 0
-	for seed := range uint64(200) {
+	for seed := range uint64(liarWorlds) {
 		synctest.Test(t, func(t *testing.T) {
 			without, with := liveWithLiars(t, seed, true), liveWithLiars(t, seed, false)
 			if with.peak > without.peak+1 {

@@ -94,7 +94,7 @@ func TestStolenKeyOfAnEndedInstance(t *testing.T) {
 		}
 		r.Terminate(r.instance.ID)
 		r.deleteNode(t)
-		for _, days := range []int{0, 300, 300} {
+		for _, days := range []int{0, 400} {
 			bubble.Sleep(time.Duration(days) * 24 * time.Hour)
 			for i, lie := range []struct{ providerID, address string }{
 				{"aws:///us-west-2a/" + other.ID, other.PrivateIP},
