@@ -128,7 +128,7 @@ func TestBrokenPartsAreSeen(t *testing.T) {
 // forgeToken publishes a token that the cluster does not know, and keeps the
 // controller from mending it.
 func forgeToken(ctx context.Context, l *site.Site) error {
-	client := ssm.NewFromConfig(l.World.Config("thief"))
+	client := ssm.NewFromConfig(l.World.Config(awssim.Oracle))
 	name := v1alpha1.ParameterName(demo.Cluster)
 	out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &name, WithDecryption: aws.Bool(true)})
 	if err != nil {

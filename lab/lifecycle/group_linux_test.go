@@ -135,12 +135,25 @@ func (s *scene) members(group string) []awssim.Member {
 	return g.Members
 }
 
+// launched waits until a group has so many members, which takes a harsh AWS some seconds,
+// and returns them.
+func (s *scene) launched(group string, n int) []awssim.Member {
+	s.t.Helper()
+	for range 300 {
+		if all := s.members(group); len(all) >= n {
+			return all
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return s.members(group)
+}
+
 // launch makes an empty group have n instances, and returns them.
 func (s *scene) launch(group string, n int32) []awssim.Instance {
 	s.t.Helper()
 	s.want(group, n)
 	var out []awssim.Instance
-	for _, m := range s.members(group) {
+	for _, m := range s.launched(group, int(n)) {
 		out = append(out, s.instance(m.InstanceID))
 	}
 	if len(out) != int(n) {

@@ -66,7 +66,7 @@ func (s *scene) awaitPooled(i awssim.Instance) (states []string) {
 func TestWarmPool(t *testing.T) {
 	s := open(t)
 	s.putPool(warm, 1, false)
-	first := s.instance(s.members(warm)[0].InstanceID)
+	first := s.instance(s.launched(warm, 1)[0].InstanceID)
 	s.awaitState(first, "Warmed:Pending:Wait", launched)
 	s.await("its agent waits at the gate", warmUp, func(ctx context.Context) (string, bool) {
 		out, err := s.machine(first).Exec(ctx, "systemctl", "show", "--property=StatusText", "--value", "joinery-agent.service")
