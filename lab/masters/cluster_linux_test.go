@@ -138,7 +138,7 @@ func (c *trio) awaitTakeover(old *coordinationv1.Lease, limit time.Duration) (cl
 
 // bundle reads what a booting instance would join with.
 func (c *trio) bundle(ctx context.Context) (*v1alpha1.JoinBundle, error) {
-	out, err := ssm.NewFromConfig(c.World.Config("operator")).GetParameter(ctx, &ssm.GetParameterInput{
+	out, err := ssm.NewFromConfig(c.World.Config(awssim.Oracle)).GetParameter(ctx, &ssm.GetParameterInput{
 		Name: aws.String(v1alpha1.ParameterName(clusterName)), WithDecryption: aws.Bool(true)})
 	if err != nil {
 		return nil, err
