@@ -36,16 +36,14 @@ func (e *Executor) TakeBack(ctx context.Context, groups []cluster.Group, binding
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	if err := e.forgetCandidates(ctx, nodes, groups, bindings); err != nil {
-		return err
-	}
+	forgot := e.forgetCandidates(ctx, nodes, groups, bindings)
 	if len(e.abandoned(nodes, groups, bindings)) == 0 {
-		return nil
+		return forgot
 	}
 	if groups, err = e.o.Groups.Groups(ctx, 0); err != nil {
-		return fmt.Errorf("look at groups before taking a removal back: %w", err)
+		return errors.Join(forgot, fmt.Errorf("look at groups before taking a removal back: %w", err))
 	}
-	var errs []error
+	errs := []error{forgot}
 	for _, n := range e.abandoned(nodes, groups, bindings) {
 		instance := bindings[n.Name].InstanceID
 		var refused *NotBoundError
@@ -73,7 +71,9 @@ func (e *Executor) forgetCandidates(ctx context.Context, nodes []*corev1.Node, g
 			continue
 		}
 		e.o.Log.Info("removing a taint that Cluster Autoscaler left", "node", n.Name, "taint", kube.DeletionCandidateTaint)
-		if err := drain.RemoveTaint(ctx, e.o.Kube, n.Name, n.UID, kube.DeletionCandidateTaint); err != nil && !apierrors.IsNotFound(err) {
+		err := drain.RemoveTaint(ctx, e.o.Kube, n.Name, n.UID, kube.DeletionCandidateTaint)
+		var other *drain.OtherNodeError
+		if err != nil && !apierrors.IsNotFound(err) && !errors.As(err, &other) {
 			errs = append(errs, err)
 		}
 	}

@@ -137,14 +137,19 @@ func (r *run) release(ctx context.Context, g *fleet.Group, hooks []string) error
 	return errors.Join(r.untag(ctx, g, fleet.ClusterTagKey(r.Cluster)), r.untag(ctx, g, fleet.EnabledTag))
 }
 
-// do writes unless this is a dry run, and notes what that removed.
+// do is doAll for one line.
 func (r *run) do(object, removed string, write func() error) error {
+	return r.doAll([]uninstall.Line{{Object: object, Removed: removed}}, write)
+}
+
+// doAll writes unless this is a dry run, and notes what that removed.
+func (r *run) doAll(lines []uninstall.Line, write func() error) error {
 	if !r.DryRun {
 		if err := write(); err != nil {
 			return fmt.Errorf("release group %s: %w", r.Group, err)
 		}
 	}
-	r.lines = append(r.lines, uninstall.Line{Object: object, Removed: removed})
+	r.lines = append(r.lines, lines...)
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/joinery/joinery/api/v1alpha1"
+	"github.com/joinery/joinery/controlplane/uninstall"
 	"github.com/joinery/joinery/internal/drain"
 	"github.com/joinery/joinery/internal/fleet"
 	"github.com/joinery/joinery/internal/kube"
@@ -93,20 +94,22 @@ func protected(g *fleet.Group) (ids []string) {
 }
 
 func (r *run) unprotect(ctx context.Context, g *fleet.Group) error {
-	for chunk := range slices.Chunk(protected(g), maxProtected) {
-		write := func() error {
-			_, err := r.AutoScaling.SetInstanceProtection(ctx, &autoscaling.SetInstanceProtectionInput{
-				AutoScalingGroupName: &r.Group, InstanceIds: chunk, ProtectedFromScaleIn: aws.Bool(false),
-			})
+	var lines []uninstall.Line
+	ids := protected(g)
+	for _, id := range ids {
+		lines = append(lines, uninstall.Line{Object: "Instance/" + id, Removed: "protection from scale-in"})
+	}
+	return r.doAll(lines, func() error { return r.takeProtection(ctx, ids) })
+}
+
+// takeProtection takes the protection off instances.
+func (r *run) takeProtection(ctx context.Context, ids []string) error {
+	for chunk := range slices.Chunk(ids, maxProtected) {
+		_, err := r.AutoScaling.SetInstanceProtection(ctx, &autoscaling.SetInstanceProtectionInput{
+			AutoScalingGroupName: &r.Group, InstanceIds: chunk, ProtectedFromScaleIn: aws.Bool(false),
+		})
+		if err != nil {
 			return err
-		}
-		for i, id := range chunk {
-			if i > 0 {
-				write = func() error { return nil } // one request for all of them
-			}
-			if err := r.do("Instance/"+id, "protection from scale-in", write); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -137,13 +140,8 @@ func (r *run) settle(ctx context.Context) error {
 		if _, tagged := g.Tags[v1alpha1.ClusterTag]; tagged || len(ids) > 0 {
 			since = time.Now()
 		}
-		for chunk := range slices.Chunk(ids, maxProtected) {
-			_, err := r.AutoScaling.SetInstanceProtection(ctx, &autoscaling.SetInstanceProtectionInput{
-				AutoScalingGroupName: &r.Group, InstanceIds: chunk, ProtectedFromScaleIn: aws.Bool(false),
-			})
-			if err != nil {
-				return fmt.Errorf("release group %s: %w", r.Group, err)
-			}
+		if err := r.takeProtection(ctx, ids); err != nil {
+			return fmt.Errorf("release group %s: %w", r.Group, err)
 		}
 	}
 	return nil
