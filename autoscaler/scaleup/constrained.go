@@ -107,7 +107,6 @@ func (p *planner) reachable(b *fit.Batch) []fit.NewAt {
 // rank orders the groups by what a new node for such pods is worth: the pods of
 // the batch that fit on it and, in the rest of it, the plain pods that wait.
 func (p *planner) rank(b *fit.Batch, f *fit.Filler) []*offer {
-	priced := p.priced()
 	type value struct {
 		known        bool
 		worth, whole float64
@@ -129,8 +128,8 @@ func (p *planner) rank(b *fit.Batch, f *fit.Filler) []*offer {
 				continue
 			}
 			cost := v.whole
-			if priced {
-				cost = g.Price
+			if p.priced {
+				cost = g.cost
 			}
 			if worth := v.worth / cost; best == nil || worth > best.worth {
 				best = &offer{g: g, worth: worth, size: v.whole}

@@ -13,8 +13,9 @@
 //     zone;
 //   - for plain pods of the group whose new node answers most of the demand for
 //     its price, filled as the packer fills it, as many at once as the waiting
-//     pods fill in the same way. Where a price is not known, the share of the
-//     demand that the node could answer stands in for it: then least waste wins.
+//     pods fill in the same way. A price that is not known is estimated from those
+//     that are, for its group alone. Where none is known, the share of the demand
+//     that the node could answer stands in for it: then least waste wins.
 //
 // A group of a higher priority comes first whatever it costs; of groups that are
 // worth the same, one with warm instances, then the larger node, then the smaller

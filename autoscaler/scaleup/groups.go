@@ -22,6 +22,10 @@ type group struct {
 	adds cluster.Amounts
 	// family is the same for near-identical groups, see Balance.
 	family int
+	// cost of a node, in US dollars an hour, see setCosts. Estimated says that the
+	// group's own price is not known.
+	cost      float64
+	estimated bool
 }
 
 // option is a zone of a group that new nodes may be in.
@@ -167,22 +171,11 @@ func (p *planner) close(n int) {
 	p.opened = p.opened[:n]
 }
 
-// priced reports whether the price of every group that may grow is known. If not,
-// groups are compared by what they would waste.
-func (p *planner) priced() bool {
-	for _, g := range p.groups {
-		if p.closed(g.Group) == "" && g.Price <= 0 {
-			return false
-		}
-	}
-	return true
-}
-
 // cost is what a node of the group costs, in whatever the plan compares by: its
 // price, or the share of the demand that it could answer.
-func (p *planner) cost(g *group, zone string, f *fit.Filler, priced bool) float64 {
-	if priced {
-		return g.Price
+func (p *planner) cost(g *group, zone string, f *fit.Filler) float64 {
+	if p.priced {
+		return g.cost
 	}
 	return f.Share(p.l.NewCapacity(g.Name, zone))
 }

@@ -123,13 +123,12 @@ func (p *planner) openAlike(f *fit.Filler, best *offer, alike []*offer) {
 // alike are worked out once.
 func (p *planner) offers(f *fit.Filler) []*offer {
 	known := map[int]fit.Load{}
-	priced := p.priced()
 	var out []*offer
 	for _, g := range p.groups {
 		if len(g.options) == 0 || p.refuses(g) != "" {
 			continue
 		}
-		if o := p.offer(f, g, known, priced); o != nil {
+		if o := p.offer(f, g, known); o != nil {
 			out = append(out, o)
 		}
 	}
@@ -138,7 +137,7 @@ func (p *planner) offers(f *fit.Filler) []*offer {
 
 // offer finds what the group's next nodes would bring, up to the first that takes
 // a pod.
-func (p *planner) offer(f *fit.Filler, g *group, known map[int]fit.Load, priced bool) *offer {
+func (p *planner) offer(f *fit.Filler, g *group, known map[int]fit.Load) *offer {
 	for ahead, o := range p.nextOptions(g) {
 		shape, zone := o.shape, o.zone
 		load, ok := known[shape]
@@ -150,7 +149,7 @@ func (p *planner) offer(f *fit.Filler, g *group, known map[int]fit.Load, priced 
 		if demand == 0 {
 			continue
 		}
-		cost := p.cost(g, zone, f, priced) * float64(ahead+1)
+		cost := p.cost(g, zone, f) * float64(ahead+1)
 		return &offer{g: g, load: load, ahead: ahead, worth: demand / cost, size: f.Share(p.l.NewCapacity(g.Name, zone))}
 	}
 	return nil

@@ -56,6 +56,8 @@ type planner struct {
 	used     limits
 	// spread says that the pass at hand places plain pods as the scheduler would.
 	spread bool
+	// priced says that groups are compared by their costs: a price is known.
+	priced bool
 	// spare: for each node opened as headroom, its group.
 	spare []string
 
@@ -85,6 +87,7 @@ func (p *planner) plan() Decision {
 	p.leave()
 	nominated = p.nominate(nominated)
 	p.setGroups()
+	p.setCosts()
 	p.setLevels(classes)
 	p.grow()
 	p.report(nominated)

@@ -108,6 +108,9 @@ func (p *planner) reportIncreases(names []string) {
 		if n := spare[inc.Group]; n > 0 {
 			inc.Reason += fmt.Sprintf(", %d of them as headroom", n)
 		}
+		if g := p.byName[inc.Group]; g.estimated {
+			inc.Reason += fmt.Sprintf(", at an estimated $%.3f an hour each: no price of the group is known", g.cost)
+		}
 	}
 }
 
