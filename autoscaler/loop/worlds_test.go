@@ -220,7 +220,7 @@ func TestLiarWorlds(t *testing.T) {
 		}
 	}
 	t.Logf("%d nodes lied, %d instances were ended", lied, ended)
-	if lied < 150 || ended < 150 {
+	if lied < liarWorlds || ended < liarWorlds {
 		t.Errorf("only %d nodes lied, and %d instances were ended: they test too little", lied, ended)
 	}
 }
