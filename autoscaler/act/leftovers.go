@@ -111,8 +111,9 @@ func (e *Executor) busyWith(node, instance string) bool {
 
 // Protect sets scale-in protection on the instances in service that lack it and are not
 // being removed: Auto Scaling knows nothing of pods. An instance refresh that waits for
-// protected instances would fail by that, so those that it is to replace lose it: those
-// that EC2 launched before it began, by what the bindings tell.
+// protected instances would fail by that, so those that it is to replace lose it, in
+// groups too that protect each new instance: to start a refresh is the later wish. Bindings
+// tell when EC2 launched an instance.
 func (e *Executor) Protect(ctx context.Context, groups []cluster.Group, bindings map[string]binding.Verdict) error {
 	launched := map[string]time.Time{}
 	for _, v := range bindings {
@@ -122,26 +123,22 @@ func (e *Executor) Protect(ctx context.Context, groups []cluster.Group, bindings
 	}
 	var kept, refreshed []cluster.Group
 	for _, g := range groups {
-		if g.Refresh == nil || !g.Refresh.Waits {
-			kept = append(kept, g)
-			continue
-		}
-		old, own := g, g
-		old.Instances, own.Instances = nil, nil
+		stay, leave := g, g
+		stay.Instances, leave.Instances = nil, nil
 		for _, i := range g.Instances {
 			at, ok := launched[i.ID]
 			if !ok {
 				at = i.LaunchedAt
 			}
-			if at.Before(g.Refresh.Began) {
-				old.Instances = append(old.Instances, i)
+			if g.Refresh.Replaces(at) {
+				leave.Instances = append(leave.Instances, i)
 			} else {
-				own.Instances = append(own.Instances, i)
+				stay.Instances = append(stay.Instances, i)
 			}
 		}
-		kept, refreshed = append(kept, own), append(refreshed, old)
+		kept, refreshed = append(kept, stay), append(refreshed, leave)
 	}
-	return errors.Join(e.setProtection(ctx, kept, true), e.Unprotect(ctx, refreshed))
+	return errors.Join(e.setProtection(ctx, kept, true), e.setProtection(ctx, refreshed, false))
 }
 
 // Unprotect takes scale-in protection away, for an operator who wants Auto Scaling alone

@@ -80,6 +80,7 @@ func (c *Client) refreshUnderWay(ctx context.Context, group string) (*cluster.Re
 		found := &cluster.Refresh{
 			ID: aws.ToString(r.InstanceRefreshId), Status: string(r.Status), Began: aws.ToTime(r.StartTime),
 			Done: int(aws.ToInt32(r.PercentageComplete)), Waits: true,
+			RollsBack: r.Status == types.InstanceRefreshStatusRollbackInProgress,
 		}
 		if p := r.Preferences; p != nil && p.ScaleInProtectedInstances != "" {
 			found.Waits = p.ScaleInProtectedInstances == types.ScaleInProtectedInstancesWait

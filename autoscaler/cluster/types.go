@@ -104,6 +104,17 @@ type Refresh struct {
 	// after an hour. Skips says that it leaves them as they are. Otherwise it replaces
 	// them.
 	Waits, Skips bool
+	// RollsBack says that it replaces again what it has launched.
+	RollsBack bool
+}
+
+// Replaces reports whether the refresh may wait for an instance launched at a time to lose
+// its protection:
+//   - it waits for protected instances, and
+//   - the instance is older than the refresh, or the refresh rolls back: then it replaces
+//     the younger ones.
+func (r *Refresh) Replaces(launched time.Time) bool {
+	return r != nil && r.Waits && (r.RollsBack || launched.Before(r.Began))
 }
 
 // ScaleDownOverrides are the settings of one group, from its tags

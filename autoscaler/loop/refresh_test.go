@@ -147,6 +147,53 @@ func TestInstanceRefreshGoesThrough(t *testing.T) {
 	}
 }
 
+// A refresh is rolled back in the middle: what it has launched is replaced again. A group
+// that protects each new instance itself is refreshed all the same.
+func TestInstanceRefreshRollsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRefreshed(t, 4, 7)
+		_, err := r.api.UpdateAutoScalingGroup(t.Context(), &autoscaling.UpdateAutoScalingGroupInput{AutoScalingGroupName: aws.String("workers"), NewInstancesProtectedFromScaleIn: aws.Bool(true),
+			LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateName: aws.String("workers"), Version: aws.String("1")}})
+		r.ok(err)
+		stop := r.hooked()
+		defer func() { _ = stop() }()
+		defer r.run()()
+		r.live(10 * time.Minute)
+		r.putTemplate("workers", "t3.medium")
+		_, err = r.api.StartInstanceRefresh(t.Context(), &autoscaling.StartInstanceRefreshInput{AutoScalingGroupName: aws.String("workers"),
+			DesiredConfiguration: &types.DesiredConfiguration{LaunchTemplate: &types.LaunchTemplateSpecification{LaunchTemplateName: aws.String("workers"), Version: aws.String("2")}},
+			Preferences:          &types.RefreshPreferences{MinHealthyPercentage: aws.Int32(75), InstanceWarmup: aws.Int32(30)}})
+		r.ok(err)
+		younger := func() (n int) {
+			for _, in := range r.running("workers") {
+				if in.LaunchTemplateVersion == 2 {
+					n++
+				}
+			}
+			return n
+		}
+		for range 60 {
+			if r.live(time.Minute); younger() >= 2 {
+				break
+			}
+		}
+		if n := younger(); n < 2 {
+			t.Fatalf("%d instances are of the new version after an hour", n)
+		}
+		_, err = r.api.RollbackInstanceRefresh(t.Context(), &autoscaling.RollbackInstanceRefreshInput{AutoScalingGroupName: aws.String("workers")})
+		r.ok(err)
+		r.live(2 * time.Hour)
+		out, err := r.api.DescribeInstanceRefreshes(t.Context(), &autoscaling.DescribeInstanceRefreshesInput{AutoScalingGroupName: aws.String("workers")})
+		r.ok(err)
+		if s := out.InstanceRefreshes[0]; s.Status != types.InstanceRefreshStatusRollbackSuccessful || younger() > 0 {
+			t.Errorf("the refresh is %s with %d of the new version: %s", s.Status, younger(), aws.ToString(s.StatusReason))
+		}
+		if len(r.cut) > 0 {
+			t.Errorf("pods ended with their machines: %q", r.cut)
+		}
+	})
+}
+
 func (r *refreshed) judge(old []awssim.Instance, replaced bool, seen string) {
 	r.t.Helper()
 	bubble.Sleep(10 * time.Second)

@@ -74,8 +74,9 @@ func assemble(s v1alpha1.ControllerSpec, c aws.Config, client kubernetes.Interfa
 		Client: client, Store: a.store, Binding: a.binder, Groups: reader, Events: events, Registry: reg, Meter: a.meter, Log: log,
 	}, nodes.Options{Cluster: s.Cluster})
 	hooks, wakeHooks := a.hooks(reader, func(instances ...string) {
-		reader.Changed(instances...)
-		janitor.Ended(instances...)
+		if ours := janitor.Ended(instances...); len(ours) > 0 {
+			reader.Changed(ours...)
+		}
 	})
 	removed := func() {
 		janitor.Wake()

@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -177,7 +178,9 @@ func TestEndedInstanceIsAskedAboutAtOnce(t *testing.T) {
 		r.put(t, newNode("fine", fine, true))
 		bubble.Sleep(time.Minute)
 		r.Terminate(dying)
-		r.Ended(dying)
+		if known := r.Ended(dying, "i-0123456789abcdef0"); !slices.Equal(known, []string{dying}) {
+			t.Errorf("%q are known, want %s alone", known, dying)
+		}
 		bubble.Sleep(10*time.Second + 2*r.Weather.Stale)
 		r.want(t, "soon after EC2's event, the kubelet still Ready", "fine")
 		bubble.Sleep(time.Minute)
@@ -189,6 +192,15 @@ func TestEndedInstanceIsAskedAboutAtOnce(t *testing.T) {
 		r.want(t, "after a minute of false claims", "fine")
 		if n := len(r.Calls()); n > 70 {
 			t.Errorf("%d AWS calls in a minute of false claims", n)
+		}
+		bubble.Sleep(time.Minute)
+		r.ForgetCalls()
+		for range 60 {
+			r.Ended("i-0123456789abcdef0")
+			bubble.Sleep(time.Second)
+		}
+		if n := len(r.Calls()); n > 0 {
+			t.Errorf("%d AWS calls for instances of others", n)
 		}
 	})
 }

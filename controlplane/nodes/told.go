@@ -1,26 +1,39 @@
 package nodes
 
-import "time"
+import (
+	"slices"
+	"time"
 
-// toldFor is how long EC2 is asked about an instance that is said to end: what it shows
-// may be older. mostTold bounds how many are remembered, as anyone who may send to a queue
-// can name instances.
-const (
-	toldFor  = 15 * time.Second
-	mostTold = 1000
+	"github.com/joinery/joinery/internal/kube"
 )
 
-// Ended makes the janitor look at once, and ask EC2 about the Nodes of these instances.
-// That they end is a claim. It never blocks.
-func (j *Janitor) Ended(instances ...string) {
-	j.mu.Lock()
-	for _, id := range instances {
-		if len(j.told) < mostTold {
-			j.told[id] = time.Now().Add(toldFor)
+// toldFor is how long EC2 is asked about an instance that is said to end: what it shows
+// may be older.
+const toldFor = 15 * time.Second
+
+// Ended makes the janitor look at once, and ask EC2 about those of the instances that a
+// Node claims to be. It returns them: events tell of every instance of the account. That
+// they end is a claim too. It never blocks.
+func (j *Janitor) Ended(instances ...string) (known []string) {
+	nodes, err := j.deps.Store.AllNodes()
+	if err != nil {
+		return nil // the next look asks
+	}
+	for _, n := range nodes {
+		if id, ok := kube.InstanceOf(n); ok && slices.Contains(instances, id) {
+			known = append(known, id)
 		}
+	}
+	if len(known) == 0 {
+		return nil
+	}
+	j.mu.Lock()
+	for _, id := range known {
+		j.told[id] = time.Now().Add(toldFor)
 	}
 	j.mu.Unlock()
 	j.wake.Now()
+	return known
 }
 
 // toldOf returns the instances that are said to end.

@@ -59,7 +59,14 @@ func (w *World) setStateLocked(i *instance, s State) {
 		Resources: []string{"arn:" + w.Partition() + ":ec2:" + w.Region + ":" + w.AccountID + ":instance/" + i.ID},
 		Detail:    stateDetail{i.ID, s},
 	})
-	w.sendLocked(q, string(body))
+	if w.Weather.Lag <= 0 {
+		w.sendLocked(q, string(body))
+		return
+	}
+	// At its worst EventBridge delivers late, twice and in another order.
+	for range 1 + w.chance.IntN(2) {
+		w.afterLocked(w.someLocked(w.Weather.Lag), func() { w.sendLocked(q, string(body)) })
+	}
 }
 
 type lifecycleDetail struct {
