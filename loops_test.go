@@ -24,6 +24,7 @@ var ownLoops = map[string]string{
 	"autoscaler/asg/writes.go Raise":          "tries one write a few times, within a round",
 	"autoscaler/asg/settling.go settled":      "looks a few times, within one write, until an answer is young enough",
 	"autoscaler/asg/settling.go seenGone":     "looks a few times, within one write whose answer was lost",
+	"autoscaler/asg/settling.go seenRaised":   "the same",
 	"controlplane/bundle/parameter.go read":   "looks again, within one read, until what was put is shown",
 	"controlplane/release/steps.go settle":    "a command waits once, until a group stays released",
 	"controlplane/uninstall/lease.go unled":   "a command waits once, for a Lease to run out",

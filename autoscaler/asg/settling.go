@@ -141,6 +141,20 @@ func (c *Client) seenGone(ctx context.Context, group, instance string) bool {
 	return absent
 }
 
+// seenRaised looks whether a raise has worked whose answer says nothing. One that worked
+// and was not noted would be undone by the next, which is planned from an older answer.
+func (c *Client) seenRaised(ctx context.Context, group string, to int) bool {
+	for _, pause := range looks {
+		if g, err := c.fresh(ctx, group); err == nil && g.Desired >= to {
+			return true
+		}
+		if wait.For(ctx, pause) != nil {
+			return false
+		}
+	}
+	return false
+}
+
 // remember notes a termination; whoever is told that it worked is not told so
 // for a second one.
 func (c *Client) remember(group, instance string, e ending) {

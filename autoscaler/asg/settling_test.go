@@ -160,3 +160,23 @@ func raise(t *testing.T, w *awssim.World, to int32) {
 		t.Fatal(err)
 	}
 }
+
+// A raise of which every answer is lost has worked all the same. It is noted as such, or
+// the next one, planned from an older answer, would undo it.
+func TestRaiseWhoseAnswersAreLost(t *testing.T) {
+	for seed := range uint64(10) {
+		harsh(t, seed, func(t *testing.T, w *awssim.World, c *asg.Client) {
+			got(t, c, "workers")
+			lifted := w.Inject(awssim.Fault{Service: "autoscaling", Action: "SetDesiredCapacity", LoseAnswer: true})
+			r, err := c.Raise(t.Context(), "workers", 5, 8)
+			if size := trueSize(t, w); err != nil || r.To != 8 || size != 8 {
+				t.Fatalf("seed %d: raised to %d (%v), and the group has %d", seed, r.To, err, size)
+			}
+			lifted()
+			_, err = c.Raise(t.Context(), "workers", 5, 6)
+			if size := trueSize(t, w); err != nil || size != 8 {
+				t.Errorf("seed %d: a raise to 6 by an older plan left %d (%v)", seed, size, err)
+			}
+		})
+	}
+}

@@ -38,8 +38,8 @@ const (
 type Raised struct{ From, To, Max int }
 
 // Raise grows a group from the size that a plan knew to the size that it wants.
-// It looks at the group afresh first: one whose desired capacity is below its members, as
-// people lower it by hand, grows from the members; whoever made it larger meanwhile did the
+// It looks at the group again first: one whose desired capacity is below its protected
+// members, as people lower it by hand, grows from the members; whoever made it larger meanwhile did the
 // plan's work, and places that our own terminations took away are not asked
 // for again. The maximum is respected and the write never goes downwards: a
 // smaller size than the present one is no write at all. (AWS has no
@@ -51,9 +51,9 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 	if err != nil {
 		return Raised{}, fmt.Errorf("raise group %s to %d: %w", group, to, err)
 	}
-	members := g.Desired - g.Missing()
-	if members > g.Desired {
-		// What lies between buys nothing: AWS launches only above the members.
+	if members := g.Desired + g.Surplus(); members > g.Desired {
+		// What lies between buys nothing: AWS launches only above the members. Those that
+		// are not protected do not count, because AWS ends what is beyond the capacity.
 		to += max(0, members-max(from, g.Desired))
 		g.Desired = members
 	}
@@ -72,6 +72,9 @@ func (c *Client) Raise(ctx context.Context, group string, from, to int) (Raised,
 			break
 		}
 		if try == raiseTries || !retry.NewStandard().IsErrorRetryable(err) || wait.For(ctx, time.Duration(try)*raisePause) != nil {
+			if !refused(err) && c.seenRaised(ctx, group, r.To) {
+				break
+			}
 			return Raised{}, fmt.Errorf("set desired capacity of group %s to %d: %w", group, r.To, awsfleet.Answer(err))
 		}
 		// The write may have worked and its answer been lost.
@@ -228,6 +231,9 @@ func (c *Client) fresh(ctx context.Context, group string) (cluster.Group, error)
 	}
 	plain := plainGroup(*g)
 	c.correct(&plain)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	plain.Refresh = c.growthOf(group).refreshes.found
 	return plain, nil
 }
 
